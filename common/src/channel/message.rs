@@ -1,0 +1,121 @@
+//! A message as a turn sees it, the same for every channel.
+
+use serde::{Deserialize, Serialize};
+
+/// One message of a person, read from its channel's words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InboundMessage {
+    /// The channel's own id of the message.
+    pub provider_id: String,
+    /// The chat as the channel addresses it: where the reply goes.
+    pub chat: String,
+    /// Whether the chat has more than two members.
+    pub is_group: bool,
+    /// Whether our own account wrote it (a person at the paired phone).
+    pub from_me: bool,
+    /// Who wrote it.
+    pub sender: Person,
+    /// When the channel says it was sent, in milliseconds since 1970.
+    pub sent_at_ms: Option<i64>,
+    /// What it says.
+    pub content: Content,
+    /// The message it replies to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quoted: Option<Quoted>,
+    /// The ids it mentions, as the channel writes them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mentions: Vec<String>,
+}
+
+/// The author of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    /// The channel's own id of the person.
+    pub id: String,
+    /// The other id the channel knows the same person by (WhatsApp: phone beside `@lid`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alt_id: Option<String>,
+    /// The phone number in digits, without `+`, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phone: Option<String>,
+    /// The name the person shows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// What a message replies to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quoted {
+    /// The channel's id of the quoted message.
+    pub provider_id: String,
+    /// Who wrote the quoted message, as the channel names them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub author: Option<String>,
+    /// Its text or caption, when it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+}
+
+/// What a message holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content {
+    /// The kind, which also names the trace's `message_type`.
+    pub kind: MessageKind,
+    /// The text, or the caption of media, or what stands for it (a button's title, a place's name).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// The media type, where there is media.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mimetype: Option<String>,
+}
+
+/// The kinds of content, over all channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "each name is the field's own word for the kind")]
+pub enum MessageKind {
+    Text,
+    Image,
+    Video,
+    Gif,
+    VideoNote,
+    Audio,
+    Voice,
+    Document,
+    Sticker,
+    Location,
+    LiveLocation,
+    Contact,
+    Contacts,
+    Reaction,
+    Poll,
+    ButtonReply,
+    TemplateReply,
+    ListReply,
+    InteractiveReply,
+    Template,
+    Album,
+    GroupInvite,
+    Pin,
+    Event,
+    Order,
+    Unknown,
+}
+
+impl MessageKind {
+    /// Whether the content is a file.
+    #[must_use]
+    pub fn has_media(self) -> bool {
+        matches!(
+            self,
+            Self::Image
+                | Self::Video
+                | Self::Gif
+                | Self::VideoNote
+                | Self::Audio
+                | Self::Voice
+                | Self::Document
+                | Self::Sticker
+        )
+    }
+}

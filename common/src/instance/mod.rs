@@ -1,0 +1,8 @@
+//! Instances: the tenants, each with its own channel account, agent and keys.
+
+mod model;
+
+pub use model::{
+    AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, ReplySettings,
+    WhatsappSettings,
+};

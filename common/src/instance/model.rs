@@ -1,0 +1,227 @@
+//! What an instance is, apart from how it is stored.
+
+use std::{fmt, time::Duration};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::{channel::ChannelType, secret::Secret};
+
+/// The words that follow `/webhook/evolution/` when Evolution posts by events; no instance may
+/// have such a name. Source: Evolution API 2.3.6, webhook.controller.ts (`we` in lower case with `-`).
+pub const RESERVED_NAMES: [&str; 31] = [
+    "application-startup",
+    "qrcode-updated",
+    "messages-set",
+    "messages-upsert",
+    "messages-edited",
+    "messages-update",
+    "messages-delete",
+    "send-message",
+    "send-message-update",
+    "contacts-set",
+    "contacts-upsert",
+    "contacts-update",
+    "presence-update",
+    "chats-set",
+    "chats-upsert",
+    "chats-update",
+    "chats-delete",
+    "groups-upsert",
+    "group-update",
+    "group-participants-update",
+    "connection-update",
+    "labels-edit",
+    "labels-association",
+    "call",
+    "typebot-start",
+    "typebot-change-status",
+    "remove-instance",
+    "logout-instance",
+    "instance-create",
+    "instance-delete",
+    "status-instance",
+];
+
+/// An instance's name: 1 to 64 of `[A-Za-z0-9_-]`, kept exactly as given, never normalised.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct InstanceName(String);
+
+/// Why a name is refused.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Empty, too long, or with a character outside the alphabet.
+    #[error("a name has 1 to 64 characters out of A-Z, a-z, 0-9, _ and -")]
+    Alphabet,
+    /// One of Evolution's event words, which stand in the same place of the URL.
+    #[error("the name is reserved: it is one of Evolution's event words")]
+    Reserved,
+}
+
+impl InstanceName {
+    /// Checks a name.
+    ///
+    /// # Errors
+    /// When it is outside the alphabet or reserved.
+    pub fn parse(name: &str) -> Result<Self, NameError> {
+        let known = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || name.len() > 64 || !name.chars().all(known) {
+            return Err(NameError::Alphabet);
+        }
+        if RESERVED_NAMES.contains(&name) {
+            return Err(NameError::Reserved);
+        }
+        Ok(Self(name.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for InstanceName {
+    type Error = NameError;
+
+    fn try_from(name: String) -> Result<Self, NameError> {
+        Self::parse(&name)
+    }
+}
+
+impl From<InstanceName> for String {
+    fn from(name: InstanceName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for InstanceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One tenant, secrets decrypted: what ingress and worker need to serve it.
+#[derive(Clone, Debug)]
+pub struct Instance {
+    /// The row's id; never used again, so that a name given twice sees nothing old.
+    pub id: i64,
+    /// The name, unique and case-sensitive.
+    pub name: InstanceName,
+    /// Inactive instances accept webhooks and answer nobody.
+    pub is_active: bool,
+    /// Whether `/webhook/evolution` without a name means this one.
+    pub is_default: bool,
+    /// Put in front of session names.
+    pub session_id_prefix: Option<String>,
+    /// The agent that answers.
+    pub agent: AgentSettings,
+    /// How answers are sent.
+    pub reply: ReplySettings,
+    /// The channel account.
+    pub channel: ChannelSettings,
+    /// When the row was made.
+    pub created_at: DateTime<Utc>,
+    /// When the row last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Instance {
+    /// The channel that this instance is on.
+    #[must_use]
+    pub fn channel_type(&self) -> ChannelType {
+        match self.channel {
+            ChannelSettings::Whatsapp(_) => ChannelType::Whatsapp,
+            ChannelSettings::Discord(_) => ChannelType::Discord,
+        }
+    }
+}
+
+/// The protocols an agent can speak (`agent_instance_type`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentProtocol {
+    /// The architecture guide's `POST {url}/api/agent/chat`.
+    Automagik,
+}
+
+/// Which agent answers, and how it is asked.
+#[derive(Clone, Debug)]
+pub struct AgentSettings {
+    /// The base URL.
+    pub api_url: String,
+    /// The key, sent as `Authorization: Bearer` and `x-api-key`.
+    pub api_key: Secret,
+    /// `agent_id`; `default` counts as unset when `default_agent` is set.
+    pub agent_id: Option<String>,
+    /// The older name of the same.
+    pub default_agent: Option<String>,
+    /// How long one call may take.
+    pub timeout: Duration,
+    /// The protocol.
+    pub protocol: AgentProtocol,
+    /// What the person gets once, when the agent has failed for the last time; silence if unset.
+    pub error_message: Option<String>,
+}
+
+impl AgentSettings {
+    /// The agent to name in a call: `agent_id` before `default_agent`, else `default`.
+    #[must_use]
+    pub fn effective_agent(&self) -> &str {
+        let given = self.agent_id.as_deref().filter(|id| !id.is_empty());
+        match (given, self.default_agent.as_deref().filter(|id| !id.is_empty())) {
+            (None | Some("default"), Some(default)) => default,
+            (Some(id), _) => id,
+            (None, None) => "default",
+        }
+    }
+}
+
+/// How answers are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReplySettings {
+    /// Whether long answers are split on blank lines.
+    pub enable_auto_split: bool,
+    /// Answers longer than this many characters are split; 0 splits always.
+    pub split_over: usize,
+}
+
+/// The channel account of an instance.
+#[derive(Clone, Debug)]
+pub enum ChannelSettings {
+    /// WhatsApp through Evolution API.
+    Whatsapp(WhatsappSettings),
+    /// A Discord bot: kept, not connected yet.
+    Discord(DiscordSettings),
+}
+
+/// An account on an Evolution API server.
+#[derive(Clone, Debug)]
+pub struct WhatsappSettings {
+    /// The server's base URL.
+    pub evolution_url: String,
+    /// The key for the `apikey` header.
+    pub evolution_key: Secret,
+    /// The instance's name on the Evolution server; never our own name unless they are the same.
+    pub whatsapp_instance: String,
+    /// Whether Evolution is asked to put media into the webhook.
+    pub webhook_base64: bool,
+    /// What a webhook must prove to know; unset = webhooks are accepted unverified.
+    pub webhook_secret: Option<Secret>,
+    /// The secret before the last rotation, still accepted.
+    pub webhook_secret_previous: Option<Secret>,
+}
+
+/// A Discord bot's account.
+#[derive(Clone, Debug)]
+pub struct DiscordSettings {
+    /// The bot's token.
+    pub bot_token: Option<Secret>,
+    /// The application's id.
+    pub client_id: Option<String>,
+    /// The guild it serves.
+    pub guild_id: Option<String>,
+    /// The channel for messages without one.
+    pub default_channel_id: Option<String>,
+}

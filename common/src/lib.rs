@@ -1,0 +1,20 @@
+//! The rooms that both ingress and worker enter.
+//!
+//! A message's journey, room by room: [`channel`] reads the webhook and names each message,
+//! [`queue`] keeps it until its turn has ended, [`instance`] says whose it is and which agent
+//! answers, [`conversation`] says who is talking and cuts the reply into bubbles, and [`trace`]
+//! remembers every step. [`secret`], [`key`], [`config`], [`database`] and [`telemetry`] are
+//! what they all stand on.
+//!
+//! What is absent: this crate serves no HTTP route, runs no turn and calls no agent.
+
+pub mod channel;
+pub mod config;
+pub mod conversation;
+pub mod database;
+pub mod instance;
+pub mod key;
+pub mod queue;
+pub mod secret;
+pub mod telemetry;
+pub mod trace;

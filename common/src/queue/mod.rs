@@ -1,0 +1,3 @@
+//! The queue: an epoch work-queue on NATS JetStream.
+
+pub mod streams;

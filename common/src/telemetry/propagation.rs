@@ -1,0 +1,1 @@
+//! W3C trace context into and out of headers.
