@@ -1,0 +1,3 @@
+//! The admin API under `/api/v1`.
+
+pub mod access;
