@@ -1,5 +1,7 @@
 //! The conversation: who is talking to whom, what may happen next, and how a reply is cut.
 
 mod decision;
+mod session;
 
 pub use decision::Decision;
+pub use session::{session_id, user_id, whatsapp_session_name};

@@ -3,6 +3,6 @@
 mod model;
 
 pub use model::{
-    AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, ReplySettings,
+    AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES, ReplySettings,
     WhatsappSettings,
 };

@@ -1,3 +1,56 @@
 //! The queue: an epoch work-queue on NATS JetStream.
+//!
+//! The cast, in the order a message meets them:
+//!
+//! - [`Subjects`]: where a message, a checkpoint or an outcome lives. The one place that builds
+//!   subjects.
+//! - [`Envelope`] and [`MessageId`]: what ingress puts into the stream, and its identity.
+//! - [`Intake`]: ingress's side. It answers only after JetStream has confirmed.
+//! - [`Membership`] and [`Lease`]: which workers are there, and whether this one may still act.
+//! - [`Partition`]: a partition this worker owns. Its fence is the sequence of the ownership
+//!   record; each checkpoint names it, so that the server refuses a writer that was replaced.
+//! - [`pump()`]: the disposable consumer of one partition. It replays every unacked message in
+//!   stream order whenever the owner, or a doubt about it, changes.
+//! - [`Checkpoint`]: what a conversation must remember to go on elsewhere.
+//! - [`DeadLetter`] and [`TraceBus`]: where a message goes that cannot be answered, and where
+//!   its story goes.
+//!
+//! The work-queue stream is the only truth. There is no NAK, no redelivery timer, no in-progress
+//! ack and no scheduled message: waiting is the business of the owner's memory, which the replay
+//! rebuilds.
 
+mod checkpoint;
+mod clock;
+mod connect;
+mod consumer;
+mod dead;
+mod envelope;
+mod intake;
+mod layout;
+mod lease;
+mod media;
+mod membership;
+mod ownership;
+mod partition;
+mod purge;
 pub mod streams;
+mod subject;
+mod tracebus;
+
+pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
+pub use clock::now_ms;
+pub use connect::{ConnectError, Nats, connect};
+pub use consumer::{Delivery, PumpEnd, pump};
+pub use dead::{DeadLetter, DeadLetters};
+pub use envelope::{Envelope, EnvelopeBody, MessageId, MessageKey, trace_id};
+pub use intake::{Accepted, Intake, IntakeError};
+pub use layout::{Fsync, Layout, LayoutError};
+pub use lease::Lease;
+pub use media::{Media, MediaError};
+pub use membership::{Membership, MembershipError, Roll};
+pub use ownership::{OwnershipRecord, Step, owner_of, step};
+pub use partition::{ClaimError, Claimed, Partition, SharedPartition, WriteError, claim};
+pub use purge::purge_instance;
+pub use streams::{PrepareError, prepare, read_layout};
+pub use subject::{InstanceToken, LaneAddress, Subjects, partition_of, token};
+pub use tracebus::{TraceBus, TraceBusError};

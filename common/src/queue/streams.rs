@@ -1,8 +1,197 @@
-//! The streams.
+//! The streams: made by `migrate up` (and `up`), read by every other process.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    Context, kv, object_store,
+    stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
+};
+
+use super::{Subjects, layout::Layout, layout::LayoutError};
 
 /// Outcomes, kept until the recorder has them in the database (work-queue).
 pub const TRACES: &str = "TRACES";
 /// Steps and payloads, bounded, the oldest dropped first (limits).
 pub const TRACE_STEPS: &str = "TRACE_STEPS";
+/// Dead letters, one per subject, 30 days.
+pub const DEAD: &str = "DEAD";
 /// The durable consumer of the recorder, of the same name on both trace streams.
 pub const RECORDER: &str = "recorder";
+/// The bucket of the workers' heartbeats.
+pub const MEMBERS: &str = "members";
+/// The object store of media and of bodies that are too large for a queue message.
+pub const MEDIA: &str = "media";
+
+/// How long JetStream itself remembers a `Nats-Msg-Id`.
+const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Accepted messages that may wait, in bytes over all shards; beyond it ingress answers 503.
+const INBOUND_BYTES: i64 = 1 << 30;
+const TRACES_BYTES: i64 = 512 << 20;
+const STEPS_BYTES: i64 = 256 << 20;
+const MEDIA_BYTES: i64 = 1 << 30;
+
+/// Streams that cannot be made or read.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The broker refused or did not answer.
+    #[error("the stream {stream} could not be prepared")]
+    Stream {
+        /// The stream.
+        stream: String,
+        /// What the broker said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The streams are not there.
+    #[error("the queue's streams do not exist yet: run `omnihub migrate up` first")]
+    Absent,
+    /// The streams are of another version.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+/// Makes every stream that is missing and brings the limits of the others up to date. The layout
+/// that existing streams carry wins over `wanted`, since messages already lie in it.
+///
+/// # Errors
+/// When the broker refuses, or the streams are of a version that this build cannot honour.
+pub async fn prepare(js: &Context, wanted: &Layout) -> Result<Layout, PrepareError> {
+    let layout = match read_layout(js).await {
+        Ok(existing) => existing,
+        Err(PrepareError::Absent) => wanted.clone(),
+        Err(error) => return Err(error),
+    };
+    let mut configs: Vec<Config> = vec![traces(&layout), trace_steps(&layout), dead(&layout)];
+    for shard in layout.every_shard() {
+        configs.push(turns(&layout, shard));
+    }
+    // INBOUND comes last: its metadata say that the rest is complete.
+    for shard in layout.every_shard().collect::<Vec<_>>().into_iter().rev() {
+        configs.push(inbound(&layout, shard));
+    }
+    js.create_or_update_key_value(members(&layout)).await.map_err(|error| failed(MEMBERS, error))?;
+    prepare_media(js, &layout).await?;
+    for config in configs {
+        let name = config.name.clone();
+        js.create_or_update_stream(config).await.map_err(|error| failed(&name, error))?;
+    }
+    Ok(layout)
+}
+
+/// Reads the layout that the streams were made with.
+///
+/// # Errors
+/// [`PrepareError::Absent`] when they were not made yet.
+pub async fn read_layout(js: &Context) -> Result<Layout, PrepareError> {
+    use async_nats::jetstream::{ErrorCode, context::GetStreamErrorKind};
+    for name in ["INBOUND", "INBOUND_0"] {
+        match js.get_stream(name).await {
+            Ok(stream) => {
+                let config = &stream.cached_info().config;
+                return Ok(Layout::from_metadata(&config.metadata, config.num_replicas)?);
+            }
+            Err(error) => match error.kind() {
+                GetStreamErrorKind::JetStream(known) if known.error_code() == ErrorCode::STREAM_NOT_FOUND => {}
+                _ => return Err(failed(name, error)),
+            },
+        }
+    }
+    Err(PrepareError::Absent)
+}
+
+async fn prepare_media(js: &Context, layout: &Layout) -> Result<(), PrepareError> {
+    if js.get_object_store(MEDIA).await.is_ok() {
+        return Ok(());
+    }
+    let config = object_store::Config {
+        bucket: MEDIA.to_owned(),
+        description: Some("Media and large bodies of accepted messages".to_owned()),
+        max_age: 7 * DAY,
+        max_bytes: MEDIA_BYTES,
+        num_replicas: layout.replicas,
+        ..Default::default()
+    };
+    js.create_object_store(config).await.map(drop).map_err(|error| failed(MEDIA, error))
+}
+
+fn failed(stream: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PrepareError {
+    PrepareError::Stream { stream: stream.to_owned(), source: source.into() }
+}
+
+fn base(layout: &Layout, name: String, subjects: Vec<String>, purpose: &str) -> Config {
+    Config {
+        name,
+        subjects,
+        description: Some(purpose.to_owned()),
+        storage: StorageType::File,
+        num_replicas: layout.replicas,
+        metadata: layout.metadata(),
+        ..Default::default()
+    }
+}
+
+fn partitions_of(layout: &Layout, shard: u16) -> impl Iterator<Item = u16> {
+    (0..layout.partitions).filter(move |partition| partition % layout.shards.max(1) == shard)
+}
+
+fn inbound(layout: &Layout, shard: u16) -> Config {
+    let subjects = partitions_of(layout, shard).map(Subjects::inbound_partition).collect();
+    Config {
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        max_bytes: INBOUND_BYTES / i64::from(layout.shards.max(1)),
+        duplicate_window: DUPLICATE_WINDOW,
+        ..base(layout, layout.sharded("INBOUND", shard), subjects, "Accepted messages, until their turn has ended")
+    }
+}
+
+fn turns(layout: &Layout, shard: u16) -> Config {
+    let subjects = partitions_of(layout, shard).flat_map(|p| [Subjects::turn_partition(p), Subjects::own(p)]).collect();
+    Config {
+        retention: RetentionPolicy::Limits,
+        max_messages_per_subject: 1,
+        allow_message_ttl: true,
+        ..base(layout, layout.sharded("TURNS", shard), subjects, "Checkpoints of conversations, and who owns what")
+    }
+}
+
+fn traces(layout: &Layout) -> Config {
+    Config {
+        retention: RetentionPolicy::WorkQueue,
+        discard: DiscardPolicy::New,
+        max_bytes: TRACES_BYTES,
+        duplicate_window: DUPLICATE_WINDOW,
+        ..base(layout, TRACES.to_owned(), vec!["trace.*".to_owned()], "Outcomes, until they are in the database")
+    }
+}
+
+fn trace_steps(layout: &Layout) -> Config {
+    Config {
+        retention: RetentionPolicy::Limits,
+        discard: DiscardPolicy::Old,
+        max_bytes: STEPS_BYTES,
+        max_age: DAY,
+        ..base(layout, TRACE_STEPS.to_owned(), vec!["step.*".to_owned()], "Steps and payloads of turns")
+    }
+}
+
+fn dead(layout: &Layout) -> Config {
+    Config {
+        retention: RetentionPolicy::Limits,
+        max_messages_per_subject: 1,
+        max_age: 30 * DAY,
+        ..base(layout, DEAD.to_owned(), vec!["dead.>".to_owned()], "Messages that could not be answered")
+    }
+}
+
+fn members(layout: &Layout) -> kv::Config {
+    kv::Config {
+        bucket: MEMBERS.to_owned(),
+        description: "Which workers are alive and ready".to_owned(),
+        history: 1,
+        max_age: layout.lease_ttl,
+        num_replicas: layout.replicas,
+        ..Default::default()
+    }
+}

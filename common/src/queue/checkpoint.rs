@@ -1,0 +1,204 @@
+//! The checkpoint: what a conversation must remember so that any worker can go on with it.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::MessageId;
+
+/// How many ids a lane remembers as done.
+pub const DONE_IDS_KEPT: usize = 256;
+/// How long a lane remembers an id as done, in milliseconds. Evolution retries a webhook for up to
+/// 29 minutes, and a work-queue stream forgets the ids of acknowledged messages on restart.
+pub const DONE_IDS_KEPT_FOR: i64 = 35 * 60 * 1000;
+
+/// One conversation's checkpoint, in `turn.<p>.<instance>.<conversation>`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The version of this record: [`Checkpoint::VERSION`].
+    pub v: u8,
+    /// Ids of messages whose turn has ended, oldest first.
+    #[serde(default)]
+    pub done: Vec<DoneId>,
+    /// The turn that has begun and not ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub open: Option<OpenTurn>,
+    /// What the agent calls this conversation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<AgentSession>,
+}
+
+/// An id that a lane has done with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DoneId(
+    /// [`MessageId::short`].
+    pub u64,
+    /// When its turn ended, in milliseconds since 1970.
+    pub i64,
+);
+
+/// A turn between its first fenced write and its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenTurn {
+    /// The messages it answers, in order.
+    pub ids: Vec<MessageId>,
+    /// How often the agent was asked or the channel tried, without success.
+    pub attempt: u32,
+    /// How far it is.
+    pub phase: Phase,
+}
+
+/// How far an open turn is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// The agent is being asked, or waited for until the next attempt.
+    Asking,
+    /// The answer is known; its bubbles go out one by one.
+    Sending(Answer),
+}
+
+/// A stored answer and how much of it has been sent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Answer {
+    /// The bubbles, in order.
+    pub bubbles: Vec<String>,
+    /// The channel's ids of the bubbles that are surely out.
+    pub sent: Vec<String>,
+    /// Whether the bubble after those may be out too: its send had begun.
+    pub in_doubt: bool,
+    /// The whole answer, for the trace.
+    pub text: String,
+    /// When the agent was asked and when it answered, in milliseconds since 1970.
+    pub asked_at: i64,
+    /// See `asked_at`.
+    pub answered_at: i64,
+    /// Tokens the agent named, of the request and of the response.
+    #[serde(default)]
+    pub tokens: (Option<i32>, Option<i32>),
+    /// How many tools the agent says it used.
+    #[serde(default)]
+    pub tools_used: Option<i32>,
+    /// Set when this is the instance's own text after the last failure, with the reason of the
+    /// dead letter that the turn ends in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<String>,
+}
+
+/// The names an agent gave to a conversation and its person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentSession {
+    /// The agent's session id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session_id: Option<String>,
+    /// The agent's user id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<String>,
+}
+
+/// A checkpoint that cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not a checkpoint.
+    #[error("the checkpoint is unreadable")]
+    Unreadable(#[from] serde_json::Error),
+    /// Written by a newer version.
+    #[error("the checkpoint has version {0}, which this build does not know")]
+    Version(u8),
+}
+
+impl Checkpoint {
+    /// The version that this build writes.
+    pub const VERSION: u8 = 1;
+
+    /// An empty checkpoint.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { v: Self::VERSION, ..Self::default() }
+    }
+
+    /// Reads a stored checkpoint.
+    ///
+    /// # Errors
+    /// When it is unreadable or of a newer version.
+    pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let checkpoint: Self = serde_json::from_slice(bytes)?;
+        if checkpoint.v == Self::VERSION { Ok(checkpoint) } else { Err(CheckpointError::Version(checkpoint.v)) }
+    }
+
+    pub(super) fn to_bytes(&self) -> Result<Bytes, serde_json::Error> {
+        serde_json::to_vec(self).map(Bytes::from)
+    }
+
+    /// Whether no turn is open.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.open.is_none()
+    }
+
+    /// Whether a message's turn has ended already.
+    #[must_use]
+    pub fn has_done(&self, id: MessageId) -> bool {
+        self.done.iter().any(|done| done.0 == id.short())
+    }
+
+    /// Ends the open turn: its messages are done.
+    pub fn close(&mut self, ids: &[MessageId], now_ms: i64) {
+        self.open = None;
+        self.done.extend(ids.iter().map(|id| DoneId(id.short(), now_ms)));
+        self.done.retain(|done| now_ms - done.1 < DONE_IDS_KEPT_FOR);
+        let excess = self.done.len().saturating_sub(DONE_IDS_KEPT);
+        self.done.drain(..excess);
+    }
+
+    /// The open turn, if it is about exactly these messages.
+    #[must_use]
+    pub fn open_for(&self, ids: &[MessageId]) -> Option<&OpenTurn> {
+        self.open.as_ref().filter(|open| open.ids == ids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::queue::MessageKey;
+
+    fn id(n: usize) -> MessageId {
+        let provider_id = n.to_string();
+        let key = MessageKey {
+            instance_id: 1,
+            kind: "message",
+            chat: "c",
+            from_me: false,
+            provider_id: &provider_id,
+            discriminator: "",
+        };
+        MessageId::of(&key)
+    }
+
+    #[test]
+    fn done_ids_are_kept_for_a_while_and_never_without_bound() {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.close(&[id(0)], 0);
+        assert!(checkpoint.has_done(id(0)));
+        checkpoint.close(&[id(1)], DONE_IDS_KEPT_FOR - 1);
+        assert!(checkpoint.has_done(id(0)));
+        checkpoint.close(&[id(2)], DONE_IDS_KEPT_FOR + 1);
+        assert!(!checkpoint.has_done(id(0)) && checkpoint.has_done(id(1)));
+
+        let many: Vec<_> = (10..1000).map(id).collect();
+        checkpoint.close(&many, DONE_IDS_KEPT_FOR + 2);
+        assert_eq!(checkpoint.done.len(), DONE_IDS_KEPT);
+        assert!(checkpoint.has_done(id(999)) && !checkpoint.has_done(id(10)));
+    }
+
+    #[test]
+    fn an_open_turn_is_resumed_only_for_its_own_messages() {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.open = Some(OpenTurn { ids: vec![id(1)], attempt: 2, phase: Phase::Asking });
+        assert!(checkpoint.open_for(&[id(1)]).is_some());
+        assert!(checkpoint.open_for(&[id(1), id(2)]).is_none());
+        let bytes = checkpoint.to_bytes().unwrap();
+        assert_eq!(Checkpoint::read(&bytes).unwrap(), checkpoint);
+        assert!(matches!(Checkpoint::read(br#"{"v":9}"#), Err(CheckpointError::Version(9))));
+    }
+}

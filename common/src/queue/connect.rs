@@ -1,0 +1,115 @@
+//! The connection to NATS.
+
+use std::time::Duration;
+
+use async_nats::{Client, ConnectOptions, Event, jetstream};
+use backon::{ExponentialBuilder, Retryable};
+use tokio::sync::watch;
+
+use crate::config::NatsSettings;
+
+/// The oldest server that keeps what we rely on (nats-server#8491).
+const OLDEST_SERVER: (u32, u32, u32) = (2, 15, 1);
+/// How long a JetStream request or a PubAck may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long connecting at start is tried.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// Nobody answered, or the credentials were refused.
+    #[error("no connection to NATS within {} s: is it running, and is NATS_URL right?", PATIENCE.as_secs())]
+    Unreachable(#[source] async_nats::ConnectError),
+    /// The server is too old.
+    #[error("nats-server {found} is too old: 2.15.1 or newer is needed")]
+    TooOld {
+        /// The version it names.
+        found: String,
+    },
+    /// The server runs without JetStream.
+    #[error("the nats-server runs without JetStream: start it with `-js`")]
+    NoJetStream,
+}
+
+/// A connection that heals itself.
+#[derive(Clone, Debug)]
+pub struct Nats {
+    /// JetStream on it.
+    pub js: jetstream::Context,
+    /// Counts (re)connections and losses: whoever holds state of the server's checks it again
+    /// whenever this changes.
+    pub changes: watch::Receiver<u64>,
+}
+
+impl Nats {
+    /// Whether the connection stands.
+    #[must_use]
+    pub fn connected(&self) -> bool {
+        self.js.client().connection_state() == async_nats::connection::State::Connected
+    }
+}
+
+/// Connects, waiting for a server that is still starting.
+///
+/// # Errors
+/// When there is none within 30 s, or it cannot serve us.
+pub async fn connect(settings: &NatsSettings, name: &str) -> Result<Nats, ConnectError> {
+    let (changed, changes) = watch::channel(0_u64);
+    let attempt = || options(name, changed.clone()).connect(settings.url.expose());
+    let backoff = ExponentialBuilder::default()
+        .with_min_delay(Duration::from_millis(20))
+        .with_max_delay(Duration::from_secs(1))
+        .with_total_delay(Some(PATIENCE))
+        .without_max_times();
+    let client: Client = attempt.retry(backoff).await.map_err(ConnectError::Unreachable)?;
+    let server = client.server_info();
+    if version(&server.version).is_none_or(|found| found < OLDEST_SERVER) {
+        return Err(ConnectError::TooOld { found: server.version });
+    }
+    if !server.jetstream {
+        return Err(ConnectError::NoJetStream);
+    }
+    let js = jetstream::ContextBuilder::new().timeout(REQUEST_TIMEOUT).max_ack_inflight(20_000).build(client);
+    Ok(Nats { js, changes })
+}
+
+fn options(name: &str, changed: watch::Sender<u64>) -> ConnectOptions {
+    ConnectOptions::new()
+        .name(name)
+        .connection_timeout(Duration::from_secs(5))
+        .ping_interval(Duration::from_secs(10))
+        .request_timeout(Some(REQUEST_TIMEOUT))
+        .reconnect_delay_callback(|attempt| Duration::from_millis(50 << attempt.min(4)))
+        .event_callback(move |event| {
+            if matches!(event, Event::Connected | Event::Disconnected) {
+                changed.send_modify(|count| *count += 1);
+            }
+            async move {
+                match event {
+                    Event::Connected => tracing::debug!("connected to NATS"),
+                    Event::Disconnected => tracing::warn!("the connection to NATS is lost"),
+                    other => tracing::debug!(nats.event = %other, "NATS client event"),
+                }
+            }
+        })
+}
+
+fn version(text: &str) -> Option<(u32, u32, u32)> {
+    let plain = text.split(['-', '+']).next()?;
+    let mut parts = plain.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_compare_by_number() {
+        assert_eq!(version("2.15.1"), Some((2, 15, 1)));
+        assert_eq!(version("2.16.0-beta.1"), Some((2, 16, 0)));
+        assert!(version("2.9.10") < Some(OLDEST_SERVER));
+        assert_eq!(version("two"), None);
+    }
+}

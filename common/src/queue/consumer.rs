@@ -1,0 +1,187 @@
+//! The disposable consumer of one partition.
+
+use std::{sync::Arc, time::Duration};
+
+use async_nats::jetstream::{
+    AckKind,
+    consumer::{AckPolicy, DeliverPolicy, pull},
+    message::Acker,
+    stream::{ConsumerErrorKind, Stream},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt};
+
+use super::{LaneAddress, Subjects, partition::Partition};
+
+/// Longer than any turn: nothing is ever redelivered by a timer.
+const ACK_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// Messages of one partition that may be with the owner at once.
+const MAX_ACK_PENDING: i64 = 500_000;
+/// The server removes a consumer that nobody has asked for so long.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One message, delivered to the owner of its partition.
+pub struct Delivery {
+    /// Its conversation.
+    pub lane: LaneAddress,
+    /// Epoch and generation of the consumer that delivered it; of an older one it is stale.
+    pub tag: (u64, u64),
+    /// Its place in the stream.
+    pub sequence: u64,
+    /// Whether it was in the stream before this consumer was made: another owner may have begun it.
+    pub replayed: bool,
+    /// Its bytes.
+    pub payload: Bytes,
+    /// Its headers: the trace context.
+    pub headers: Option<async_nats::HeaderMap>,
+    acker: Acker,
+}
+
+impl std::fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Delivery({} of partition {})", self.sequence, self.lane.partition)
+    }
+}
+
+impl Delivery {
+    /// Acknowledges it and waits for the broker's word.
+    ///
+    /// # Errors
+    /// When the broker did not confirm: it will come again and be known as done.
+    pub async fn ack(&self) -> Result<(), async_nats::Error> {
+        self.acker.double_ack_with(AckKind::Ack).await
+    }
+}
+
+/// Why a consumer's deliveries ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PumpEnd {
+    /// A consumer of a higher epoch is there: another worker owns the partition.
+    Superseded,
+    /// A gap or an error: verify the ownership and begin again with the next generation.
+    Doubt(String),
+    /// The partition was given up.
+    Gone,
+}
+
+/// Makes the consumer of `(epoch, generation)` and hands each delivery to `deliver`, in stream
+/// order, until the partition is gone or in doubt.
+pub async fn pump(partition: Arc<Partition>, generation: u64, deliver: impl Fn(Delivery) + Send) -> PumpEnd {
+    let gone = partition.gone().clone();
+    tokio::select! {
+        biased;
+        () = gone.cancelled() => PumpEnd::Gone,
+        end = run(&partition, generation, deliver) => end,
+    }
+}
+
+async fn run(partition: &Partition, generation: u64, deliver: impl Fn(Delivery)) -> PumpEnd {
+    let doubt = |error: &dyn std::fmt::Display| PumpEnd::Doubt(error.to_string());
+    let stream = match partition.js().get_stream(partition.inbound()).await {
+        Ok(stream) => stream,
+        Err(error) => return doubt(&error),
+    };
+    let already_there = stream.cached_info().state.last_sequence;
+    let consumer = match create(&stream, partition, generation).await {
+        Ok(consumer) => consumer,
+        Err(end) => return end,
+    };
+    let messages = consumer
+        .stream()
+        .max_messages_per_batch(500)
+        .expires(Duration::from_secs(30))
+        .heartbeat(Duration::from_secs(5))
+        .messages()
+        .await;
+    let mut messages = match messages {
+        Ok(messages) => messages,
+        Err(error) => return doubt(&error),
+    };
+    let mut expected = 1;
+    while let Some(message) = messages.next().await {
+        let message = match message {
+            Ok(message) => message,
+            Err(error) => return doubt(&error),
+        };
+        let (sequence, position) = match message.info() {
+            Ok(info) => (info.stream_sequence, info.consumer_sequence),
+            Err(error) => return doubt(&error),
+        };
+        if position != expected {
+            return PumpEnd::Doubt(format!("a gap: delivery {position} instead of {expected}"));
+        }
+        expected += 1;
+        let (message, acker) = message.split();
+        let Some(lane) = LaneAddress::read(&message.subject) else {
+            // The stream takes only subjects of this form; nothing of ours can be lost here.
+            tracing::error!(nats.subject = %message.subject, "a message with a foreign subject is left in the queue");
+            continue;
+        };
+        deliver(Delivery {
+            lane,
+            tag: (partition.epoch(), generation),
+            sequence,
+            replayed: sequence <= already_there,
+            payload: message.payload,
+            headers: message.headers,
+            acker,
+        });
+    }
+    PumpEnd::Doubt("the consumer's deliveries ended".to_owned())
+}
+
+/// The server refuses a second consumer on one filter, so the older ones go first; a newer one
+/// means that we were replaced.
+async fn create(
+    stream: &Stream,
+    partition: &Partition,
+    generation: u64,
+) -> Result<async_nats::jetstream::consumer::Consumer<pull::Config>, PumpEnd> {
+    let me = (partition.epoch(), generation);
+    let names: Vec<String> =
+        stream.consumer_names().try_collect().await.map_err(|error| PumpEnd::Doubt(error.to_string()))?;
+    for name in names {
+        match read_name(&name) {
+            Some((p, tag)) if p == partition.number() && tag > me => return Err(PumpEnd::Superseded),
+            Some((p, tag)) if p == partition.number() && tag < me => {
+                if let Err(error) = stream.delete_consumer(&name).await
+                    && error.kind() != ConsumerErrorKind::Other
+                {
+                    tracing::debug!(consumer.name = name, error.message = %error, "an old consumer was gone already");
+                }
+            }
+            _ => {}
+        }
+    }
+    let config = pull::Config {
+        durable_name: Some(format!("p{}-e{}-g{generation}", partition.number(), partition.epoch())),
+        filter_subject: Subjects::inbound_partition(partition.number()),
+        deliver_policy: DeliverPolicy::All,
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_deliver: -1,
+        max_ack_pending: MAX_ACK_PENDING,
+        inactive_threshold: ABANDONED_AFTER,
+        ..Default::default()
+    };
+    stream.create_consumer(config).await.map_err(|error| PumpEnd::Doubt(error.to_string()))
+}
+
+/// Removes the consumers of a partition that is being given back.
+pub(super) fn read_name(name: &str) -> Option<(u16, (u64, u64))> {
+    let (partition, rest) = name.strip_prefix('p')?.split_once("-e")?;
+    let (epoch, generation) = rest.split_once("-g")?;
+    Some((partition.parse().ok()?, (epoch.parse().ok()?, generation.parse().ok()?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_consumer_name_says_partition_epoch_and_generation() {
+        assert_eq!(read_name("p3-e12-g4"), Some((3, (12, 4))));
+        assert!(read_name("p3-e12-g4").map(|n| n.1) < read_name("p3-e13-g0").map(|n| n.1));
+        assert_eq!(read_name("recorder"), None);
+    }
+}

@@ -1,0 +1,161 @@
+//! What waits in the queue, and how it is identified.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What identifies a message at its channel. Receipts and edits share the provider's id with the
+/// message they speak of, and another chat may use the same id again, so all of it counts.
+#[derive(Clone, Debug)]
+pub struct MessageKey<'a> {
+    /// The instance's immutable row id.
+    pub instance_id: i64,
+    /// What kind of event it is (`message`; later `edit`, `receipt`).
+    pub kind: &'a str,
+    /// The chat as the channel names it.
+    pub chat: &'a str,
+    /// Whether our own account wrote it.
+    pub from_me: bool,
+    /// The channel's id.
+    pub provider_id: &'a str,
+    /// For receipts and edits: the status, or the time of the edit.
+    pub discriminator: &'a str,
+}
+
+/// A message's identity: a hash of its [`MessageKey`]; also its `Nats-Msg-Id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MessageId([u8; 16]);
+
+impl MessageId {
+    /// The id of a key.
+    #[must_use]
+    pub fn of(key: &MessageKey<'_>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&key.instance_id.to_be_bytes());
+        hasher.update(&[u8::from(key.from_me)]);
+        for part in [key.kind, key.chat, key.provider_id, key.discriminator] {
+            hasher.update(&(part.len() as u64).to_be_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let mut id = [0_u8; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(id)
+    }
+
+    /// The first eight bytes: what a lane keeps of ids it has done with.
+    #[must_use]
+    pub fn short(self) -> u64 {
+        let mut first = [0_u8; 8];
+        first.copy_from_slice(&self.0[..8]);
+        u64::from_be_bytes(first)
+    }
+
+    /// The id in hexadecimal.
+    #[must_use]
+    pub fn to_hex(self) -> String {
+        hex::encode(self.0)
+    }
+}
+
+impl Serialize for MessageId {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.to_hex())
+    }
+}
+
+impl<'de> Deserialize<'de> for MessageId {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let mut id = [0_u8; 16];
+        hex::decode_to_slice(&text, &mut id).map_err(serde::de::Error::custom)?;
+        Ok(Self(id))
+    }
+}
+
+/// The trace id of a message: a UUIDv8 of the provider's time and the message's id, so that the
+/// same webhook delivered again answers the same trace, and traces sort by time.
+///
+/// `provider_at_ms` is milliseconds since 1970; a message without a time sorts first.
+#[must_use]
+pub fn trace_id(provider_at_ms: Option<i64>, id: MessageId) -> Uuid {
+    let time = u64::try_from(provider_at_ms.unwrap_or_default()).unwrap_or_default();
+    let mut bytes = [0_u8; 16];
+    bytes[..6].copy_from_slice(&time.to_be_bytes()[2..]);
+    bytes[6..].copy_from_slice(&id.0[..10]);
+    // new_v8 sets the version and variant bits and leaves the rest.
+    Uuid::new_v8(bytes)
+}
+
+/// One accepted message as it waits in `INBOUND`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The version of this record: [`Envelope::VERSION`].
+    pub v: u8,
+    /// The message's id.
+    pub id: MessageId,
+    /// The message's trace.
+    pub trace_id: Uuid,
+    /// The instance's immutable row id.
+    pub instance_id: i64,
+    /// The instance's name.
+    pub instance: String,
+    /// The channel's word.
+    pub channel: String,
+    /// The conversation as its people know it: `session_name` of the agent protocols.
+    pub session_name: String,
+    /// When ingress accepted it, in milliseconds since 1970.
+    pub received_at: i64,
+    /// When the provider says it was sent, in milliseconds since 1970.
+    pub provider_at: Option<i64>,
+    /// Our own id at the channel, where the webhook names it (WhatsApp: our JID).
+    pub own_id: Option<String>,
+    /// Things ingress noticed that stopped nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// The channel's own words.
+    pub body: EnvelopeBody,
+}
+
+impl Envelope {
+    /// The version that this build writes.
+    pub const VERSION: u8 = 1;
+}
+
+/// Where the channel's words are.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvelopeBody {
+    /// Here.
+    Inline(serde_json::Value),
+    /// In the object store under this name, since they are too large for a queue message.
+    Object(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key<'a>(chat: &'a str, id: &'a str) -> MessageKey<'a> {
+        MessageKey { instance_id: 1, kind: "message", chat, from_me: false, provider_id: id, discriminator: "" }
+    }
+
+    #[test]
+    fn the_id_depends_on_each_part_and_on_where_parts_end() {
+        let base = MessageId::of(&key("a@x", "1"));
+        assert_eq!(base, MessageId::of(&key("a@x", "1")));
+        assert_ne!(base, MessageId::of(&key("a@", "x1")));
+        assert_ne!(base, MessageId::of(&MessageKey { from_me: true, ..key("a@x", "1") }));
+        assert_ne!(base, MessageId::of(&MessageKey { instance_id: 2, ..key("a@x", "1") }));
+        assert_ne!(base, MessageId::of(&MessageKey { discriminator: "READ", ..key("a@x", "1") }));
+    }
+
+    #[test]
+    fn a_trace_id_is_a_stable_version_8_that_sorts_by_time() {
+        let id = MessageId::of(&key("a@x", "1"));
+        let (first, later) = (trace_id(Some(1_000), id), trace_id(Some(2_000), id));
+        assert_eq!(first, trace_id(Some(1_000), id));
+        assert_eq!(first.get_version_num(), 8);
+        assert!(first < later);
+        assert!(trace_id(None, id) < first);
+        assert_eq!(trace_id(Some(-5), id), trace_id(None, id));
+    }
+}

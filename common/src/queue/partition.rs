@@ -1,0 +1,280 @@
+//! A partition that this worker owns: how it is claimed, written to and given back.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        Context, ErrorCode,
+        context::{PublishError, PublishErrorKind},
+        stream::LastRawMessageErrorKind,
+    },
+};
+use bytes::Bytes;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Checkpoint, LaneAddress, Layout, Lease, Subjects,
+    membership::Roll,
+    ownership::{OwnershipRecord, Step, step},
+};
+
+/// The server compares the last sequence of a subject with this header.
+const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+/// The subject that is compared, when it is not the one written to.
+const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
+/// How long a stored message lives (nats-server 2.11).
+const TTL_HEADER: &str = "Nats-TTL";
+/// A conversation that has been silent for so long may be forgotten.
+const CLOSED_CHECKPOINT_TTL: &str = "720h";
+
+type Cause = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a claim failed; the next round tries again.
+#[derive(Debug, thiserror::Error)]
+#[error("partition {partition} could not be claimed")]
+pub struct ClaimError {
+    partition: u16,
+    #[source]
+    source: Cause,
+}
+
+/// What came of a claim.
+#[derive(Debug)]
+pub enum Claimed {
+    /// The partition is ours.
+    Mine(SharedPartition),
+    /// Its owner is alive, or somebody else was faster.
+    NotYet,
+}
+
+/// Why a checkpoint was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// Another owner has taken over, or our lease has lapsed: stop, say nothing to anybody.
+    #[error("the partition is no longer ours")]
+    Fenced,
+    /// The checkpoint cannot be written at all.
+    #[error("the checkpoint was refused")]
+    Refused(#[source] Cause),
+}
+
+/// An owned partition.
+pub struct Partition {
+    number: u16,
+    epoch: u64,
+    fence: u64,
+    js: Context,
+    inbound: String,
+    turns: String,
+    lease: Lease,
+    /// One write in flight: a replicated stream refuses concurrent writes that name the same
+    /// expected subject, even when the sequence is right.
+    writer: Mutex<()>,
+    gone: CancellationToken,
+}
+
+impl fmt::Debug for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Partition({} epoch {} fence {})", self.number, self.epoch, self.fence)
+    }
+}
+
+/// Claims a partition that rendezvous gives to `me`: reads the ownership record, then whether its
+/// owner is alive, then writes. The order matters, see [`step`].
+///
+/// # Errors
+/// When NATS does not answer.
+pub async fn claim(
+    js: &Context,
+    layout: &Layout,
+    partition: u16,
+    me: &str,
+    roll: &Roll,
+    lease: &Lease,
+) -> Result<Claimed, ClaimError> {
+    let failed = |source: Cause| ClaimError { partition, source };
+    let turns = layout.turns(partition);
+    let record = read_record(js, &turns, partition).await.map_err(failed)?;
+    let alive = match &record {
+        Some((record, _)) if !record.owner.is_empty() && record.owner != me => {
+            roll.alive(&record.owner).await.map_err(|error| failed(error.into()))?
+        }
+        _ => false,
+    };
+    let Step::Claim { epoch, expected } = step(me, record.as_ref().map(|(r, s)| (r, *s)), |_| alive) else {
+        return Ok(Claimed::NotYet);
+    };
+    match write_record(js, partition, &OwnershipRecord::new(me, epoch), expected).await {
+        Ok(fence) => Ok(Claimed::Mine(Arc::new(Partition {
+            number: partition,
+            epoch,
+            fence,
+            js: js.clone(),
+            inbound: layout.inbound(partition),
+            turns,
+            lease: lease.clone(),
+            writer: Mutex::new(()),
+            gone: CancellationToken::new(),
+        }))),
+        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Claimed::NotYet),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+impl Partition {
+    /// Its number.
+    #[must_use]
+    pub fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// The epoch of this ownership.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The stream its messages wait in.
+    #[must_use]
+    pub(super) fn inbound(&self) -> &str {
+        &self.inbound
+    }
+
+    pub(super) fn js(&self) -> &Context {
+        &self.js
+    }
+
+    /// Cancelled when the partition is no longer ours: whoever works for it stops.
+    #[must_use]
+    pub fn gone(&self) -> &CancellationToken {
+        &self.gone
+    }
+
+    /// Whether work for it may go on right now; asked before each call to the outside.
+    #[must_use]
+    pub fn may_act(&self) -> bool {
+        self.lease.holds() && !self.gone.is_cancelled()
+    }
+
+    /// Whether the ownership record is still the one we wrote.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn verify(&self) -> Result<bool, ClaimError> {
+        let record = read_record(&self.js, &self.turns, self.number).await;
+        let record = record.map_err(|source| ClaimError { partition: self.number, source })?;
+        Ok(record.is_some_and(|(_, sequence)| sequence == self.fence))
+    }
+
+    /// Reads a conversation's checkpoint from the stream's leader.
+    ///
+    /// # Errors
+    /// When NATS does not answer, or the checkpoint is of another version.
+    pub async fn read(&self, lane: &LaneAddress) -> Result<Option<Checkpoint>, ClaimError> {
+        let failed = |source: Cause| ClaimError { partition: self.number, source };
+        let stream = self.js.get_stream_no_info(&self.turns).await.map_err(|error| failed(error.into()))?;
+        match stream.get_last_raw_message_by_subject(&Subjects::turn(lane)).await {
+            Ok(message) => Checkpoint::read(&message.payload).map(Some).map_err(|error| failed(error.into())),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    /// Writes a conversation's checkpoint, fenced by our ownership. Tries again until the broker
+    /// has said yes or no, or the partition is lost; a repeated write changes nothing.
+    ///
+    /// # Errors
+    /// [`WriteError::Fenced`] when the partition is no longer ours.
+    pub async fn write(&self, lane: &LaneAddress, checkpoint: &Checkpoint) -> Result<(), WriteError> {
+        let payload = checkpoint.to_bytes().map_err(|error| WriteError::Refused(error.into()))?;
+        let mut headers = self.fenced();
+        if checkpoint.is_closed() {
+            headers.insert(TTL_HEADER, CLOSED_CHECKPOINT_TTL);
+        }
+        let subject = Subjects::turn(lane);
+        let mut pause = Duration::from_millis(10);
+        let _one_at_a_time = self.writer.lock().await;
+        loop {
+            if !self.may_act() {
+                return Err(WriteError::Fenced);
+            }
+            let error = match self.publish(subject.clone(), headers.clone(), payload.clone()).await {
+                Ok(()) => return Ok(()),
+                Err(error) => error,
+            };
+            match error.kind() {
+                PublishErrorKind::WrongLastSequence => return Err(WriteError::Fenced),
+                PublishErrorKind::MaxPayloadExceeded => return Err(WriteError::Refused(error.into())),
+                _ if is_concurrent_write(&error) => {}
+                _ => {
+                    tracing::warn!(error.message = %error, partition.number = self.number, "checkpoint write failed, trying again")
+                }
+            }
+            tokio::select! {
+                () = self.gone.cancelled() => return Err(WriteError::Fenced),
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(1)),
+            }
+        }
+    }
+
+    /// Gives the partition back: nobody owns it, and the next worker need not wait for our lease.
+    ///
+    /// # Errors
+    /// When NATS does not answer; the next owner then waits until we count as dead.
+    pub async fn release(&self) -> Result<(), ClaimError> {
+        let failed = |source: Cause| ClaimError { partition: self.number, source };
+        let record = OwnershipRecord::new("", self.epoch);
+        match write_record(&self.js, self.number, &record, self.fence).await {
+            Ok(_) => Ok(()),
+            // Somebody has it already.
+            Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(()),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+
+    fn fenced(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(EXPECTED_SEQUENCE, self.fence.to_string());
+        headers.insert(EXPECTED_SUBJECT, Subjects::own(self.number));
+        headers
+    }
+
+    async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), PublishError> {
+        self.js.publish_with_headers(subject, headers, payload).await?.await.map(drop)
+    }
+}
+
+/// Whether a replicated stream refused the write only because another with the same expected
+/// subject was in flight (JetStream error 10164).
+fn is_concurrent_write(error: &PublishError) -> bool {
+    let source = std::error::Error::source(error);
+    let known = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
+    known.is_some_and(|error| error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+}
+
+async fn read_record(js: &Context, turns: &str, partition: u16) -> Result<Option<(OwnershipRecord, u64)>, Cause> {
+    let stream = js.get_stream_no_info(turns).await?;
+    match stream.get_last_raw_message_by_subject(&Subjects::own(partition)).await {
+        Ok(message) => Ok(Some((serde_json::from_slice(&message.payload)?, message.sequence))),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn write_record(
+    js: &Context,
+    partition: u16,
+    record: &OwnershipRecord,
+    expected: u64,
+) -> Result<u64, PublishError> {
+    let payload = serde_json::to_vec(record).map_err(|e| PublishError::with_source(PublishErrorKind::Other, e))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(EXPECTED_SEQUENCE, expected.to_string());
+    let ack = js.publish_with_headers(Subjects::own(partition), headers, payload.into()).await?;
+    Ok(ack.await?.sequence)
+}
+
+/// Owned partitions are shared between the scheduler and the turns that run for them.
+pub type SharedPartition = Arc<Partition>;

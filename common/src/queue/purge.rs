@@ -1,0 +1,30 @@
+//! What leaves the queue when an instance is deleted.
+
+use async_nats::jetstream::Context;
+
+use super::{
+    InstanceToken, Layout, Media, Subjects,
+    streams::{DEAD, TRACE_STEPS, TRACES},
+};
+
+/// Removes everything kept of an instance: waiting messages, checkpoints, dead letters, trace
+/// events and media. Its row id is never used again, so whatever arrives late belongs to nobody.
+///
+/// # Errors
+/// Names the stream that could not be purged; purging again is harmless.
+pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceToken) -> Result<(), async_nats::Error> {
+    let mut work = vec![
+        (DEAD.to_owned(), Subjects::dead_instance(instance)),
+        (TRACES.to_owned(), Subjects::trace(instance)),
+        (TRACE_STEPS.to_owned(), Subjects::step(instance)),
+    ];
+    for shard in layout.every_shard() {
+        work.push((layout.sharded("INBOUND", shard), Subjects::inbound_instance(instance)));
+        work.push((layout.sharded("TURNS", shard), Subjects::turn_instance(instance)));
+    }
+    for (stream, filter) in work {
+        js.get_stream_no_info(&stream).await?.purge().filter(filter).await?;
+    }
+    Media::open(js).await?.purge(instance).await?;
+    Ok(())
+}
