@@ -1,1 +1,23 @@
-//! stub
+//! The worker: it runs turns.
+//!
+//! A turn answers the next message of one conversation: admit it, ask the instance's agent, send
+//! the reply bubble by bubble, record what happened, acknowledge. The cast:
+//!
+//! - [`ownership`]: claims partitions and feeds their messages to the scheduler.
+//! - [`scheduler`]: lanes (one per conversation, one turn at a time) and who is next.
+//! - [`turn`]: the steps of one turn.
+//! - [`agent`]: one file per agent protocol.
+//! - [`recorder`]: writes the traces to the database, for all workers together.
+//!
+//! What is absent: the worker serves no public HTTP, and nothing here depends on ingress.
+
+pub mod agent;
+pub mod ownership;
+pub mod recorder;
+pub mod scheduler;
+pub mod settings;
+pub mod turn;
+
+mod run;
+
+pub use run::{Worker, WorkerError};

@@ -45,6 +45,10 @@ pub struct OpenTurn {
     pub attempt: u32,
     /// How far it is.
     pub phase: Phase,
+    /// Whether `attempt` counts the last beginning already. Only memory knows: a turn that is
+    /// read back from the stream was cut, and that counts as one more.
+    #[serde(skip)]
+    pub counted: bool,
 }
 
 /// How far an open turn is.
@@ -194,7 +198,7 @@ mod tests {
     #[test]
     fn an_open_turn_is_resumed_only_for_its_own_messages() {
         let mut checkpoint = Checkpoint::new();
-        checkpoint.open = Some(OpenTurn { ids: vec![id(1)], attempt: 2, phase: Phase::Asking });
+        checkpoint.open = Some(OpenTurn { ids: vec![id(1)], attempt: 2, phase: Phase::Asking, counted: false });
         assert!(checkpoint.open_for(&[id(1)]).is_some());
         assert!(checkpoint.open_for(&[id(1), id(2)]).is_none());
         let bytes = checkpoint.to_bytes().unwrap();

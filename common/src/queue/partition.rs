@@ -205,7 +205,11 @@ impl Partition {
                 Err(error) => error,
             };
             match error.kind() {
-                PublishErrorKind::WrongLastSequence => return Err(WriteError::Fenced),
+                PublishErrorKind::WrongLastSequence => {
+                    // Another owner: nothing of this ownership may act any more.
+                    self.gone.cancel();
+                    return Err(WriteError::Fenced);
+                }
                 PublishErrorKind::MaxPayloadExceeded => return Err(WriteError::Refused(error.into())),
                 _ if is_concurrent_write(&error) => {}
                 _ => {

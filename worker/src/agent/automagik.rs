@@ -1,0 +1,181 @@
+//! The protocol `automagik`: `POST {url}/api/agent/chat`. Source: the architecture guide.
+
+use omnihub_common::instance::Instance;
+use serde_json::{Value, json};
+
+use super::{
+    AgentError, CallContext, Question, Reply,
+    answer::{Answer, exchange, kept, unusable},
+};
+
+/// The fields an answer may carry its text in, in order.
+const TEXT_FIELDS: [&str; 4] = ["message", "text", "content", "response"];
+
+/// The body of a call.
+#[must_use]
+pub fn request(instance: &Instance, question: &Question) -> Value {
+    let mut context = json!({
+        "instance": instance.name.as_str(),
+        "channel": instance.channel_type().as_str(),
+        "agent_id": instance.agent.effective_agent(),
+    });
+    if let Some(quoted) = &question.quoted {
+        context["quoted_message"] = quoted.clone();
+    }
+    json!({
+        "user_id": question.user_id,
+        "session_id": question.session_id,
+        "session_name": question.session_name,
+        "message": question.message,
+        "message_type": question.message_type,
+        "session_origin": instance.channel_type().as_str(),
+        "user": question.user,
+        "context": context,
+    })
+}
+
+pub(super) async fn ask(
+    http: &reqwest::Client,
+    instance: &Instance,
+    request: &Value,
+    context: &CallContext,
+) -> Result<Reply, AgentError> {
+    let url = format!("{}/api/agent/chat", instance.agent.api_url.trim_end_matches('/'));
+    let key = instance.agent.api_key.expose();
+    let call = http
+        .post(url)
+        .headers(context.trace_headers.clone())
+        .bearer_auth(key)
+        .header("x-api-key", key)
+        .header("x-agent-id", instance.agent.effective_agent())
+        .header("x-request-id", &context.request_id)
+        .header("idempotency-key", &context.idempotency_key)
+        .timeout(instance.agent.timeout)
+        .json(request);
+    read(&exchange(call).await?)
+}
+
+/// Reads an answer: JSON with one of the text fields; a plain text is the message itself.
+fn read(answer: &Answer) -> Result<Reply, AgentError> {
+    let status = answer.status;
+    let Ok(body) = serde_json::from_slice::<Value>(&answer.bytes) else {
+        return match std::str::from_utf8(&answer.bytes) {
+            Ok(text) if answer.content_type.starts_with("text/plain") => {
+                Ok(Reply { text: text.to_owned(), status, body: Value::String(text.to_owned()), ..Reply::default() })
+            }
+            _ => Err(unreadable(status, "the agent's answer is not JSON", Some(kept(&answer.bytes)))),
+        };
+    };
+    if body.get("success") == Some(&Value::Bool(false)) {
+        return Err(unsuccessful(status, body));
+    }
+    let Some(text) = TEXT_FIELDS.iter().find_map(|field| body.get(field)?.as_str()) else {
+        return Err(unreadable(status, "the agent's answer has no text", Some(body)));
+    };
+    let word = |name: &str| body.get(name).and_then(Value::as_str).filter(|s| !s.is_empty()).map(str::to_owned);
+    let tokens = |names: [&str; 3]| {
+        let found = names.iter().find_map(|name| body.get("usage")?.get(name)?.as_i64());
+        found.and_then(|n| i32::try_from(n).ok())
+    };
+    Ok(Reply {
+        text: text.to_owned(),
+        session_id: word("session_id"),
+        user_id: word("user_id"),
+        tokens: (
+            tokens(["request_tokens", "input_tokens", "prompt_tokens"]),
+            tokens(["response_tokens", "output_tokens", "completion_tokens"]),
+        ),
+        tools_used: body.get("tool_calls").and_then(Value::as_array).and_then(|calls| i32::try_from(calls.len()).ok()),
+        status,
+        body,
+    })
+}
+
+/// `success: false` is a failure even with status 200; it is tried again unless it names a code
+/// of the kind that never gets better.
+fn unsuccessful(status: u16, body: Value) -> AgentError {
+    use omnihub_common::conversation::Decision;
+    let code = ["code", "status_code", "error_code"].iter().find_map(|name| body.get(name)?.as_i64());
+    let decision = match code {
+        Some(400 | 401 | 403 | 404 | 422) => Decision::Dead("agent_unsuccessful".to_owned()),
+        _ => Decision::Again(None),
+    };
+    let message = "the agent says that it did not succeed".to_owned();
+    AgentError { message, status: Some(status), body: Some(body), decision }
+}
+
+fn unreadable(status: u16, message: &str, body: Option<Value>) -> AgentError {
+    unusable(status, message, "agent_answer_unreadable", body)
+}
+
+#[cfg(test)]
+mod tests {
+    use omnihub_common::conversation::Decision;
+
+    use super::*;
+    use crate::turn::tests::instance;
+
+    fn answer(content_type: &str, bytes: impl Into<Vec<u8>>) -> Answer {
+        Answer { status: 200, content_type: content_type.to_owned(), bytes: bytes.into() }
+    }
+
+    fn json_answer(body: &Value) -> Result<Reply, AgentError> {
+        read(&answer("application/json", body.to_string()))
+    }
+
+    #[test]
+    fn the_request_has_the_guide_s_fields() {
+        let question = Question {
+            message: "Hello".into(),
+            message_type: "text",
+            session_name: "acme_1".into(),
+            session_id: "s".into(),
+            user_id: "u".into(),
+            user: json!({"phone_number": "+1"}),
+            quoted: None,
+        };
+        let body = request(&instance(), &question);
+        assert_eq!(body["user_id"], "u");
+        assert_eq!(body["session_origin"], "whatsapp");
+        assert_eq!(body["context"], json!({"instance": "acme", "channel": "whatsapp", "agent_id": "helper"}));
+    }
+
+    #[test]
+    fn the_text_is_taken_from_the_first_field_that_has_one() {
+        for (body, text) in [
+            (json!({"message": "a", "text": "b"}), "a"),
+            (json!({"message": null, "text": "b"}), "b"),
+            (json!({"content": "c", "response": "d"}), "c"),
+            (json!({"response": "d", "success": true}), "d"),
+            (json!({"message": ""}), ""),
+        ] {
+            assert_eq!(json_answer(&body).unwrap().text, text);
+        }
+        assert_eq!(read(&answer("text/plain; charset=utf-8", "plain")).unwrap().text, "plain");
+    }
+
+    #[test]
+    fn session_user_usage_and_tools_are_kept() {
+        let reply = json_answer(&json!({"message": "m", "session_id": "s1", "user_id": "u1",
+            "tool_calls": [{}, {}], "usage": {"request_tokens": 5, "output_tokens": 7}}))
+        .unwrap();
+        assert_eq!((reply.session_id.as_deref(), reply.user_id.as_deref()), (Some("s1"), Some("u1")));
+        assert_eq!((reply.tokens, reply.tools_used), ((Some(5), Some(7)), Some(2)));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_dead_and_what_failed_is_tried_again() {
+        let dead = |result: Result<Reply, AgentError>| match result.unwrap_err().decision {
+            Decision::Dead(reason) => reason,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(dead(read(&answer("text/html", "<html>"))), "agent_answer_unreadable");
+        assert_eq!(dead(read(&answer("text/plain", [0xff, 0xfe]))), "agent_answer_unreadable");
+        assert_eq!(dead(json_answer(&json!({"reply": 1}))), "agent_answer_unreadable");
+        assert_eq!(dead(json_answer(&json!([]))), "agent_answer_unreadable");
+        assert_eq!(dead(json_answer(&json!({"success": false, "code": 422}))), "agent_unsuccessful");
+        let failed = json_answer(&json!({"success": false, "message": "traceback ..."})).unwrap_err();
+        assert_eq!(failed.decision, Decision::Again(None));
+        assert!(!failed.message.contains("traceback"));
+    }
+}

@@ -1,0 +1,447 @@
+//! Lanes: decisions without I/O.
+//!
+//! A lane is one conversation. Its messages wait in stream order, one turn runs at a time, and
+//! only the lane waits when a turn must be tried again. [`Lanes`] is told what happened and
+//! answers with what to do; [`super::Scheduler`] does it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use omnihub_common::queue::{Checkpoint, LaneAddress, MessageId};
+
+use super::ring::Ring;
+
+/// A message as a lane sees it.
+pub(super) trait Item: Clone {
+    /// Its place in the stream.
+    fn sequence(&self) -> u64;
+    /// Its identity.
+    fn id(&self) -> MessageId;
+}
+
+/// How a turn ended.
+#[derive(Debug)]
+pub(crate) enum TurnEnd {
+    /// It has ended; the checkpoint is written and the messages may be acknowledged.
+    Done(Checkpoint),
+    /// Its messages stay; try again after a while, with this checkpoint in memory.
+    Again(Checkpoint, Duration),
+    /// The partition was lost; whoever owns it now goes on.
+    Fenced,
+}
+
+/// What the scheduler is to do.
+#[derive(Debug)]
+pub(super) enum Action<M> {
+    /// Read the lane's checkpoint.
+    Load(Arc<LaneAddress>),
+    /// Run a turn.
+    Start { lane: Arc<LaneAddress>, items: Vec<M>, checkpoint: Checkpoint },
+    /// Acknowledge these.
+    Ack(Vec<M>),
+    /// Wake the lane after a while.
+    Sleep(Arc<LaneAddress>, Duration),
+    /// No turn of the partition runs any more, and it was asked to be released.
+    Drained(u16),
+    /// A turn was fenced: verify the ownership of the partition.
+    Doubt(u16),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// Its checkpoint is being read.
+    Loading,
+    /// Nothing runs; ready when messages wait.
+    Idle,
+    /// A turn runs.
+    Running,
+    /// It waits before the next attempt.
+    Waiting,
+}
+
+#[derive(Debug)]
+struct Lane<M> {
+    state: State,
+    queue: VecDeque<M>,
+    in_flight: Vec<M>,
+    checkpoint: Option<Checkpoint>,
+    /// Its turn runs for an ownership that was lost.
+    orphan: bool,
+}
+
+#[derive(Debug)]
+struct Owned {
+    tag: (u64, u64),
+    running: usize,
+    releasing: bool,
+    /// A turn was fenced; nothing is started until the ownership is verified.
+    in_doubt: bool,
+}
+
+/// Every lane of the partitions this worker owns.
+#[derive(Debug)]
+pub(super) struct Lanes<M> {
+    owned: HashMap<u16, Owned>,
+    lanes: HashMap<Arc<LaneAddress>, Lane<M>>,
+    ring: Ring<Arc<LaneAddress>>,
+}
+
+impl<M: Item> Lanes<M> {
+    pub(super) fn new(turns: usize, turns_per_instance: usize) -> Self {
+        Self { owned: HashMap::new(), lanes: HashMap::new(), ring: Ring::new(turns, turns_per_instance) }
+    }
+
+    /// Turns that run, and lanes that are known.
+    pub(super) fn figures(&self) -> (usize, usize) {
+        (self.ring.running(), self.lanes.len())
+    }
+
+    /// A consumer of this epoch and generation begins: what waited will be delivered again.
+    /// Running turns go on, since a new generation keeps the fence; a new epoch is announced by
+    /// [`Lanes::lost`] first.
+    pub(super) fn owned(&mut self, partition: u16, tag: (u64, u64)) {
+        let running = self.owned.get(&partition).map_or(0, |owned| owned.running);
+        self.owned.insert(partition, Owned { tag, running, releasing: false, in_doubt: false });
+        for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
+            lane.queue.clear();
+        }
+    }
+
+    /// The partition is no longer ours. Its turns were cancelled and will end as fenced.
+    pub(super) fn lost(&mut self, partition: u16) {
+        self.owned.remove(&partition);
+        self.lanes.retain(|address, lane| address.partition != partition || lane.state == State::Running);
+        for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
+            // What the next owner is sent counts as new, even if that owner is this worker again.
+            (lane.queue, lane.in_flight, lane.checkpoint) = (VecDeque::new(), Vec::new(), None);
+            lane.orphan = true;
+        }
+    }
+
+    /// The partition is to be given back: nothing new is started.
+    pub(super) fn release(&mut self, partition: u16) -> Vec<Action<M>> {
+        match self.owned.get_mut(&partition) {
+            Some(owned) if owned.running > 0 => {
+                owned.releasing = true;
+                Vec::new()
+            }
+            _ => vec![Action::Drained(partition)],
+        }
+    }
+
+    /// A message was delivered by the consumer of `tag`.
+    pub(super) fn arrived(&mut self, address: LaneAddress, tag: (u64, u64), item: M) -> Vec<Action<M>> {
+        if self.owned.get(&address.partition).is_none_or(|owned| owned.tag != tag) {
+            return Vec::new();
+        }
+        let address = Arc::new(address);
+        let fresh = !self.lanes.contains_key(&address);
+        let lane = self.lanes.entry(address.clone()).or_insert_with(|| Lane {
+            state: State::Loading,
+            queue: VecDeque::new(),
+            in_flight: Vec::new(),
+            checkpoint: None,
+            orphan: false,
+        });
+        if let Some(known) = lane.in_flight.iter_mut().find(|known| known.sequence() == item.sequence()) {
+            // Delivered again by a new generation: this is the one to acknowledge.
+            *known = item;
+            return Vec::new();
+        }
+        lane.queue.push_back(item);
+        if fresh { vec![Action::Load(address)] } else { self.advance(&address) }
+    }
+
+    /// The lane's checkpoint was read (a conversation without one has an empty one).
+    pub(super) fn loaded(&mut self, address: &Arc<LaneAddress>, checkpoint: Checkpoint) -> Vec<Action<M>> {
+        match self.lanes.get_mut(address) {
+            Some(lane) if lane.state == State::Loading => {
+                lane.state = State::Idle;
+                lane.checkpoint = Some(checkpoint);
+                self.advance(address)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// A turn has ended.
+    pub(super) fn ended(&mut self, address: &Arc<LaneAddress>, end: TurnEnd) -> Vec<Action<M>> {
+        self.ring.ended(&address.instance);
+        let Some(lane) = self.lanes.get_mut(address) else { return Vec::new() };
+        if std::mem::take(&mut lane.orphan) {
+            return self.load_again(address);
+        }
+        let mut actions = Vec::new();
+        if let Some(owned) = self.owned.get_mut(&address.partition) {
+            owned.running = owned.running.saturating_sub(1);
+            owned.in_doubt |= matches!(end, TurnEnd::Fenced);
+            if owned.releasing && owned.running == 0 {
+                actions.push(Action::Drained(address.partition));
+            }
+        }
+        let items = std::mem::take(&mut lane.in_flight);
+        match end {
+            TurnEnd::Done(checkpoint) => {
+                lane.state = State::Idle;
+                lane.checkpoint = Some(checkpoint);
+                actions.push(Action::Ack(items));
+            }
+            TurnEnd::Again(checkpoint, after) => {
+                lane.state = State::Waiting;
+                lane.checkpoint = Some(checkpoint);
+                for item in items.into_iter().rev() {
+                    lane.queue.push_front(item);
+                }
+                actions.push(Action::Sleep(address.clone(), after));
+            }
+            TurnEnd::Fenced => {
+                actions.push(Action::Doubt(address.partition));
+                actions.extend(self.load_again(address));
+                return actions;
+            }
+        }
+        actions.extend(self.advance(address));
+        actions
+    }
+
+    /// Begins a lane anew: what it knew may be out of date.
+    fn load_again(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
+        match self.lanes.get_mut(address) {
+            Some(lane) if !lane.queue.is_empty() => {
+                (lane.state, lane.checkpoint) = (State::Loading, None);
+                vec![Action::Load(address.clone())]
+            }
+            _ => {
+                self.lanes.remove(address);
+                Vec::new()
+            }
+        }
+    }
+
+    /// The lane has waited long enough.
+    pub(super) fn woken(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
+        match self.lanes.get_mut(address) {
+            Some(lane) if lane.state == State::Waiting => {
+                lane.state = State::Idle;
+                self.advance(address)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Starts turns as far as the caps allow.
+    pub(super) fn dispatch(&mut self) -> Vec<Action<M>> {
+        let mut actions = Vec::new();
+        loop {
+            let (lanes, owned) = (&self.lanes, &self.owned);
+            let next = self.ring.next(|address| {
+                let serving = owned.get(&address.partition).is_some_and(|owned| !owned.releasing && !owned.in_doubt);
+                serving && lanes.get(address).is_some_and(|lane| lane.state == State::Idle && !lane.queue.is_empty())
+            });
+            let Some(address) = next else { return actions };
+            let Some(lane) = self.lanes.get_mut(&address) else { continue };
+            let Some(item) = lane.queue.pop_front() else { continue };
+            lane.state = State::Running;
+            lane.in_flight = vec![item.clone()];
+            if let Some(owned) = self.owned.get_mut(&address.partition) {
+                owned.running += 1;
+            }
+            let checkpoint = lane.checkpoint.clone().unwrap_or_else(Checkpoint::new);
+            actions.push(Action::Start { lane: address, items: vec![item], checkpoint });
+        }
+    }
+
+    /// Drops what is done already, then lines the lane up or forgets it.
+    fn advance(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
+        let Some(lane) = self.lanes.get_mut(address) else { return Vec::new() };
+        if lane.state != State::Idle {
+            return Vec::new();
+        }
+        let mut done = VecDeque::new();
+        if let Some(checkpoint) = &lane.checkpoint {
+            let (known, waiting) = lane.queue.drain(..).partition(|item| checkpoint.has_done(item.id()));
+            (done, lane.queue) = (known, waiting);
+        }
+        if lane.queue.is_empty() {
+            self.lanes.remove(address);
+        } else {
+            self.ring.line_up(&address.instance, address.clone());
+        }
+        if done.is_empty() { Vec::new() } else { vec![Action::Ack(done.into())] }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use omnihub_common::queue::MessageKey;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Message {
+        sequence: u64,
+        delivery: u8,
+    }
+
+    impl Item for Message {
+        fn sequence(&self) -> u64 {
+            self.sequence
+        }
+
+        fn id(&self) -> MessageId {
+            let provider_id = self.sequence.to_string();
+            let key = MessageKey {
+                instance_id: 1,
+                kind: "message",
+                chat: "c",
+                from_me: false,
+                provider_id: &provider_id,
+                discriminator: "",
+            };
+            MessageId::of(&key)
+        }
+    }
+
+    const TAG: (u64, u64) = (1, 0);
+
+    fn lane(name: &str) -> LaneAddress {
+        LaneAddress { partition: 0, instance: "acme-1".into(), conversation: name.into() }
+    }
+
+    fn message(sequence: u64) -> Message {
+        Message { sequence, delivery: 0 }
+    }
+
+    fn owning() -> Lanes<Message> {
+        let mut lanes = Lanes::new(10, 10);
+        lanes.owned(0, TAG);
+        lanes
+    }
+
+    fn started(actions: &[Action<Message>]) -> Vec<u64> {
+        let items = actions.iter().filter_map(|action| match action {
+            Action::Start { items, .. } => Some(items[0].sequence),
+            _ => None,
+        });
+        items.collect()
+    }
+
+    fn acked(actions: &[Action<Message>]) -> Vec<Message> {
+        let items = actions.iter().filter_map(|action| match action {
+            Action::Ack(items) => Some(items.clone()),
+            _ => None,
+        });
+        items.flatten().collect()
+    }
+
+    fn done(sequences: &[u64]) -> Checkpoint {
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.close(&sequences.iter().map(|s| message(*s).id()).collect::<Vec<_>>(), 1);
+        checkpoint
+    }
+
+    #[test]
+    fn one_turn_at_a_time_in_stream_order_and_ack_last() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        assert!(matches!(lanes.arrived(lane("a"), TAG, message(1))[..], [Action::Load(_)]));
+        assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty());
+        assert!(lanes.dispatch().is_empty(), "nothing starts before the checkpoint is known");
+        lanes.loaded(&a, Checkpoint::new());
+        assert_eq!(started(&lanes.dispatch()), [1]);
+        assert!(lanes.dispatch().is_empty());
+        let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
+        assert_eq!(acked(&actions), [message(1)]);
+        assert_eq!(started(&lanes.dispatch()), [2]);
+        lanes.ended(&a, TurnEnd::Done(done(&[1, 2])));
+        assert_eq!(lanes.figures(), (0, 0), "an idle lane is forgotten");
+    }
+
+    #[test]
+    fn what_is_done_already_is_acknowledged_and_not_run() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.arrived(lane("a"), TAG, message(2));
+        let actions = lanes.loaded(&a, done(&[1]));
+        assert_eq!(acked(&actions), [message(1)]);
+        assert_eq!(started(&lanes.dispatch()), [2]);
+    }
+
+    #[test]
+    fn a_lane_that_waits_for_its_next_attempt_keeps_its_order_and_delays_nobody() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        for (name, sequence) in [("a", 1), ("a", 2), ("b", 3)] {
+            lanes.arrived(lane(name), TAG, message(sequence));
+        }
+        lanes.loaded(&a, Checkpoint::new());
+        assert_eq!(started(&lanes.dispatch()), [1]);
+        lanes.ended(&a, TurnEnd::Again(Checkpoint::new(), Duration::from_secs(1)));
+        lanes.loaded(&Arc::new(lane("b")), Checkpoint::new());
+        assert_eq!(started(&lanes.dispatch()), [3]);
+        lanes.woken(&a);
+        assert_eq!(started(&lanes.dispatch()), [1]);
+    }
+
+    #[test]
+    fn a_new_generation_replaces_what_waited_and_leaves_running_turns_alone() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.arrived(lane("a"), TAG, message(2));
+        lanes.loaded(&a, Checkpoint::new());
+        lanes.dispatch();
+        lanes.owned(0, (1, 1));
+        assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty(), "the old consumer is not listened to");
+        lanes.arrived(lane("a"), (1, 1), Message { sequence: 1, delivery: 1 });
+        lanes.arrived(lane("a"), (1, 1), Message { sequence: 2, delivery: 1 });
+        let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
+        assert_eq!(acked(&actions), [Message { sequence: 1, delivery: 1 }], "the newest delivery is acknowledged");
+        assert_eq!(started(&lanes.dispatch()), [2]);
+    }
+
+    #[test]
+    fn a_fenced_turn_stops_its_partition_until_it_is_verified() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.arrived(lane("a"), TAG, message(2));
+        lanes.loaded(&a, Checkpoint::new());
+        lanes.dispatch();
+        let actions = lanes.ended(&a, TurnEnd::Fenced);
+        assert!(actions.iter().any(|action| matches!(action, Action::Doubt(0))));
+        lanes.loaded(&a, Checkpoint::new());
+        assert!(lanes.dispatch().is_empty(), "message 2 must not overtake message 1");
+        lanes.owned(0, (1, 1));
+        lanes.arrived(lane("a"), (1, 1), message(1));
+        assert_eq!(started(&lanes.dispatch()), [1]);
+    }
+
+    #[test]
+    fn after_a_loss_the_orphaned_turn_neither_acknowledges_nor_hides_a_replay() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.loaded(&a, Checkpoint::new());
+        lanes.dispatch();
+        lanes.lost(0);
+        lanes.owned(0, (3, 0));
+        assert!(lanes.arrived(lane("a"), (3, 0), message(1)).is_empty());
+        let actions = lanes.ended(&a, TurnEnd::Fenced);
+        assert!(matches!(actions[..], [Action::Load(_)]));
+        lanes.loaded(&a, Checkpoint::new());
+        assert_eq!(started(&lanes.dispatch()), [1]);
+    }
+
+    #[test]
+    fn a_release_waits_for_running_turns_and_starts_nothing_new() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.arrived(lane("a"), TAG, message(2));
+        lanes.loaded(&a, Checkpoint::new());
+        lanes.dispatch();
+        assert!(lanes.release(0).is_empty());
+        let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
+        assert!(actions.iter().any(|action| matches!(action, Action::Drained(0))));
+        assert!(lanes.dispatch().is_empty());
+        assert!(matches!(lanes.release(0)[..], [Action::Drained(0)]));
+    }
+}

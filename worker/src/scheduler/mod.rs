@@ -1,0 +1,255 @@
+//! The scheduler: one task that owns every lane of this worker and starts their turns.
+//!
+//! It hears of deliveries, ends of turns and changes of ownership through one channel, asks the
+//! lanes what to do, and does it: read a checkpoint, start a turn, acknowledge, sleep. All that
+//! waits for the network runs in tasks of its own and reports back.
+
+mod lanes;
+mod ring;
+
+use std::{sync::Arc, time::Duration};
+
+use omnihub_common::queue::{Checkpoint, Delivery, LaneAddress, MessageId, SharedPartition};
+use serde::Deserialize;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::task::TaskTracker;
+
+pub(crate) use lanes::TurnEnd;
+
+use crate::{
+    settings::WorkerSettings,
+    turn::{Kit, Turn, bury_unreadable},
+};
+use lanes::{Action, Item, Lanes};
+
+/// A delivery whose identity is known.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) id: MessageId,
+}
+
+impl Item for Message {
+    fn sequence(&self) -> u64 {
+        self.delivery.sequence
+    }
+
+    fn id(&self) -> MessageId {
+        self.id
+    }
+}
+
+/// The part of an envelope that a lane needs; the rest is read when its turn begins.
+#[derive(Deserialize)]
+struct Head {
+    id: MessageId,
+}
+
+/// What the scheduler is told.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A consumer of this partition and generation begins to deliver.
+    Owned(SharedPartition, u64),
+    /// The partition is lost; its turns are cancelled already.
+    Lost(u16),
+    /// Finish what runs for the partition, start nothing new, then say so.
+    Release(u16, oneshot::Sender<()>),
+    /// A message.
+    Arrived(Delivery),
+    /// A checkpoint was read.
+    Loaded(Arc<LaneAddress>, Checkpoint),
+    /// A turn has ended.
+    Ended(Arc<LaneAddress>, TurnEnd),
+    /// A lane has waited long enough.
+    Woken(Arc<LaneAddress>),
+}
+
+/// What the scheduler shows of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    /// Turns that run.
+    pub running: usize,
+    /// Lanes with something to do.
+    pub lanes: usize,
+}
+
+/// The scheduler's task.
+#[derive(Debug)]
+pub(crate) struct Scheduler {
+    kit: Arc<Kit>,
+    lanes: Lanes<Message>,
+    partitions: std::collections::HashMap<u16, SharedPartition>,
+    releases: std::collections::HashMap<u16, Vec<oneshot::Sender<()>>>,
+    events: mpsc::UnboundedSender<Event>,
+    doubts: mpsc::UnboundedSender<u16>,
+    figures: watch::Sender<Figures>,
+    tasks: TaskTracker,
+}
+
+impl Scheduler {
+    pub(crate) fn new(
+        kit: Arc<Kit>,
+        settings: &WorkerSettings,
+        events: mpsc::UnboundedSender<Event>,
+        doubts: mpsc::UnboundedSender<u16>,
+    ) -> (Self, watch::Receiver<Figures>) {
+        let (figures, shown) = watch::channel(Figures::default());
+        let lanes = Lanes::new(settings.turns, settings.turns_per_instance);
+        let scheduler = Self {
+            kit,
+            lanes,
+            partitions: Default::default(),
+            releases: Default::default(),
+            events,
+            doubts,
+            figures,
+            tasks: TaskTracker::new(),
+        };
+        (scheduler, shown)
+    }
+
+    /// Runs until every sender of events is gone or the task is dropped.
+    pub(crate) async fn run(mut self, mut events: mpsc::UnboundedReceiver<Event>) {
+        let mut batch = Vec::with_capacity(256);
+        while events.recv_many(&mut batch, 256).await > 0 {
+            for event in batch.drain(..) {
+                let actions = self.decide(event);
+                self.perform(actions);
+            }
+            let actions = self.lanes.dispatch();
+            self.perform(actions);
+            let (running, lanes) = self.lanes.figures();
+            self.figures.send_replace(Figures { running, lanes });
+        }
+    }
+
+    fn decide(&mut self, event: Event) -> Vec<Action<Message>> {
+        match event {
+            Event::Owned(partition, generation) => {
+                self.lanes.owned(partition.number(), (partition.epoch(), generation));
+                self.partitions.insert(partition.number(), partition);
+                Vec::new()
+            }
+            Event::Lost(partition) => {
+                self.lanes.lost(partition);
+                self.partitions.remove(&partition);
+                Vec::new()
+            }
+            Event::Release(partition, done) => {
+                self.releases.entry(partition).or_default().push(done);
+                self.lanes.release(partition)
+            }
+            Event::Arrived(delivery) => self.arrived(delivery),
+            Event::Loaded(lane, checkpoint) => self.lanes.loaded(&lane, checkpoint),
+            Event::Ended(lane, end) => self.lanes.ended(&lane, end),
+            Event::Woken(lane) => self.lanes.woken(&lane),
+        }
+    }
+
+    fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
+        match serde_json::from_slice::<Head>(&delivery.payload) {
+            Ok(head) => {
+                let (lane, tag) = (delivery.lane.clone(), delivery.tag);
+                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id: head.id })
+            }
+            Err(error) => {
+                // It has no identity, so no lane can hold it up.
+                let kit = self.kit.clone();
+                self.tasks.spawn(async move { bury_unreadable(&kit, &delivery, &error).await });
+                Vec::new()
+            }
+        }
+    }
+
+    fn perform(&mut self, actions: Vec<Action<Message>>) {
+        for action in actions {
+            match action {
+                Action::Load(lane) => self.load(lane),
+                Action::Start { lane, items, checkpoint } => self.start(lane, items, checkpoint),
+                Action::Ack(items) => self.acknowledge(items),
+                Action::Sleep(lane, after) => self.sleep(lane, after),
+                Action::Drained(partition) => {
+                    for done in self.releases.remove(&partition).unwrap_or_default() {
+                        let _ = done.send(());
+                    }
+                }
+                Action::Doubt(partition) => {
+                    let _ = self.doubts.send(partition);
+                }
+            }
+        }
+    }
+
+    fn load(&self, lane: Arc<LaneAddress>) {
+        let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            let mut pause = Duration::from_millis(20);
+            while partition.may_act() {
+                match partition.read(&lane).await {
+                    Ok(checkpoint) => {
+                        let _ = events.send(Event::Loaded(lane, checkpoint.unwrap_or_else(Checkpoint::new)));
+                        return;
+                    }
+                    Err(error) => {
+                        tracing::warn!(error.message = %error, "a checkpoint could not be read, trying again");
+                    }
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(2));
+            }
+        });
+    }
+
+    fn start(&self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint) {
+        let (kit, events) = (self.kit.clone(), self.events.clone());
+        let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
+        self.tasks.spawn(async move {
+            let mut seat = Seat { lane: lane.clone(), events, ended: false };
+            let end = Turn::new(kit, partition, (*lane).clone(), items, checkpoint).run().await;
+            seat.give_back(end);
+        });
+    }
+
+    fn acknowledge(&self, items: Vec<Message>) {
+        self.tasks.spawn(async move {
+            for item in items {
+                if let Err(error) = item.delivery.ack().await {
+                    // It comes again with the next replay, and the checkpoint knows it as done.
+                    tracing::debug!(error.message = %error, "an acknowledgement was not confirmed");
+                }
+            }
+        });
+    }
+
+    fn sleep(&self, lane: Arc<LaneAddress>, after: Duration) {
+        let (kit, events) = (self.kit.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            kit.wait_for_retry(&lane, after).await;
+            let _ = events.send(Event::Woken(lane));
+        });
+    }
+}
+
+/// A turn's place. It is given back even when the turn panics: the lane then counts as fenced and
+/// its messages are replayed.
+struct Seat {
+    lane: Arc<LaneAddress>,
+    events: mpsc::UnboundedSender<Event>,
+    ended: bool,
+}
+
+impl Seat {
+    fn give_back(&mut self, end: TurnEnd) {
+        self.ended = true;
+        let _ = self.events.send(Event::Ended(self.lane.clone(), end));
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.give_back(TurnEnd::Fenced);
+        }
+    }
+}

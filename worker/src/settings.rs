@@ -1,0 +1,85 @@
+//! What an operator may set about a worker.
+
+use std::{path::Path, time::Duration};
+
+use omnihub_common::config::{ConfigError, Settings};
+
+/// The settings of a worker.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// This worker's name among the others, `OMNIHUB_WORKER_ID`.
+    pub id: String,
+    /// Turns at once in this worker, `OMNIHUB_WORKER_TURNS`.
+    pub turns: usize,
+    /// Turns at once of one instance in this worker, `OMNIHUB_INSTANCE_TURNS`.
+    pub turns_per_instance: usize,
+    /// How long a stop waits for running turns, `OMNIHUB_STOP_GRACE` in seconds.
+    pub grace: Duration,
+}
+
+impl WorkerSettings {
+    /// Reads the settings. Without `OMNIHUB_WORKER_ID` the id is the host's name and a random
+    /// suffix kept in the data folder, so that a restarted worker is known as the same one.
+    ///
+    /// # Errors
+    /// Names the setting that cannot be used.
+    pub fn load(settings: &dyn Settings, data: &Path) -> Result<Self, ConfigError> {
+        let id = match settings.get("OMNIHUB_WORKER_ID") {
+            Some(id) => id,
+            None => remembered_id(settings, data),
+        };
+        Ok(Self {
+            id,
+            turns: number(settings, "OMNIHUB_WORKER_TURNS", 10_000, 1..=1_000_000)?,
+            turns_per_instance: number(settings, "OMNIHUB_INSTANCE_TURNS", 1_000, 1..=1_000_000)?,
+            grace: Duration::from_secs(number(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
+        })
+    }
+}
+
+fn number(
+    settings: &dyn Settings,
+    name: &'static str,
+    default: usize,
+    range: std::ops::RangeInclusive<usize>,
+) -> Result<usize, ConfigError> {
+    let Some(text) = settings.get(name) else { return Ok(default) };
+    let problem = format!("expected a number from {} to {}", range.start(), range.end());
+    text.trim().parse().ok().filter(|n| range.contains(n)).ok_or(ConfigError::Bad { name, problem })
+}
+
+/// The id kept in `worker.id` of the data folder; where that cannot be written, a new one each
+/// time, which costs a restart the wait until the old one counts as dead.
+fn remembered_id(settings: &dyn Settings, data: &Path) -> String {
+    let file = data.join("worker.id");
+    if let Ok(kept) = std::fs::read_to_string(&file)
+        && !kept.trim().is_empty()
+    {
+        return kept.trim().to_owned();
+    }
+    let host = settings.get("HOSTNAME").unwrap_or_else(|| "worker".to_owned());
+    let id = format!("{host}-{:08x}", rand::random::<u32>());
+    if let Err(error) = std::fs::write(&file, &id) {
+        tracing::warn!(error.message = %error, "the worker's id could not be kept: a restart will look like a new worker");
+    }
+    id
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn the_id_survives_a_restart_and_the_environment_wins() {
+        let folder = tempfile::tempdir().unwrap();
+        let empty = HashMap::new();
+        let first = WorkerSettings::load(&empty, folder.path()).unwrap();
+        assert_eq!(WorkerSettings::load(&empty, folder.path()).unwrap().id, first.id);
+        let named = HashMap::from([("OMNIHUB_WORKER_ID".to_owned(), "w1".to_owned())]);
+        assert_eq!(WorkerSettings::load(&named, folder.path()).unwrap().id, "w1");
+        let bad = HashMap::from([("OMNIHUB_WORKER_TURNS".to_owned(), "0".to_owned())]);
+        assert!(WorkerSettings::load(&bad, folder.path()).unwrap_err().to_string().contains("OMNIHUB_WORKER_TURNS"));
+    }
+}

@@ -1,0 +1,130 @@
+//! Who is answered, and why not.
+
+use omnihub_common::{
+    channel::{InboundMessage, MessageKind},
+    instance::Instance,
+};
+
+/// Why a message gets no answer: the `outcome_reason` of an ignored one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ignored {
+    Inactive,
+    StatusBroadcast,
+    Newsletter,
+    FromMe,
+    UnsupportedType,
+    Empty,
+    NotMentioned,
+    EmptyAnswer,
+}
+
+impl Ignored {
+    pub(super) fn reason(self) -> &'static str {
+        match self {
+            Self::Inactive => "inactive",
+            Self::StatusBroadcast => "status_broadcast",
+            Self::Newsletter => "newsletter",
+            Self::FromMe => "from_me",
+            Self::UnsupportedType => "unsupported_type",
+            Self::Empty => "empty",
+            Self::NotMentioned => "group_without_mention",
+            Self::EmptyAnswer => "empty_answer",
+        }
+    }
+}
+
+/// Whether a message gets a turn; `own_id` is our own id at the channel, where it is known.
+pub(super) fn admit(instance: &Instance, message: &InboundMessage, own_id: Option<&str>) -> Result<(), Ignored> {
+    if !instance.is_active {
+        return Err(Ignored::Inactive);
+    }
+    if message.chat == "status@broadcast" {
+        return Err(Ignored::StatusBroadcast);
+    }
+    if message.chat.ends_with("@newsletter") {
+        return Err(Ignored::Newsletter);
+    }
+    if message.from_me {
+        return Err(Ignored::FromMe);
+    }
+    if message.content.kind != MessageKind::Text {
+        return Err(Ignored::UnsupportedType);
+    }
+    if message.content.text.as_deref().unwrap_or_default().trim().is_empty() {
+        return Err(Ignored::Empty);
+    }
+    if message.is_group && !addresses_us(message, own_id) {
+        return Err(Ignored::NotMentioned);
+    }
+    Ok(())
+}
+
+/// In a group: a mention of our number, or a reply to something we wrote.
+fn addresses_us(message: &InboundMessage, own_id: Option<&str>) -> bool {
+    let Some(own) = own_id.map(bare) else { return false };
+    let quoted = message.quoted.as_ref().and_then(|quoted| quoted.author.as_deref());
+    message.mentions.iter().map(String::as_str).chain(quoted).any(|id| bare(id) == own)
+}
+
+/// An id without the device (`5511:3@s.whatsapp.net` is the same person on another device).
+fn bare(id: &str) -> (&str, &str) {
+    let (user, server) = id.split_once('@').unwrap_or((id, "s.whatsapp.net"));
+    (user.split(':').next().unwrap_or(user), server)
+}
+
+#[cfg(test)]
+mod tests {
+    use omnihub_common::channel::{Content, Person, Quoted};
+
+    use super::*;
+    use crate::turn::tests::instance;
+
+    const OWN: Option<&str> = Some("5511999990000:7@s.whatsapp.net");
+
+    fn text(chat: &str) -> InboundMessage {
+        InboundMessage {
+            provider_id: "1".into(),
+            chat: chat.into(),
+            is_group: chat.ends_with("@g.us"),
+            from_me: false,
+            sender: Person::default(),
+            sent_at_ms: None,
+            content: Content { kind: MessageKind::Text, text: Some("hi".into()), ..Content::default() },
+            quoted: None,
+            mentions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_direct_text_is_answered_and_everything_else_says_why_not() {
+        let person = "5511987654321@s.whatsapp.net";
+        let direct = text(person);
+        assert_eq!(admit(&instance(), &direct, OWN), Ok(()));
+        let inactive = Instance { is_active: false, ..instance() };
+        assert_eq!(admit(&inactive, &direct, OWN), Err(Ignored::Inactive));
+        let own = InboundMessage { from_me: true, ..text(person) };
+        assert_eq!(admit(&instance(), &own, OWN), Err(Ignored::FromMe));
+        assert_eq!(admit(&instance(), &text("status@broadcast"), OWN), Err(Ignored::StatusBroadcast));
+        assert_eq!(admit(&instance(), &text("1@newsletter"), OWN), Err(Ignored::Newsletter));
+        let mut image = text(person);
+        image.content.kind = MessageKind::Image;
+        assert_eq!(admit(&instance(), &image, OWN), Err(Ignored::UnsupportedType));
+        let mut blank = text(person);
+        blank.content.text = Some(" \n".into());
+        assert_eq!(admit(&instance(), &blank, OWN), Err(Ignored::Empty));
+    }
+
+    #[test]
+    fn in_a_group_only_a_mention_or_a_reply_to_us_counts() {
+        let group = "120363042000000001@g.us";
+        assert_eq!(admit(&instance(), &text(group), OWN), Err(Ignored::NotMentioned));
+        let mentioned = InboundMessage { mentions: vec!["5511999990000@s.whatsapp.net".into()], ..text(group) };
+        assert_eq!(admit(&instance(), &mentioned, OWN), Ok(()));
+        assert_eq!(admit(&instance(), &mentioned, None), Err(Ignored::NotMentioned));
+        let author = Some("5511999990000@s.whatsapp.net".into());
+        let reply = InboundMessage { quoted: Some(Quoted { author, ..Quoted::default() }), ..text(group) };
+        assert_eq!(admit(&instance(), &reply, OWN), Ok(()));
+        let other = InboundMessage { mentions: vec!["5511000000000@s.whatsapp.net".into()], ..text(group) };
+        assert_eq!(admit(&instance(), &other, OWN), Err(Ignored::NotMentioned));
+    }
+}

@@ -1,0 +1,156 @@
+//! Asking the agent.
+
+use std::time::Instant;
+
+use omnihub_common::{
+    channel::InboundMessage,
+    conversation::{session_id, user_id},
+    queue::{AgentSession, Answer, OpenTurn, Phase, now_ms},
+    telemetry::propagation,
+    trace::{Outcome, Stage, TraceStatus},
+};
+use serde_json::json;
+
+use super::{
+    Exit, Opened, Turn,
+    admit::Ignored,
+    answer::{apology, stored},
+    ignored,
+    presence::Typing,
+    story::Story,
+};
+use crate::agent::{self, AgentError, CallContext, Question, Reply};
+
+/// A turn that was begun and cut so often has killed its workers; it is not begun again.
+const MOST_BEGINNINGS: u32 = 7;
+/// So much of a quoted text is shown to the agent.
+const QUOTE_LENGTH: usize = 200;
+
+impl Turn {
+    /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
+    pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story) -> Result<Answer, Exit> {
+        self.count_beginning(story).await?;
+        let question = self.question(opened);
+        let request = agent::request(&opened.instance, &question);
+        let asked_at = now_ms();
+        let details = story.details();
+        details.session_id = Some(question.session_id.clone());
+        details.user_id = Some(question.user_id.clone());
+        details.agent_request_at = Some(asked_at);
+        story.step(TraceStatus::AgentCalled, Some((Stage::AgentRequest, None, request.clone()))).await;
+
+        let context = CallContext {
+            idempotency_key: self.turn_id(),
+            request_id: opened.envelope.trace_id.to_string(),
+            trace_headers: propagation::inject_current(),
+        };
+        let typing = Typing::begin(&self.kit, opened);
+        let since = Instant::now();
+        let replied = agent::ask(&self.kit.http, &opened.instance, &request, &context).await;
+        drop(typing);
+        self.kit.metrics.took("agent", since);
+        match replied {
+            Ok(reply) => self.replied(opened, story, &reply, asked_at).await,
+            Err(error) => self.agent_failed(opened, story, error, asked_at).await,
+        }
+    }
+
+    /// A replayed message may have been begun elsewhere, and a retry has been begun here: the
+    /// attempt is counted before the call, so that a message that kills its worker is found out.
+    async fn count_beginning(&mut self, story: &mut Story) -> Result<(), Exit> {
+        let replayed = self.items.iter().any(|item| item.delivery.replayed);
+        let attempt = match self.open_turn() {
+            Some(open) if open.counted => open.attempt,
+            Some(open) => open.attempt + 1,
+            None if replayed => 0,
+            None => return Ok(()),
+        };
+        if attempt >= MOST_BEGINNINGS {
+            story.note_error("agent_called", "the turn was begun and cut too often");
+            return Err(Exit::End(Outcome::Dead, "begun_too_often".to_owned()));
+        }
+        story.details().attempts = i32::try_from(attempt).ok();
+        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, phase: Phase::Asking, counted: true });
+        self.write().await
+    }
+
+    fn question(&self, opened: &Opened) -> Question {
+        let (message, instance) = (&opened.message, opened.instance.name.as_str());
+        let session_name = opened.envelope.session_name.clone();
+        let known = self.checkpoint.session.clone().unwrap_or_default();
+        let sender = &message.sender;
+        let quoted = message.quoted.as_ref().and_then(|quoted| {
+            let text = quoted.text.as_ref()?;
+            Some(json!({"id": quoted.provider_id, "author": quoted.author, "text": text}))
+        });
+        Question {
+            message: text_with_quote(message),
+            message_type: "text",
+            session_id: known.session_id.unwrap_or_else(|| session_id(instance, &session_name).to_string()),
+            user_id: known.user_id.unwrap_or_else(|| user_id(sender.phone.as_deref(), &sender.id).to_string()),
+            session_name,
+            user: json!({
+                "phone_number": sender.phone.as_ref().map(|phone| format!("+{phone}")),
+                "email": null,
+                "user_data": {"name": sender.name, "whatsapp_id": sender.id, "source": "whatsapp"},
+            }),
+            quoted,
+        }
+    }
+
+    async fn replied(&mut self, opened: &Opened, story: &mut Story, reply: &Reply, asked_at: i64) -> Result<Answer, Exit> {
+        let answered_at = now_ms();
+        let (answer, shortened) = stored(&opened.instance, reply, asked_at, answered_at);
+        let known = self.checkpoint.session.clone().unwrap_or_default();
+        self.checkpoint.session = Some(AgentSession {
+            session_id: reply.session_id.clone().or(known.session_id),
+            user_id: reply.user_id.clone().or(known.user_id),
+        })
+        .filter(|session| *session != AgentSession::default());
+        if shortened {
+            story.details().warnings.push("the agent's answer was shortened to 64 KiB".to_owned());
+        }
+        story.answered(&answer);
+        let payload = (Stage::AgentResponse, Some(reply.status), reply.body.clone());
+        story.step(TraceStatus::AgentSuccess, Some(payload)).await;
+        if answer.bubbles.is_empty() {
+            return Err(ignored(Ignored::EmptyAnswer));
+        }
+        Ok(answer)
+    }
+
+    async fn agent_failed(
+        &mut self,
+        opened: &Opened,
+        story: &mut Story,
+        error: AgentError,
+        asked_at: i64,
+    ) -> Result<Answer, Exit> {
+        self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
+        let now = now_ms();
+        let details = story.details();
+        details.agent_response_success = Some(false);
+        details.agent_processing_time_ms = i32::try_from(now - asked_at).ok();
+        let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
+        story.failed("agent_called", &error.message, payload).await;
+        let exit = self.fail(story, "agent", error.decision, Phase::Asking).await;
+        match (exit, opened.instance.agent.error_message.as_deref()) {
+            (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {
+                Ok(apology(&opened.instance, text, &reason, now))
+            }
+            (exit, _) => Err(exit),
+        }
+    }
+}
+
+/// The message as the agent reads it: what the person replied to stands above what they wrote, in
+/// the older system's form.
+fn text_with_quote(message: &InboundMessage) -> String {
+    let text = message.content.text.clone().unwrap_or_default();
+    let Some(quote) = message.quoted.as_ref().and_then(|quoted| quoted.text.as_deref()) else { return text };
+    let mut shown: String = quote.chars().take(QUOTE_LENGTH).collect();
+    if quote.chars().nth(QUOTE_LENGTH).is_some() {
+        shown.push_str("...");
+    }
+    format!("📝 **Replying to:** {shown}\n\n{text}")
+}

@@ -1,0 +1,90 @@
+//! What every turn works with.
+
+use std::{sync::Arc, time::Duration};
+
+use omnihub_common::{
+    instance::{Directory, Instance},
+    queue::{DeadLetters, InstanceToken, LaneAddress, Media, TraceBus},
+};
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter, Histogram},
+};
+
+/// Shared by all turns of a worker.
+#[derive(Clone, Debug)]
+pub struct Kit {
+    pub(crate) directory: Arc<Directory>,
+    pub(crate) http: reqwest::Client,
+    pub(crate) traces: TraceBus,
+    pub(crate) dead: DeadLetters,
+    pub(crate) media: Media,
+    pub(crate) metrics: TurnMetrics,
+}
+
+/// A waiting lane looks so often whether its instance was changed.
+const LOOK: Duration = Duration::from_secs(1);
+
+impl Kit {
+    /// Waits before the next attempt; a change of the instance (a new key, another URL) ends the
+    /// wait at once.
+    pub(crate) async fn wait_for_retry(&self, lane: &LaneAddress, after: Duration) {
+        let until = tokio::time::Instant::now() + after;
+        let before = self.changed_at(lane).await;
+        while until > tokio::time::Instant::now() {
+            tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)).await;
+            let now = self.changed_at(lane).await;
+            if now.is_some() && now != before {
+                return;
+            }
+        }
+    }
+
+    async fn changed_at(&self, lane: &LaneAddress) -> Option<i64> {
+        let id = InstanceToken::row_id(&lane.instance)?;
+        let instance: Arc<Instance> = self.directory.by_id(id).await.ok()??;
+        Some(instance.updated_at.timestamp_micros())
+    }
+}
+
+/// Metrics of turns.
+#[derive(Clone, Debug)]
+pub(crate) struct TurnMetrics {
+    outcomes: Counter<u64>,
+    failures: Counter<u64>,
+    seconds: Histogram<f64>,
+}
+
+impl TurnMetrics {
+    pub(crate) fn new() -> Self {
+        let meter = opentelemetry::global::meter("omnihub");
+        Self {
+            outcomes: meter
+                .u64_counter("omnihub_turns_total")
+                .with_description("Messages by how they ended")
+                .build(),
+            failures: meter
+                .u64_counter("omnihub_step_failures_total")
+                .with_description("Failed attempts by step and instance")
+                .build(),
+            seconds: meter
+                .f64_histogram("omnihub_step_seconds")
+                .with_description("Time of one step of a turn, in seconds")
+                .with_boundaries(vec![0.005, 0.02, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0])
+                .build(),
+        }
+    }
+
+    pub(crate) fn ended(&self, instance: &str, outcome: &'static str) {
+        self.outcomes
+            .add(1, &[KeyValue::new("instance", instance.to_owned()), KeyValue::new("outcome", outcome)]);
+    }
+
+    pub(crate) fn failed(&self, instance: &str, step: &'static str) {
+        self.failures.add(1, &[KeyValue::new("instance", instance.to_owned()), KeyValue::new("step", step)]);
+    }
+
+    pub(crate) fn took(&self, step: &'static str, since: std::time::Instant) {
+        self.seconds.record(since.elapsed().as_secs_f64(), &[KeyValue::new("step", step)]);
+    }
+}

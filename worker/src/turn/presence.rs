@@ -1,0 +1,44 @@
+//! "Typing ...": shown while the agent is asked, never waited for.
+
+use std::time::Duration;
+
+use omnihub_common::{
+    channel::whatsapp::{Presence, recipient},
+    telemetry::propagation,
+};
+use tokio::task::AbortHandle;
+
+use super::{Kit, Opened, send::evolution};
+
+/// Evolution shows a presence for the time it is asked to, and blocks the call for as long.
+const SHOWN_FOR: Duration = Duration::from_secs(10);
+
+/// Typing is shown until this is dropped.
+pub(super) struct Typing(Option<AbortHandle>);
+
+impl Typing {
+    pub(super) fn begin(kit: &Kit, opened: &Opened) -> Self {
+        let Ok(evolution) = evolution(kit, &opened.instance) else { return Self(None) };
+        let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
+        let headers = propagation::inject_current();
+        let delay = u64::try_from(SHOWN_FOR.as_millis()).unwrap_or_default();
+        let task = tokio::spawn(async move {
+            loop {
+                let shown = evolution.send_presence(&number, Presence::Composing, delay, headers.clone()).await;
+                if let Err(error) = shown {
+                    tracing::debug!(error.message = %error, "typing could not be shown");
+                    return;
+                }
+            }
+        });
+        Self(Some(task.abort_handle()))
+    }
+}
+
+impl Drop for Typing {
+    fn drop(&mut self) {
+        if let Some(task) = &self.0 {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! Sending the answer, bubble by bubble.
+
+use std::time::Instant;
+
+use omnihub_common::{
+    channel::whatsapp::{Evolution, SendError, Sent, recipient},
+    conversation::Decision,
+    instance::{ChannelSettings, Instance},
+    queue::{Answer, OpenTurn, Phase, now_ms},
+    telemetry::propagation,
+    trace::{Outcome, Stage, TraceStatus},
+};
+use serde_json::{Value, json};
+
+use super::{Exit, Kit, Opened, Turn, story::Story};
+
+/// The instance's account on its Evolution server.
+pub(super) fn evolution(kit: &Kit, instance: &Instance) -> Result<Evolution, SendError> {
+    match &instance.channel {
+        ChannelSettings::Whatsapp(whatsapp) => Evolution::new(
+            kit.http.clone(),
+            &whatsapp.evolution_url,
+            &whatsapp.evolution_key,
+            &whatsapp.whatsapp_instance,
+        ),
+        ChannelSettings::Discord(_) => Err(SendError {
+            status: None,
+            message: "this channel cannot send yet".to_owned(),
+            decision: Decision::Dead("channel_not_connected".to_owned()),
+            may_have_sent: false,
+        }),
+    }
+}
+
+impl Turn {
+    /// Sends what is not out yet.
+    pub(super) async fn send(&mut self, opened: &Opened, story: &mut Story, mut answer: Answer) -> Result<(), Exit> {
+        story.answered(&answer);
+        if answer.in_doubt {
+            let bubble = answer.sent.len() + 1;
+            let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
+            story.details().warnings.push(warning);
+        }
+        let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
+        story.step(TraceStatus::Formatted, Some((Stage::ChannelSend, None, outgoing(&number, &answer, None)))).await;
+        while let Some(bubble) = answer.bubbles.get(answer.sent.len()).cloned() {
+            answer.in_doubt = true;
+            self.checkpoint_sending(&answer).await?;
+            if !self.partition.may_act() {
+                return Err(Exit::Fenced);
+            }
+            let since = Instant::now();
+            let sent = match evolution(&self.kit, &opened.instance) {
+                Ok(evolution) => evolution.send_text(&number, &bubble, propagation::inject_current()).await,
+                Err(error) => Err(error),
+            };
+            self.kit.metrics.took("send", since);
+            match sent {
+                Ok(sent) => note_sent(story, &mut answer, sent),
+                Err(error) => return Err(self.send_failed(opened, story, answer, error).await),
+            }
+        }
+        // For the end: what is surely out stands in memory.
+        let attempt = self.open_turn().map_or(0, |open| open.attempt);
+        let instead_of = answer.instead_of.clone();
+        self.remember(attempt, Phase::Sending(answer));
+        match instead_of {
+            Some(reason) => Err(Exit::End(Outcome::Dead, reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// "sent up to i-1, sending i": from here on bubble i may be out.
+    async fn checkpoint_sending(&mut self, answer: &Answer) -> Result<(), Exit> {
+        let attempt = self.open_turn().map_or(0, |open| open.attempt);
+        let phase = Phase::Sending(answer.clone());
+        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, phase, counted: true });
+        self.write().await
+    }
+
+    async fn send_failed(
+        &mut self,
+        opened: &Opened,
+        story: &mut Story,
+        mut answer: Answer,
+        error: SendError,
+    ) -> Exit {
+        self.kit.metrics.failed(opened.instance.name.as_str(), "send");
+        answer.in_doubt = error.may_have_sent;
+        let details = story.details();
+        details.evolution_success = Some(false);
+        details.channel_success = Some(false);
+        details.evolution_response_code = error.status.map(i32::from);
+        let payload = outgoing("", &answer, Some(json!({"status": error.status, "error": error.message})));
+        story.failed("channel_send", &error.message, Some((Stage::ChannelSend, error.status, payload))).await;
+        let reason = answer.instead_of.clone();
+        let exit = self.fail(story, "channel", error.decision, Phase::Sending(answer)).await;
+        match (exit, reason) {
+            // An apology that cannot be sent either changes nothing about why the message died.
+            (Exit::End(outcome, _), Some(reason)) => Exit::End(outcome, reason),
+            (exit, _) => exit,
+        }
+    }
+
+    /// The payload of the outcome: what went out.
+    pub(super) fn sent_payload(&self) -> Option<(Stage, Option<u16>, Value)> {
+        let answer = self.answer_so_far()?;
+        let ids = json!({"message_ids": answer.sent});
+        Some((Stage::ChannelSend, Some(201).filter(|_| !answer.sent.is_empty()), outgoing("", answer, Some(ids))))
+    }
+}
+
+fn note_sent(story: &mut Story, answer: &mut Answer, sent: Sent) {
+    answer.in_doubt = false;
+    answer.sent.push(sent.message_id.unwrap_or_default());
+    let details = story.details();
+    details.channel_send_at = Some(now_ms());
+    details.evolution_response_code = Some(i32::from(sent.status));
+    details.evolution_success = Some(true);
+    details.channel_success = Some(true);
+    details.reply_message_ids.clone_from(&answer.sent);
+}
+
+fn outgoing(number: &str, answer: &Answer, result: Option<Value>) -> Value {
+    let mut payload = json!({"bubbles": answer.bubbles, "sent": answer.sent.len()});
+    if !number.is_empty() {
+        payload["number"] = number.into();
+    }
+    if let Some(result) = result {
+        payload["result"] = result;
+    }
+    payload
+}
