@@ -156,3 +156,19 @@ impl MessageKind {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kinds_word_is_its_serialised_form() {
+        let kinds =
+            [MessageKind::Text, MessageKind::VideoNote, MessageKind::LiveLocation, MessageKind::InteractiveReply];
+        for kind in kinds {
+            let word = serde_json::to_value(kind).expect("a word");
+            assert_eq!(word, kind.as_str());
+            assert_eq!(serde_json::from_value::<MessageKind>(word).expect("a kind"), kind);
+        }
+    }
+}

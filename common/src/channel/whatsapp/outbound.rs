@@ -287,6 +287,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_message_without_answer_may_be_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let evolution = account(&url, "acme");
+        let body = TextBody { number: "551", text: "x" };
+        let silent = evolution.post(["message", "sendText"], &body, HeaderMap::new(), Duration::from_millis(50));
+        let error = silent.await.expect_err("no answer");
+        assert_eq!((error.message.as_str(), error.may_have_sent), ("Evolution did not answer in time", true));
+
+        tokio::spawn(async move {
+            while let Ok((connection, _)) = listener.accept().await {
+                let _ = connection.readable().await;
+            }
+        });
+        let error = evolution.send_text("551", "x", HeaderMap::new()).await.expect_err("hung up");
+        assert_eq!((error.decision, error.may_have_sent), (Decision::Again(None), true));
+    }
+
+    #[tokio::test]
     async fn an_endless_answer_is_not_read_to_its_end() {
         let (url, _) = server(201, format!("\"{}\"", "x".repeat(2 * MAX_ANSWER))).await;
         let error = account(&url, "acme").send_text("551", "x", HeaderMap::new()).await.expect_err("too long");

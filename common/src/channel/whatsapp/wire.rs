@@ -150,9 +150,11 @@ pub(super) fn chat_ids(data: &Value) -> Vec<&str> {
     names.iter().filter_map(|name| word(&data["key"], name)).collect()
 }
 
-/// Every id that the key gives the author in a chat of many.
+/// Every id that the key gives the author in a chat of many. Of a status the author's other id is
+/// in `remoteJidAlt`, which groups do not have.
 pub(super) fn author_ids(data: &Value) -> Vec<&str> {
-    let names = ["participant", "participantAlt", "participantPn", "participantLid"];
+    let names = ["participant", "participantAlt", "participantPn", "participantLid", "remoteJidAlt"];
+    let names = if chat(data).is_some_and(is_group) { &names[..4] } else { &names[..] };
     names.iter().filter_map(|name| word(&data["key"], name)).collect()
 }
 
