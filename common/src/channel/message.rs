@@ -13,7 +13,8 @@ pub struct InboundMessage {
     pub is_group: bool,
     /// Whether our own account wrote it (a person at the paired phone).
     pub from_me: bool,
-    /// Who wrote it.
+    /// Who wrote it. Of an own message in a one-to-one chat: the person it went to, unnamed, since
+    /// the channel tells nothing of our own account there.
     pub sender: Person,
     /// When the channel says it was sent, in milliseconds since 1970.
     pub sent_at_ms: Option<i64>,
@@ -67,6 +68,9 @@ pub struct Content {
     /// The media type, where there is media.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mimetype: Option<String>,
+    /// The channel's own word for the kind, where the kind is [`MessageKind::Unknown`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider_type: Option<String>,
 }
 
 /// The kinds of content, over all channels.
@@ -103,6 +107,39 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
+    /// The word in traces and agent calls; the same as when serialised.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Gif => "gif",
+            Self::VideoNote => "video_note",
+            Self::Audio => "audio",
+            Self::Voice => "voice",
+            Self::Document => "document",
+            Self::Sticker => "sticker",
+            Self::Location => "location",
+            Self::LiveLocation => "live_location",
+            Self::Contact => "contact",
+            Self::Contacts => "contacts",
+            Self::Reaction => "reaction",
+            Self::Poll => "poll",
+            Self::ButtonReply => "button_reply",
+            Self::TemplateReply => "template_reply",
+            Self::ListReply => "list_reply",
+            Self::InteractiveReply => "interactive_reply",
+            Self::Template => "template",
+            Self::Album => "album",
+            Self::GroupInvite => "group_invite",
+            Self::Pin => "pin",
+            Self::Event => "event",
+            Self::Order => "order",
+            Self::Unknown => "unknown",
+        }
+    }
+
     /// Whether the content is a file.
     #[must_use]
     pub fn has_media(self) -> bool {
@@ -117,5 +154,21 @@ impl MessageKind {
                 | Self::Document
                 | Self::Sticker
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kinds_word_is_its_serialised_form() {
+        let kinds =
+            [MessageKind::Text, MessageKind::VideoNote, MessageKind::LiveLocation, MessageKind::InteractiveReply];
+        for kind in kinds {
+            let word = serde_json::to_value(kind).expect("a word");
+            assert_eq!(word, kind.as_str());
+            assert_eq!(serde_json::from_value::<MessageKind>(word).expect("a kind"), kind);
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! The conversation: who is talking to whom, what may happen next, and how a reply is cut.
 
+mod bubbles;
 mod decision;
 mod session;
 
+pub use bubbles::bubbles;
 pub use decision::Decision;
 pub use session::{session_id, user_id, whatsapp_session_name};
