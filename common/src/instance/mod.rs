@@ -1,8 +1,29 @@
 //! Instances: the tenants, each with its own channel account, agent and keys.
+//!
+//! [`Instances`] is the table, with every secret encrypted; the admin API writes through it.
+//! [`Directory`] is what ingress and workers ask on every message: cached, and still answering
+//! while the database is down. [`seed_default`] makes the first instance out of the environment.
 
+mod channel_settings;
+mod directory;
+mod entity;
+mod lookup;
 mod model;
+mod patch;
+mod repository;
+mod seed;
+mod url;
 
+#[cfg(test)]
+mod testing;
+
+pub use directory::{Directory, DirectorySettings, Unavailable};
+pub use lookup::Lookup;
 pub use model::{
-    AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES, ReplySettings,
-    WhatsappSettings,
+    AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES,
+    ReplySettings, WhatsappSettings,
 };
+pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
+pub use repository::{Deleted, Instances, NewInstance, StoreError};
+pub use seed::{EvolutionFallback, Seeded, seed_default};
+pub use url::{UrlProblem, service_url};

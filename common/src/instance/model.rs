@@ -1,6 +1,6 @@
 //! What an instance is, apart from how it is stored.
 
-use std::{fmt, time::Duration};
+use std::{fmt, ops::RangeInclusive, time::Duration};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,13 @@ impl InstanceName {
     }
 }
 
+impl Default for InstanceName {
+    /// `default`: the name of the first instance when nobody names it.
+    fn default() -> Self {
+        Self("default".to_owned())
+    }
+}
+
 impl TryFrom<String> for InstanceName {
     type Error = NameError;
 
@@ -146,6 +153,25 @@ pub enum AgentProtocol {
     Automagik,
 }
 
+impl AgentProtocol {
+    /// All of them.
+    pub const ALL: [Self; 1] = [Self::Automagik];
+
+    /// The word used in rows and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Automagik => "automagik",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.as_str() == word)
+    }
+}
+
 /// Which agent answers, and how it is asked.
 #[derive(Clone, Debug)]
 pub struct AgentSettings {
@@ -166,6 +192,11 @@ pub struct AgentSettings {
 }
 
 impl AgentSettings {
+    /// How many seconds one call may be given.
+    pub const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=600;
+    /// What it is given when nobody says; the guide's default.
+    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
+
     /// The agent to name in a call: `agent_id` before `default_agent`, else `default`.
     #[must_use]
     pub fn effective_agent(&self) -> &str {
@@ -185,6 +216,13 @@ pub struct ReplySettings {
     pub enable_auto_split: bool,
     /// Answers longer than this many characters are split; 0 splits always.
     pub split_over: usize,
+}
+
+impl Default for ReplySettings {
+    /// The guide's: answers over 1000 characters are split.
+    fn default() -> Self {
+        Self { enable_auto_split: true, split_over: 1000 }
+    }
 }
 
 /// The channel account of an instance.

@@ -1,10 +1,26 @@
 //! Secrets: a type that never prints itself, and the keyring that encrypts it at rest.
 
+mod keyring;
+mod private_file;
+
 use std::fmt;
 
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+pub use keyring::{ENCRYPTION_KEYS_FILE, Keyring, Place, SealError};
+pub(crate) use private_file::{read_or_create, read_private};
+
+/// Whether a missing key file may be made. Only the all-in-one program makes one: parts that each
+/// made their own could not read what the others wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CreateMissing {
+    /// Make it.
+    Yes,
+    /// Refuse to start and name the remedy.
+    No,
+}
 
 /// A value that must not reach a log, a trace, an error or an answer.
 ///

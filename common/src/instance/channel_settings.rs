@@ -1,0 +1,146 @@
+//! The JSON column `channel_settings`: what only one channel has, its secrets encrypted.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{ChannelSettings, DiscordSettings, WhatsappSettings, repository::TABLE};
+use crate::{
+    channel::ChannelType,
+    secret::{Keyring, Place, SealError, Secret},
+};
+
+/// Why the column cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ChannelSettingsError {
+    /// A secret in it does not open.
+    #[error("secret `{field}` cannot be read")]
+    Secret {
+        /// The field.
+        field: &'static str,
+        /// Why.
+        #[source]
+        source: SealError,
+    },
+    /// It does not have the fields of its channel.
+    #[error("the channel's settings are not in the form of this version")]
+    Form(#[source] serde_json::Error),
+    /// The row names a channel that this version does not know.
+    #[error("this version has no such channel")]
+    Channel,
+}
+
+/// WhatsApp's part. `whatsapp_instance` is a column of its own.
+#[derive(Serialize, Deserialize)]
+struct StoredWhatsapp {
+    evolution_url: String,
+    evolution_key: String,
+    webhook_base64: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    webhook_secret: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    webhook_secret_previous: Option<String>,
+}
+
+/// Discord's part.
+#[derive(Serialize, Deserialize)]
+struct StoredDiscord {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    bot_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    client_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    guild_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    default_channel_id: Option<String>,
+}
+
+/// Encrypts and decrypts the secrets of one row.
+pub(super) struct RowSeal<'a> {
+    /// The ring.
+    pub(super) keyring: &'a Keyring,
+    /// The row's id.
+    pub(super) id: i64,
+}
+
+impl RowSeal<'_> {
+    fn place(&self, field: &'static str) -> Place {
+        Place { instance: self.id, table: TABLE, row: self.id, field }
+    }
+
+    /// Encrypts a field's secret.
+    pub(super) fn encrypt(&self, field: &'static str, secret: &Secret) -> Result<String, ChannelSettingsError> {
+        self.keyring.encrypt(self.place(field), secret).map_err(|source| ChannelSettingsError::Secret { field, source })
+    }
+
+    /// Decrypts a field's secret.
+    pub(super) fn decrypt(&self, field: &'static str, text: &str) -> Result<Secret, ChannelSettingsError> {
+        self.keyring.decrypt(self.place(field), text).map_err(|source| ChannelSettingsError::Secret { field, source })
+    }
+
+    fn encrypt_some(
+        &self,
+        field: &'static str,
+        secret: Option<&Secret>,
+    ) -> Result<Option<String>, ChannelSettingsError> {
+        secret.map(|secret| self.encrypt(field, secret)).transpose()
+    }
+
+    fn decrypt_some(&self, field: &'static str, text: Option<&str>) -> Result<Option<Secret>, ChannelSettingsError> {
+        text.map(|text| self.decrypt(field, text)).transpose()
+    }
+}
+
+/// The column's value.
+pub(super) fn write(channel: &ChannelSettings, seal: &RowSeal<'_>) -> Result<Value, ChannelSettingsError> {
+    let value = match channel {
+        ChannelSettings::Whatsapp(settings) => serde_json::to_value(StoredWhatsapp {
+            evolution_url: settings.evolution_url.clone(),
+            evolution_key: seal.encrypt("evolution_key", &settings.evolution_key)?,
+            webhook_base64: settings.webhook_base64,
+            webhook_secret: seal.encrypt_some("webhook_secret", settings.webhook_secret.as_ref())?,
+            webhook_secret_previous: seal
+                .encrypt_some("webhook_secret_previous", settings.webhook_secret_previous.as_ref())?,
+        }),
+        ChannelSettings::Discord(settings) => serde_json::to_value(StoredDiscord {
+            bot_token: seal.encrypt_some("discord_bot_token", settings.bot_token.as_ref())?,
+            client_id: settings.client_id.clone(),
+            guild_id: settings.guild_id.clone(),
+            default_channel_id: settings.default_channel_id.clone(),
+        }),
+    };
+    value.map_err(ChannelSettingsError::Form)
+}
+
+/// Reads the column back. `whatsapp_instance` is the row's own column; a row without one means
+/// that Evolution knows the instance by our `name`.
+pub(super) fn read(
+    channel_type: &str,
+    whatsapp_instance: &str,
+    value: Value,
+    seal: &RowSeal<'_>,
+) -> Result<ChannelSettings, ChannelSettingsError> {
+    match ChannelType::parse(channel_type) {
+        Some(ChannelType::Whatsapp) => {
+            let stored: StoredWhatsapp = serde_json::from_value(value).map_err(ChannelSettingsError::Form)?;
+            Ok(ChannelSettings::Whatsapp(WhatsappSettings {
+                evolution_url: stored.evolution_url,
+                evolution_key: seal.decrypt("evolution_key", &stored.evolution_key)?,
+                whatsapp_instance: whatsapp_instance.to_owned(),
+                webhook_base64: stored.webhook_base64,
+                webhook_secret: seal.decrypt_some("webhook_secret", stored.webhook_secret.as_deref())?,
+                webhook_secret_previous: seal
+                    .decrypt_some("webhook_secret_previous", stored.webhook_secret_previous.as_deref())?,
+            }))
+        }
+        Some(ChannelType::Discord) => {
+            let stored: StoredDiscord = serde_json::from_value(value).map_err(ChannelSettingsError::Form)?;
+            Ok(ChannelSettings::Discord(DiscordSettings {
+                bot_token: seal.decrypt_some("discord_bot_token", stored.bot_token.as_deref())?,
+                client_id: stored.client_id,
+                guild_id: stored.guild_id,
+                default_channel_id: stored.default_channel_id,
+            }))
+        }
+        Some(ChannelType::Slack) | None => Err(ChannelSettingsError::Channel),
+    }
+}

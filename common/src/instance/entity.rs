@@ -1,0 +1,42 @@
+//! A row of `instance_configs`. Secrets in it are encrypted text.
+
+#![expect(unreachable_pub, reason = "the derive makes the entity public, and its parts must be as public as itself")]
+
+use sea_orm::entity::prelude::*;
+
+/// The row.
+#[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+#[sea_orm(table_name = "instance_configs")]
+pub struct Model {
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    #[sea_orm(unique)]
+    pub name: String,
+    pub channel_type: String,
+    pub is_active: bool,
+    pub is_default: bool,
+    pub session_id_prefix: Option<String>,
+    pub whatsapp_instance: Option<String>,
+    #[sea_orm(column_type = "Text")]
+    pub agent_api_url: String,
+    #[sea_orm(column_type = "Text")]
+    pub agent_api_key: String,
+    pub agent_id: Option<String>,
+    pub default_agent: Option<String>,
+    pub agent_timeout: i32,
+    pub agent_instance_type: String,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub agent_error_message: Option<String>,
+    pub enable_auto_split: bool,
+    pub split_over: i32,
+    #[sea_orm(column_type = "JsonBinary")]
+    pub channel_settings: Json,
+    pub created_at: DateTimeUtc,
+    pub updated_at: DateTimeUtc,
+}
+
+/// Other tables name their instance by its name; nothing is joined.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}

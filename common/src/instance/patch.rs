@@ -1,0 +1,220 @@
+//! A partial change of an instance: what is absent stays as it is.
+
+use std::time::Duration;
+
+use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, WhatsappSettings};
+use crate::secret::Secret;
+
+/// The change. `None` keeps; in a field that may be empty, `Some(None)` empties it.
+///
+/// A secret that is given as its own mask (what answers show instead of it) keeps the secret, so
+/// that an answer can be edited and sent back.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of `Instance`, described there")]
+pub struct Patch {
+    pub is_active: Option<bool>,
+    pub is_default: Option<bool>,
+    pub session_id_prefix: Option<Option<String>>,
+    pub agent: AgentPatch,
+    pub reply: ReplyPatch,
+    /// Only looked at when the instance is on WhatsApp.
+    pub whatsapp: WhatsappPatch,
+    /// Only looked at when the instance is on Discord.
+    pub discord: DiscordPatch,
+}
+
+/// A change of [`super::AgentSettings`].
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of `AgentSettings`, described there")]
+pub struct AgentPatch {
+    pub api_url: Option<String>,
+    pub api_key: Option<Secret>,
+    pub agent_id: Option<Option<String>>,
+    pub default_agent: Option<Option<String>>,
+    pub timeout: Option<Duration>,
+    pub protocol: Option<AgentProtocol>,
+    pub error_message: Option<Option<String>>,
+}
+
+/// A change of [`super::ReplySettings`].
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of `ReplySettings`, described there")]
+pub struct ReplyPatch {
+    pub enable_auto_split: Option<bool>,
+    pub split_over: Option<usize>,
+}
+
+/// A change of [`WhatsappSettings`].
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of `WhatsappSettings`, described there")]
+pub struct WhatsappPatch {
+    pub evolution_url: Option<String>,
+    pub evolution_key: Option<Secret>,
+    /// `Some(None)`: Evolution knows the instance by our name for it.
+    pub whatsapp_instance: Option<Option<String>>,
+    pub webhook_base64: Option<bool>,
+    /// A new secret moves the old one to `webhook_secret_previous`, which stays accepted;
+    /// `Some(None)` empties both.
+    pub webhook_secret: Option<Option<Secret>>,
+    /// `true`: the secret before the last rotation is no longer accepted.
+    pub forget_previous_secret: bool,
+}
+
+/// A change of [`DiscordSettings`].
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of `DiscordSettings`, described there")]
+pub struct DiscordPatch {
+    pub bot_token: Option<Option<Secret>>,
+    pub client_id: Option<Option<String>>,
+    pub guild_id: Option<Option<String>>,
+    pub default_channel_id: Option<Option<String>>,
+}
+
+impl Patch {
+    /// Changes the instance.
+    pub(super) fn apply(self, instance: &mut Instance) {
+        put(&mut instance.is_active, self.is_active);
+        put(&mut instance.is_default, self.is_default);
+        put(&mut instance.session_id_prefix, self.session_id_prefix);
+        put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
+        put(&mut instance.reply.split_over, self.reply.split_over);
+        let agent = &mut instance.agent;
+        put(&mut agent.api_url, self.agent.api_url);
+        put_secret(&mut agent.api_key, self.agent.api_key);
+        put(&mut agent.agent_id, self.agent.agent_id);
+        put(&mut agent.default_agent, self.agent.default_agent);
+        put(&mut agent.timeout, self.agent.timeout);
+        put(&mut agent.protocol, self.agent.protocol);
+        put(&mut agent.error_message, self.agent.error_message);
+        match &mut instance.channel {
+            ChannelSettings::Whatsapp(settings) => self.whatsapp.apply(settings, instance.name.as_str()),
+            ChannelSettings::Discord(settings) => self.discord.apply(settings),
+        }
+    }
+}
+
+impl WhatsappPatch {
+    fn apply(self, settings: &mut WhatsappSettings, name: &str) {
+        put(&mut settings.evolution_url, self.evolution_url);
+        put_secret(&mut settings.evolution_key, self.evolution_key);
+        let slug = self.whatsapp_instance.map(|slug| slug.unwrap_or_else(|| name.to_owned()));
+        put(&mut settings.whatsapp_instance, slug);
+        put(&mut settings.webhook_base64, self.webhook_base64);
+        if self.forget_previous_secret {
+            settings.webhook_secret_previous = None;
+        }
+        match self.webhook_secret {
+            None => {}
+            Some(None) => {
+                settings.webhook_secret = None;
+                settings.webhook_secret_previous = None;
+            }
+            Some(Some(new)) => {
+                let old = settings.webhook_secret.clone();
+                if put_some_secret(&mut settings.webhook_secret, new) {
+                    settings.webhook_secret_previous = old;
+                }
+            }
+        }
+    }
+}
+
+impl DiscordPatch {
+    fn apply(self, settings: &mut DiscordSettings) {
+        match self.bot_token {
+            None => {}
+            Some(None) => settings.bot_token = None,
+            Some(Some(new)) => {
+                put_some_secret(&mut settings.bot_token, new);
+            }
+        }
+        put(&mut settings.client_id, self.client_id);
+        put(&mut settings.guild_id, self.guild_id);
+        put(&mut settings.default_channel_id, self.default_channel_id);
+    }
+}
+
+fn put<T>(field: &mut T, new: Option<T>) {
+    if let Some(new) = new {
+        *field = new;
+    }
+}
+
+fn put_secret(field: &mut Secret, new: Option<Secret>) {
+    if let Some(new) = new.filter(|new| new.expose() != field.mask()) {
+        *field = new;
+    }
+}
+
+/// The same for a secret that may be unset. Whether it changed.
+fn put_some_secret(field: &mut Option<Secret>, new: Secret) -> bool {
+    let same = field.as_ref().is_some_and(|old| new.expose() == old.mask() || &new == old);
+    if !same {
+        *field = Some(new);
+    }
+    !same
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::instance::testing::instance;
+
+    fn whatsapp(instance: &Instance) -> &WhatsappSettings {
+        match &instance.channel {
+            ChannelSettings::Whatsapp(settings) => settings,
+            ChannelSettings::Discord(_) => panic!("it is on WhatsApp"),
+        }
+    }
+
+    #[test]
+    fn nothing_given_changes_nothing() {
+        let mut changed = instance("a");
+        Patch::default().apply(&mut changed);
+        assert_eq!(format!("{changed:?}"), format!("{:?}", instance("a")));
+    }
+
+    #[test]
+    fn a_mask_keeps_and_none_empties() {
+        let mut changed = instance("a");
+        let mask = changed.agent.api_key.mask();
+        Patch {
+            session_id_prefix: Some(None),
+            agent: AgentPatch { api_key: Some(Secret::new(mask)), agent_id: Some(None), ..AgentPatch::default() },
+            whatsapp: WhatsappPatch {
+                evolution_key: Some(Secret::new("another-evolution-key")),
+                whatsapp_instance: Some(None),
+                ..WhatsappPatch::default()
+            },
+            ..Patch::default()
+        }
+        .apply(&mut changed);
+        assert_eq!(changed.agent.api_key, instance("a").agent.api_key);
+        assert_eq!((changed.session_id_prefix.as_deref(), changed.agent.agent_id.as_deref()), (None, None));
+        assert_eq!(whatsapp(&changed).evolution_key.expose(), "another-evolution-key");
+        assert_eq!(whatsapp(&changed).whatsapp_instance, "a");
+    }
+
+    #[test]
+    fn a_new_webhook_secret_keeps_the_one_before() {
+        let mut changed = instance("a");
+        let secret = |secret: Option<&str>| WhatsappPatch {
+            webhook_secret: Some(secret.map(Secret::new)),
+            ..WhatsappPatch::default()
+        };
+        let both = |instance: &Instance| {
+            let settings = whatsapp(instance).clone();
+            let text = |secret: Option<Secret>| secret.map(|secret| secret.expose().to_owned());
+            (text(settings.webhook_secret), text(settings.webhook_secret_previous))
+        };
+        for given in ["first", "first", "second", "****"] {
+            Patch { whatsapp: secret(Some(given)), ..Patch::default() }.apply(&mut changed);
+        }
+        assert_eq!(both(&changed), (Some("second".to_owned()), Some("first".to_owned())));
+        let forget = WhatsappPatch { forget_previous_secret: true, ..WhatsappPatch::default() };
+        Patch { whatsapp: forget, ..Patch::default() }.apply(&mut changed);
+        assert_eq!(both(&changed), (Some("second".to_owned()), None));
+        Patch { whatsapp: secret(None), ..Patch::default() }.apply(&mut changed);
+        assert_eq!(both(&changed), (None, None));
+    }
+}

@@ -1,0 +1,379 @@
+//! The table of instances. Every secret that goes in is encrypted for its row and field.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::{DateTime, SubsecRound, Utc};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
+    EntityTrait, IntoActiveModel, ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
+    SqliteTransactionMode, TransactionOptions, TransactionTrait, sea_query::Expr,
+};
+
+use super::{
+    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Lookup, Patch, ReplySettings,
+    channel_settings::{self, ChannelSettingsError, RowSeal},
+    entity::{ActiveModel, Column, Entity, Model},
+};
+use crate::secret::Keyring;
+
+/// The table, as the encryption of its secrets names it. A new name would make them unreadable.
+pub(super) const TABLE: &str = "instance_configs";
+
+/// Two who make the default at once can meet in the index that allows one: the loser looks again.
+/// More than a few rounds would mean that something else is wrong.
+const ROUNDS: usize = 5;
+
+/// Why the table cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Another instance has this name.
+    #[error("an instance of this name exists")]
+    NameTaken,
+    /// The database failed.
+    #[error("the database did not do it")]
+    Database(#[from] DbErr),
+    /// The row is there, and this process cannot read it.
+    #[error("instance `{name}` cannot be read")]
+    Unreadable {
+        /// The instance.
+        name: String,
+        /// Why.
+        #[source]
+        source: RowError,
+    },
+}
+
+/// What is wrong with a row.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// Its channel settings, or a secret.
+    #[error(transparent)]
+    Channel(#[from] ChannelSettingsError),
+    /// A column has a value that this version does not know.
+    #[error("column `{0}` has a value that this version does not know")]
+    Column(&'static str),
+}
+
+/// An instance to make.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "the fields of `Instance`, described there")]
+pub struct NewInstance {
+    pub name: InstanceName,
+    pub is_active: bool,
+    pub is_default: bool,
+    pub session_id_prefix: Option<String>,
+    pub agent: AgentSettings,
+    pub reply: ReplySettings,
+    pub channel: ChannelSettings,
+}
+
+/// What is left of a deleted instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its row id, which everything outside SQL that belonged to it carries.
+    pub id: i64,
+    /// Its name, as the row had it.
+    pub name: String,
+}
+
+/// The table of instances.
+#[derive(Clone, Debug)]
+pub struct Instances {
+    database: DatabaseConnection,
+    keyring: Arc<Keyring>,
+}
+
+impl Instances {
+    /// Over a connection, with the ring that its secrets are encrypted with.
+    #[must_use]
+    pub fn new(database: DatabaseConnection, keyring: Arc<Keyring>) -> Self {
+        Self { database, keyring }
+    }
+
+    /// Makes an instance; one that is made the default takes that from the one before.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], or a failure of the database.
+    pub async fn create(&self, new: NewInstance) -> Result<Instance, StoreError> {
+        for _ in 1..ROUNDS {
+            match self.create_once(new.clone()).await {
+                Err(StoreError::Database(error)) if is_duplicate(&error) => {}
+                done => return done,
+            }
+        }
+        self.create_once(new).await
+    }
+
+    /// Makes the default instance if the table is empty. `None`: it was not, or another process
+    /// was quicker.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn create_first(&self, new: NewInstance) -> Result<Option<Instance>, StoreError> {
+        let transaction = self.begin().await?;
+        if Entity::find().count(&transaction).await? > 0 {
+            return Ok(None);
+        }
+        let made = match self.insert(&transaction, NewInstance { is_default: true, ..new }).await {
+            Err(StoreError::Database(error)) if is_duplicate(&error) => return Ok(None),
+            made => made?,
+        };
+        match transaction.commit().await {
+            Err(error) if is_duplicate(&error) => Ok(None),
+            done => Ok(done.map(|()| Some(made))?),
+        }
+    }
+
+    /// The instance of this name.
+    ///
+    /// # Errors
+    /// A failure of the database, or a row that cannot be read.
+    pub async fn get(&self, name: &str) -> Result<Option<Instance>, StoreError> {
+        self.first(&Lookup::Name(name.to_owned())).await
+    }
+
+    /// The instance with this row id.
+    ///
+    /// # Errors
+    /// A failure of the database, or a row that cannot be read.
+    pub async fn get_by_id(&self, id: i64) -> Result<Option<Instance>, StoreError> {
+        self.first(&Lookup::Id(id)).await
+    }
+
+    /// The default instance.
+    ///
+    /// # Errors
+    /// A failure of the database, or a row that cannot be read.
+    pub async fn default(&self) -> Result<Option<Instance>, StoreError> {
+        self.first(&Lookup::Default).await
+    }
+
+    /// All that the lookup names, oldest first: at most one, but for
+    /// [`Lookup::WhatsappInstance`].
+    ///
+    /// # Errors
+    /// A failure of the database, or a row that cannot be read.
+    pub async fn find(&self, lookup: &Lookup) -> Result<Vec<Instance>, StoreError> {
+        let rows = Entity::find().filter(lookup.condition()).order_by_asc(Column::Id).all(&self.database).await?;
+        rows.into_iter().map(|row| self.read(row)).collect()
+    }
+
+    /// A page of all instances, oldest first.
+    ///
+    /// # Errors
+    /// A failure of the database, or a row that cannot be read.
+    pub async fn list(&self, skip: u64, limit: u64) -> Result<Vec<Instance>, StoreError> {
+        let page = Entity::find().order_by_asc(Column::Id).offset(skip).limit(limit);
+        page.all(&self.database).await?.into_iter().map(|row| self.read(row)).collect()
+    }
+
+    /// Changes an instance; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// A failure of the database, or a row that cannot be read.
+    pub async fn update(&self, name: &str, patch: Patch) -> Result<Option<Instance>, StoreError> {
+        for _ in 1..ROUNDS {
+            match self.update_once(name, patch.clone()).await {
+                Err(StoreError::Database(error)) if is_duplicate(&error) => {}
+                done => return done,
+            }
+        }
+        self.update_once(name, patch).await
+    }
+
+    /// Makes an instance the default, and no other one; `None` when there is none of this name.
+    ///
+    /// # Errors
+    /// A failure of the database, or a row that cannot be read.
+    pub async fn set_default(&self, name: &str) -> Result<Option<Instance>, StoreError> {
+        self.update(name, Patch { is_default: Some(true), ..Patch::default() }).await
+    }
+
+    /// Deletes an instance with its users and traces; `None` when there is none of this name.
+    /// Its secrets need not be readable: this is also the way out of a lost key.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn delete(&self, name: &str) -> Result<Option<Deleted>, StoreError> {
+        let transaction = self.begin().await?;
+        let Some(row) = Entity::find().filter(Column::Name.eq(name)).one(&transaction).await? else {
+            return Ok(None);
+        };
+        let deleted = Deleted { id: row.id, name: row.name.clone() };
+        row.delete(&transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(deleted))
+    }
+
+    async fn first(&self, lookup: &Lookup) -> Result<Option<Instance>, StoreError> {
+        let row = Entity::find().filter(lookup.condition()).one(&self.database).await?;
+        row.map(|row| self.read(row)).transpose()
+    }
+
+    /// A write transaction. On SQLite it takes the write lock at once: one that reads first and
+    /// writes later would be refused when another writer came between.
+    async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        self.database.begin_with_options(options).await
+    }
+
+    async fn create_once(&self, new: NewInstance) -> Result<Instance, StoreError> {
+        let transaction = self.begin().await?;
+        if Entity::find().filter(Column::Name.eq(new.name.as_str())).count(&transaction).await? > 0 {
+            return Err(StoreError::NameTaken);
+        }
+        let made = self.insert(&transaction, new).await?;
+        transaction.commit().await?;
+        Ok(made)
+    }
+
+    async fn update_once(&self, name: &str, patch: Patch) -> Result<Option<Instance>, StoreError> {
+        let transaction = self.begin().await?;
+        let row = Entity::find().filter(Column::Name.eq(name)).lock_exclusive().one(&transaction).await?;
+        let Some(row) = row else { return Ok(None) };
+        let mut instance = self.read(row)?;
+        patch.apply(&mut instance);
+        instance.updated_at = now();
+        if instance.is_default {
+            clear_default(&transaction, instance.id).await?;
+        }
+        self.write(&instance)?.into_active_model().reset_all().update(&transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(instance))
+    }
+
+    /// The secrets are encrypted for the row's id, which is known only after the insert: so the
+    /// row goes in without them, and gets them in the same transaction.
+    async fn insert(&self, transaction: &DatabaseTransaction, new: NewInstance) -> Result<Instance, StoreError> {
+        let now = now();
+        let mut instance = Instance {
+            id: 0,
+            name: new.name,
+            is_active: new.is_active,
+            is_default: new.is_default,
+            session_id_prefix: new.session_id_prefix,
+            agent: new.agent,
+            reply: new.reply,
+            channel: new.channel,
+            created_at: now,
+            updated_at: now,
+        };
+        if instance.is_default {
+            clear_default(transaction, instance.id).await?;
+        }
+        let draft = self.write(&instance)?;
+        let draft = ActiveModel {
+            id: sea_orm::ActiveValue::NotSet,
+            agent_api_key: Set(String::new()),
+            channel_settings: Set(serde_json::json!({})),
+            ..ActiveModelTrait::reset_all(draft.into_active_model())
+        };
+        instance.id = draft.insert(transaction).await?.id;
+        let row = self.write(&instance)?;
+        let secrets = ActiveModel {
+            id: sea_orm::ActiveValue::Unchanged(row.id),
+            agent_api_key: Set(row.agent_api_key),
+            channel_settings: Set(row.channel_settings),
+            ..Default::default()
+        };
+        secrets.update(transaction).await?;
+        Ok(instance)
+    }
+
+    fn read(&self, row: Model) -> Result<Instance, StoreError> {
+        let name = row.name.clone();
+        read_row(row, &self.keyring).map_err(|source| StoreError::Unreadable { name, source })
+    }
+
+    fn write(&self, instance: &Instance) -> Result<Model, StoreError> {
+        write_row(instance, &self.keyring)
+            .map_err(|source| StoreError::Unreadable { name: instance.name.to_string(), source })
+    }
+}
+
+/// The time, as both databases can keep it: PostgreSQL has microseconds.
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
+
+fn is_duplicate(error: &DbErr) -> bool {
+    matches!(error.sql_err(), Some(SqlErr::UniqueConstraintViolation(_)))
+}
+
+/// Takes the default from every other instance.
+async fn clear_default(transaction: &impl ConnectionTrait, but: i64) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::IsDefault, Expr::value(false))
+        .col_expr(Column::UpdatedAt, Expr::value(now()))
+        .filter(Column::IsDefault.eq(true))
+        .filter(Column::Id.ne(but))
+        .exec(transaction)
+        .await
+        .map(|_| ())
+}
+
+fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
+    let seal = RowSeal { keyring, id: row.id };
+    let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
+    let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
+    let seconds = u64::try_from(row.agent_timeout).map_err(|_| RowError::Column("agent_timeout"))?;
+    Ok(Instance {
+        id: row.id,
+        channel,
+        name: InstanceName::parse(&row.name).map_err(|_| RowError::Column("name"))?,
+        is_active: row.is_active,
+        is_default: row.is_default,
+        session_id_prefix: row.session_id_prefix,
+        agent: AgentSettings {
+            api_key: seal.decrypt("agent_api_key", &row.agent_api_key)?,
+            api_url: row.agent_api_url,
+            agent_id: row.agent_id,
+            default_agent: row.default_agent,
+            timeout: Duration::from_secs(seconds),
+            protocol: AgentProtocol::parse(&row.agent_instance_type).ok_or(RowError::Column("agent_instance_type"))?,
+            error_message: row.agent_error_message,
+        },
+        reply: ReplySettings {
+            enable_auto_split: row.enable_auto_split,
+            split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
+        },
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+    })
+}
+
+fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> {
+    let seal = RowSeal { keyring, id: instance.id };
+    let agent = &instance.agent;
+    let whatsapp_instance = match &instance.channel {
+        ChannelSettings::Whatsapp(settings) => Some(settings.whatsapp_instance.clone()),
+        ChannelSettings::Discord(_) => None,
+    };
+    Ok(Model {
+        id: instance.id,
+        name: instance.name.to_string(),
+        channel_type: instance.channel_type().as_str().to_owned(),
+        is_active: instance.is_active,
+        is_default: instance.is_default,
+        session_id_prefix: instance.session_id_prefix.clone(),
+        whatsapp_instance,
+        agent_api_url: agent.api_url.clone(),
+        agent_api_key: seal.encrypt("agent_api_key", &agent.api_key)?,
+        agent_id: agent.agent_id.clone(),
+        default_agent: agent.default_agent.clone(),
+        agent_timeout: i32::try_from(agent.timeout.as_secs()).map_err(|_| RowError::Column("agent_timeout"))?,
+        agent_instance_type: agent.protocol.as_str().to_owned(),
+        agent_error_message: agent.error_message.clone(),
+        enable_auto_split: instance.reply.enable_auto_split,
+        split_over: i32::try_from(instance.reply.split_over).map_err(|_| RowError::Column("split_over"))?,
+        channel_settings: channel_settings::write(&instance.channel, &seal)?,
+        created_at: instance.created_at,
+        updated_at: instance.updated_at,
+    })
+}
+
+#[cfg(test)]
+mod tests;

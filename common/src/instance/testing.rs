@@ -1,0 +1,82 @@
+//! What the tests of this room share.
+
+use std::{sync::Arc, time::Duration};
+
+use chrono::DateTime;
+use omnihub_migrations::Migrator;
+use sea_orm::{ConnectOptions, Database, DatabaseConnection};
+use sea_orm_migration::MigratorTrait;
+
+use super::{
+    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance, ReplySettings,
+    WhatsappSettings,
+};
+use crate::secret::{Keyring, Secret};
+
+/// A WhatsApp instance that no table has.
+pub(super) fn instance(name: &str) -> Instance {
+    let new = new_instance(name);
+    Instance {
+        id: 1,
+        name: new.name,
+        is_active: true,
+        is_default: false,
+        session_id_prefix: new.session_id_prefix,
+        agent: new.agent,
+        reply: new.reply,
+        channel: new.channel,
+        created_at: DateTime::UNIX_EPOCH,
+        updated_at: DateTime::UNIX_EPOCH,
+    }
+}
+
+/// A WhatsApp instance to make; Evolution knows it as `wa-<name>`.
+pub(super) fn new_instance(name: &str) -> NewInstance {
+    NewInstance {
+        name: InstanceName::parse(name).unwrap(),
+        is_active: true,
+        is_default: false,
+        session_id_prefix: Some("dev-".to_owned()),
+        agent: AgentSettings {
+            api_url: "http://agent.test".to_owned(),
+            api_key: Secret::new("planted-agent-key"),
+            agent_id: Some("bot".to_owned()),
+            default_agent: None,
+            timeout: Duration::from_secs(30),
+            protocol: AgentProtocol::Automagik,
+            error_message: None,
+        },
+        reply: ReplySettings::default(),
+        channel: ChannelSettings::Whatsapp(WhatsappSettings {
+            evolution_url: "http://evolution.test".to_owned(),
+            evolution_key: Secret::new("planted-evolution-key"),
+            whatsapp_instance: format!("wa-{name}"),
+            webhook_base64: true,
+            webhook_secret: None,
+            webhook_secret_previous: None,
+        }),
+    }
+}
+
+/// An empty table in a file of its own.
+pub(super) struct TestTable {
+    pub(super) instances: Instances,
+    pub(super) database: DatabaseConnection,
+    pub(super) folder: tempfile::TempDir,
+}
+
+impl TestTable {
+    pub(super) async fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let database = connect(&folder).await;
+        Migrator::up(&database, None).await.unwrap();
+        let instances = Instances::new(database.clone(), Arc::new(Keyring::generate()));
+        Self { instances, database, folder }
+    }
+}
+
+/// A connection of its own to the same file, as another process would have.
+pub(super) async fn connect(folder: &tempfile::TempDir) -> DatabaseConnection {
+    let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
+    Database::connect(ConnectOptions::new(url).sqlx_logging(false).to_owned()).await.unwrap()
+}
