@@ -15,7 +15,7 @@ mod site;
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -221,7 +221,7 @@ async fn adopt(site: &Site) -> Option<(Process, u16)> {
     }
 }
 
-async fn start_on_some_port(binary: &PathBuf, site: &Site) -> Result<(Process, u16), NatsChildError> {
+async fn start_on_some_port(binary: &Path, site: &Site) -> Result<(Process, u16), NatsChildError> {
     let mut tried = 1;
     loop {
         let port = site::free_port()?;
@@ -234,7 +234,7 @@ async fn start_on_some_port(binary: &PathBuf, site: &Site) -> Result<(Process, u
 }
 
 /// Starts the child and waits until it answers.
-async fn start(binary: &PathBuf, site: &Site, port: u16) -> Result<Process, NatsChildError> {
+async fn start(binary: &Path, site: &Site, port: u16) -> Result<Process, NatsChildError> {
     site.prepare(port)?;
     let mut process = Process::spawn(binary, site)?;
     let waited = tokio::select! {
