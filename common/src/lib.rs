@@ -4,7 +4,7 @@
 //! [`queue`] keeps it until its turn has ended, [`instance`] says whose it is and which agent
 //! answers, [`conversation`] says who is talking and cuts the reply into bubbles, and [`trace`]
 //! remembers every step. [`secret`], [`key`], [`config`], [`database`] and [`telemetry`] are
-//! what they all stand on.
+//! what they all stand on, and [`process`] is how a program begins and ends.
 //!
 //! What is absent: this crate serves no HTTP route, runs no turn and calls no agent.
 
@@ -14,6 +14,7 @@ pub mod conversation;
 pub mod database;
 pub mod instance;
 pub mod key;
+pub mod process;
 pub mod queue;
 pub mod secret;
 pub mod telemetry;

@@ -5,4 +5,5 @@
 
 pub mod admin;
 pub mod problem;
+pub mod role;
 pub mod state;

@@ -14,6 +14,7 @@
 pub mod agent;
 pub mod ownership;
 pub mod recorder;
+pub mod role;
 pub mod scheduler;
 pub mod settings;
 pub mod turn;

@@ -1,13 +1,28 @@
 //! Settings: read through a map-shaped trait, one section per room, errors that name the
 //! setting and never its value.
+//!
+//! The cast: [`ProcessSettings`] is the real environment over `.env`; [`DataFolder`] is where an
+//! installation keeps what it makes; one section per room ([`DatabaseSettings`],
+//! [`NatsSettings`], [`HttpSettings`], [`LogSettings`]) reads what that room needs and nothing
+//! else.
+//!
+//! What is absent: no section knows another one, and nothing here is a global.
 
+mod data_folder;
+mod database;
 mod dotenv;
-mod section;
+mod http;
+mod log;
+mod nats;
 
-use std::collections::HashMap;
+use std::{collections::HashMap, str::FromStr};
 
+pub use data_folder::{DataFolder, replace_private, write_private};
+pub use database::DatabaseSettings;
 pub use dotenv::ProcessSettings;
-pub use section::{DataFolder, DatabaseSettings, HttpSettings, LogFormat, LogSettings, NatsSettings};
+pub use http::HttpSettings;
+pub use log::{LogFormat, LogSettings};
+pub use nats::{NatsLogin, NatsSettings};
 
 /// Where settings come from: the process environment over `.env`, or a map in a test.
 pub trait Settings: Send + Sync {
@@ -40,4 +55,29 @@ pub enum ConfigError {
         /// What to do.
         remedy: String,
     },
+}
+
+impl ConfigError {
+    /// A [`ConfigError::Bad`].
+    pub fn bad(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::Bad { name, problem: problem.into() }
+    }
+}
+
+/// Reads a number (or anything else that parses), or its default when the setting is unset.
+///
+/// `expected` completes the sentence "expected ...", e.g. `a port from 0 to 65535`.
+///
+/// # Errors
+/// When the setting is set and does not parse.
+pub fn parse_or<T: FromStr>(
+    settings: &dyn Settings,
+    name: &'static str,
+    default: T,
+    expected: &str,
+) -> Result<T, ConfigError> {
+    match settings.get(name) {
+        None => Ok(default),
+        Some(value) => value.trim().parse().map_err(|_| ConfigError::bad(name, format!("expected {expected}"))),
+    }
 }

@@ -1,0 +1,63 @@
+//! The `omnihub` program: the hub in one process, its parts, and the commands of an operator.
+//!
+//! What is absent: SQL and NATS, except in [`up`] and [`migrate`]. Management commands speak to
+//! the admin API, as any other client does.
+
+pub mod migrate;
+pub mod up;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use omnihub_common::process;
+
+/// A hub between people on WhatsApp and the AI agents that answer them.
+///
+/// Settings come from the environment, and below it from the file .env of the working folder.
+#[derive(Debug, Parser)]
+#[command(name = "omnihub", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole hub in one process, with its own database file and NATS server.
+    Up,
+    /// Run an ingress: webhooks and the admin API. Needs NATS_URL and DATABASE_URL.
+    Ingress,
+    /// Run a worker: it asks the agents and sends the replies. Needs NATS_URL and DATABASE_URL.
+    Worker,
+    /// Make or change the tables of the database, and make the streams of the queue.
+    #[command(subcommand)]
+    Migrate(migrate::MigrateCommand),
+}
+
+/// Runs a command; the exit code is 0 when it went well and 1 when not (2 for wrong usage, which
+/// clap answers by itself).
+#[must_use]
+pub fn run(cli: Cli) -> ExitCode {
+    match cli.command {
+        Command::Up => process::run("omnihub", up::run),
+        Command::Ingress => process::run("omnihub-ingress", omnihub_ingress::role::run_alone),
+        Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
+        Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+        assert!(Cli::try_parse_from(["omnihub", "migrate", "down", "--steps", "2"]).is_ok());
+        assert_eq!(Cli::try_parse_from(["omnihub", "jump"]).unwrap_err().exit_code(), 2);
+    }
+}
