@@ -1,1 +1,3 @@
-//! stub
+//! The worker: turns, and the recorder of their traces.
+
+pub mod recorder;
