@@ -12,7 +12,7 @@ use sea_orm::{
 use uuid::Uuid;
 
 use super::{
-    Scope, TraceEvent, TraceFilter, bare_phone,
+    Scope, Stage, TraceEvent, TraceFilter, bare_phone,
     batch::Batch,
     entity::{message_trace, trace_payload},
     filter::MAX_LIMIT,
@@ -104,7 +104,7 @@ impl Traces {
         Ok((rows, total))
     }
 
-    /// The payloads of a trace, in the order of their stages' moments; none when the trace is not
+    /// The payloads of a trace, in the order of a message's way; none when the trace is not
     /// in this scope. Unpack them with [`decompress`](super::decompress).
     ///
     /// # Errors
@@ -114,12 +114,13 @@ impl Traces {
             .filter(within(scope))
             .select_only()
             .column(message_trace::Column::TraceId);
-        trace_payload::Entity::find()
+        let mut rows = trace_payload::Entity::find()
             .filter(trace_payload::Column::TraceId.in_subquery(sea_orm::QueryTrait::into_query(visible)))
-            .order_by_asc(trace_payload::Column::At)
-            .order_by_asc(trace_payload::Column::Id)
             .all(&self.database)
-            .await
+            .await?;
+        // A quick agent answers within the millisecond: then the stages' own order decides.
+        rows.sort_by_key(|row| (row.at, Stage::ALL.iter().position(|stage| stage.as_str() == row.stage)));
+        Ok(rows)
     }
 }
 
