@@ -40,6 +40,21 @@ impl TraceStatus {
             Self::Error => "error",
         }
     }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [
+            Self::WebhookReceived,
+            Self::Processing,
+            Self::AgentCalled,
+            Self::AgentSuccess,
+            Self::Formatted,
+            Self::Completed,
+            Self::Error,
+        ];
+        all.into_iter().find(|status| status.as_str() == word)
+    }
 }
 
 /// How a message ended. Every accepted message ends in exactly one of these.
@@ -67,6 +82,13 @@ impl Outcome {
             Self::Dead => "dead",
         }
     }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Answered, Self::Ignored, Self::HandedOff, Self::Dead];
+        all.into_iter().find(|outcome| outcome.as_str() == word)
+    }
 }
 
 /// The step whose payload a [`StagePayload`] holds; one row of `trace_payloads` each.
@@ -84,6 +106,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// All stages, in the order of a message's way.
+    pub const ALL: [Self; 4] = [Self::WebhookReceived, Self::AgentRequest, Self::AgentResponse, Self::ChannelSend];
+
     /// The word in rows and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {

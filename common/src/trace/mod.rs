@@ -1,11 +1,30 @@
 //! The trace: what happened to each message, and why.
 //!
 //! Ingress and worker publish a [`TraceEvent`] per step into NATS; the recorder in the workers
-//! writes them to the database; the admin API reads them back. The turn never waits for the
-//! database: only the outcome waits, and only for NATS.
+//! writes them through [`Traces`] to the database; the admin API reads them back. The turn never
+//! waits for the database: only the outcome waits, and only for NATS. Payloads pass [`presentable`]
+//! before they are published: no secret and no file leaves the process that saw it.
 
+mod batch;
+pub mod entity;
 mod event;
+mod fault;
+mod filter;
+#[cfg(test)]
+mod fixture;
+mod mask;
+mod payload;
+mod repository;
+mod scope;
+#[cfg(test)]
+mod tests;
 
 pub use event::{
     Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision,
 };
+pub use fault::{code, is_refusal};
+pub use filter::{DEFAULT_LIMIT, MAX_LIMIT, TraceFilter, bare_phone};
+pub use mask::{PAYLOAD_CAP, cap, head, mask, original_size, presentable, without_nul};
+pub use payload::{Packed, compress, decompress};
+pub use repository::{Traces, Written};
+pub use scope::{Everyone, Scope};

@@ -1,0 +1,136 @@
+//! `GET /api/v1/traces`, `/traces/{trace_id}` and `/traces/{trace_id}/payloads`: what happened to
+//! each message.
+//!
+//! The paths and names are those of the older system, so that its clients go on working; what it
+//! lacked (totals, the texts, the agent's answer, the four payloads) is beside them.
+
+mod query;
+mod view;
+
+use std::{collections::HashMap, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State, rejection::QueryRejection},
+    http::{HeaderName, StatusCode},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use omnihub_common::trace::{Everyone, Scope, Traces, entity::message_trace};
+use sea_orm::{DatabaseConnection, DbErr};
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use uuid::Uuid;
+
+use super::access::AdminAccess;
+use crate::{
+    problem::{FieldError, Problem},
+    state::AppState,
+};
+
+/// How many traces there are in all, without limit and offset.
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+/// How long a trace may take to appear after its webhook was answered: the recorder's batch and
+/// its commit, with room for a busy database.
+const APPEARS_WITHIN: Duration = Duration::from_secs(2);
+/// How often the database is asked meanwhile.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The routes of traces.
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/traces", get(list))
+        .route("/api/v1/traces/{trace_id}", get(show))
+        .route("/api/v1/traces/{trace_id}/payloads", get(payloads))
+}
+
+/// `GET /api/v1/traces`: newest first, a plain array; the total is in `x-total-count`.
+async fn list(
+    access: AdminAccess,
+    State(database): State<DatabaseConnection>,
+    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
+    list_traces(&Traces::new(database), &scope(&access), &given).await
+}
+
+/// `GET /api/v1/traces/{trace_id}`: every column and the four payloads.
+async fn show(
+    access: AdminAccess,
+    State(database): State<DatabaseConnection>,
+    Path(trace_id): Path<String>,
+) -> Result<Response, Problem> {
+    show_trace(&Traces::new(database), &scope(&access), &trace_id).await
+}
+
+/// `GET /api/v1/traces/{trace_id}/payloads`: what was sent and received on the way.
+async fn payloads(
+    access: AdminAccess,
+    State(database): State<DatabaseConnection>,
+    Path(trace_id): Path<String>,
+) -> Result<Response, Problem> {
+    show_payloads(&Traces::new(database), &scope(&access), &trace_id).await
+}
+
+/// The admin key opens every tenant's traces.
+fn scope(_: &AdminAccess) -> Scope {
+    Scope::Everyone(Everyone::for_admin())
+}
+
+async fn list_traces(traces: &Traces, scope: &Scope, given: &HashMap<String, String>) -> Result<Response, Problem> {
+    let filter = query::filter(given).map_err(invalid)?;
+    let (rows, total) = traces.list(scope, &filter).await.map_err(unavailable)?;
+    let views: Vec<_> = rows.into_iter().map(view::TraceView::from).collect();
+    Ok(([(TOTAL_COUNT, total.to_string())], Json(views)).into_response())
+}
+
+async fn show_trace(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<Response, Problem> {
+    let trace = awaited(traces, scope, trace_id).await?;
+    let payloads = traces.payloads(scope, trace.trace_id).await.map_err(unavailable)?;
+    Ok(Json(view::TraceDetail::new(trace, &payloads)).into_response())
+}
+
+async fn show_payloads(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<Response, Problem> {
+    let trace = awaited(traces, scope, trace_id).await?;
+    let payloads = traces.payloads(scope, trace.trace_id).await.map_err(unavailable)?;
+    let views: Vec<_> = payloads.iter().map(view::PayloadView::from).collect();
+    Ok(Json(views).into_response())
+}
+
+/// The trace, waited for a moment.
+///
+/// A webhook's 200 names its trace id as soon as the queue has the message; the recorder writes
+/// the row a moment later. A caller who asks at once must not be told that there is no such trace.
+async fn awaited(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<message_trace::Model, Problem> {
+    let id = Uuid::parse_str(trace_id).map_err(|_| invalid(vec![field("trace_id", "expected a UUID")]))?;
+    let deadline = Instant::now() + APPEARS_WITHIN;
+    let mut look = interval(LOOK_EVERY);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        look.tick().await;
+        if let Some(trace) = traces.get(scope, id).await.map_err(unavailable)? {
+            return Ok(trace);
+        }
+        if Instant::now() >= deadline {
+            return Err(Problem::new(StatusCode::NOT_FOUND, "trace_not_found", format!("Trace '{id}' not found")));
+        }
+    }
+}
+
+fn field(field: &str, message: impl Into<String>) -> FieldError {
+    FieldError { field: field.to_owned(), message: message.into() }
+}
+
+fn invalid(errors: Vec<FieldError>) -> Problem {
+    let named: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_parameter", named.join("; ")).with_errors(errors)
+}
+
+/// The request was right; the database could not be read.
+fn unavailable(error: DbErr) -> Problem {
+    tracing::error!(error.message = %error, "traces cannot be read");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", "the database cannot be read; try again")
+        .retry_after(1)
+}
+
+#[cfg(test)]
+mod tests;
