@@ -1,0 +1,184 @@
+//! How a fake agent answers.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use serde_json::{Value, json};
+
+use super::AgentCall;
+
+/// What a fake agent does with a call that is in order.
+#[derive(Clone)]
+pub enum Behaviour {
+    /// Answers `echo: <message>`.
+    Echo,
+    /// Answers this text.
+    Fixed(String),
+    /// Waits, then behaves as the other one says.
+    Slow(Duration, Box<Behaviour>),
+    /// Answers this status and JSON body.
+    Status(StatusCode, Value),
+    /// One after the other, a call each; the last one stays. An empty one echoes.
+    Sequence(Vec<Behaviour>),
+    /// Answers this status, content type and bytes.
+    Raw(StatusCode, String, Vec<u8>),
+    /// Answers 200 with `success: false`.
+    SuccessFalse,
+    /// Never answers, until the agent is dropped.
+    Hang,
+    /// Asks this function.
+    Custom(Arc<dyn Fn(&AgentCall) -> Answer + Send + Sync>),
+}
+
+impl Behaviour {
+    /// Asks this function for each answer.
+    pub fn custom(answer: impl Fn(&AgentCall) -> Answer + Send + Sync + 'static) -> Self {
+        Self::Custom(Arc::new(answer))
+    }
+
+    /// Waits `time`, then behaves as `then` says.
+    #[must_use]
+    pub fn slow(time: Duration, then: Self) -> Self {
+        Self::Slow(time, Box::new(then))
+    }
+
+    /// The behaviour of the next call: a sequence steps on, wherever it stands.
+    pub(super) fn next(&mut self) -> Self {
+        match self {
+            Self::Sequence(steps) => {
+                let Some(first) = steps.first_mut() else { return Self::Echo };
+                let nested = matches!(first, Self::Sequence(inner) if inner.len() > 1);
+                let step = first.next();
+                if steps.len() > 1 && !nested {
+                    steps.remove(0);
+                }
+                step
+            }
+            Self::Slow(time, then) => Self::slow(*time, then.next()),
+            other => other.clone(),
+        }
+    }
+
+    /// The answer without the waiting; `None` = never.
+    pub(super) fn answer(&self, call: &AgentCall) -> Option<Answer> {
+        Some(match self {
+            Self::Echo => Answer::text(call, &format!("echo: {}", call.message())),
+            Self::Fixed(text) => Answer::text(call, text),
+            Self::Status(status, body) => Answer::json(*status, body),
+            Self::Raw(status, content_type, body) => {
+                Answer { status: *status, content_type: content_type.clone(), body: body.clone() }
+            }
+            Self::SuccessFalse => Answer::json(
+                StatusCode::OK,
+                &json!({ "success": false, "message": "the model is overloaded", "error": "overloaded" }),
+            ),
+            Self::Custom(answer) => answer(call),
+            Self::Slow(_, then) => return then.answer(call),
+            Self::Sequence(steps) => return steps.first().unwrap_or(&Self::Echo).answer(call),
+            Self::Hang => return None,
+        })
+    }
+
+    /// How long to wait before the answer.
+    pub(super) fn wait(&self) -> Duration {
+        match self {
+            Self::Slow(time, then) => *time + then.wait(),
+            _ => Duration::ZERO,
+        }
+    }
+}
+
+impl fmt::Debug for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Echo => "Echo",
+            Self::Fixed(_) => "Fixed",
+            Self::Slow(..) => "Slow",
+            Self::Status(..) => "Status",
+            Self::Sequence(_) => "Sequence",
+            Self::Raw(..) => "Raw",
+            Self::SuccessFalse => "SuccessFalse",
+            Self::Hang => "Hang",
+            Self::Custom(_) => "Custom",
+        })
+    }
+}
+
+/// An answer as it goes over the wire.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status.
+    pub status: StatusCode,
+    /// The content type.
+    pub content_type: String,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A JSON answer.
+    #[must_use]
+    pub fn json(status: StatusCode, body: &Value) -> Self {
+        Self { status, content_type: "application/json".to_owned(), body: body.to_string().into_bytes() }
+    }
+
+    /// A good `automagik` answer with this text: the session of the call (an id made of its name
+    /// when the call had none), its user, and a made-up usage.
+    #[must_use]
+    pub fn text(call: &AgentCall, text: &str) -> Self {
+        let session_id = match call.field("session_id") {
+            "" => format!("session-{}", call.session_name()),
+            id => id.to_owned(),
+        };
+        let (asked, answered) = (words(call.message()), words(text));
+        Self::json(
+            StatusCode::OK,
+            &json!({
+                "message": text,
+                "success": true,
+                "session_id": session_id,
+                "user_id": call.field("user_id"),
+                "tool_calls": [],
+                "tool_outputs": [],
+                "usage": {
+                    "tokens": asked + answered,
+                    "request_tokens": asked,
+                    "response_tokens": answered,
+                },
+            }),
+        )
+    }
+}
+
+fn words(text: &str) -> usize {
+    text.split_whitespace().count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(behaviour: &mut Behaviour, calls: usize) -> Vec<String> {
+        (0..calls).map(|_| format!("{:?}", behaviour.next())).collect()
+    }
+
+    #[test]
+    fn a_sequence_steps_once_a_call_and_its_last_stays() {
+        let mut behaviour = Behaviour::Sequence(vec![Behaviour::SuccessFalse, Behaviour::Hang, Behaviour::Echo]);
+        assert_eq!(names(&mut behaviour, 4), ["SuccessFalse", "Hang", "Echo", "Echo"]);
+        assert_eq!(names(&mut Behaviour::Sequence(Vec::new()), 1), ["Echo"]);
+    }
+
+    #[test]
+    fn a_sequence_steps_inside_another_and_behind_a_wait() {
+        let inner = Behaviour::Sequence(vec![Behaviour::Hang, Behaviour::SuccessFalse]);
+        let mut nested = Behaviour::Sequence(vec![inner.clone(), Behaviour::Echo]);
+        assert_eq!(names(&mut nested, 4), ["Hang", "SuccessFalse", "Echo", "Echo"]);
+        let mut slow = Behaviour::slow(Duration::from_secs(1), inner);
+        let (first, second) = (slow.next(), slow.next());
+        assert!(matches!(first, Behaviour::Slow(_, then) if matches!(*then, Behaviour::Hang)));
+        assert!(matches!(second, Behaviour::Slow(_, then) if matches!(*then, Behaviour::SuccessFalse)));
+    }
+}

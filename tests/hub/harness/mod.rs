@@ -1,0 +1,24 @@
+//! What a test stands on: a NATS server, a PostgreSQL database and a hub of its own.
+//!
+//! Everything here is killed or dropped with the value that stands for it. The harness panics
+//! where a test would: each panic names what is missing and the remedy.
+
+mod hub;
+mod nats;
+mod postgres;
+mod process;
+mod smoke;
+mod wait;
+
+pub(crate) use hub::Hub;
+pub(crate) use nats::Nats;
+pub(crate) use postgres::Postgres;
+pub(crate) use wait::until;
+
+use std::path::PathBuf;
+
+/// The top-level folder of the workspace.
+pub(crate) fn workspace() -> PathBuf {
+    let cli = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    cli.parent().expect("the cli folder stands in the workspace").to_owned()
+}
