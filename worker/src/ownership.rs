@@ -79,12 +79,7 @@ struct Book {
 
 impl Ownership {
     /// Runs rounds until told to stop, then gives everything back within `grace`.
-    pub(crate) async fn run(
-        self,
-        mut doubts: mpsc::UnboundedReceiver<u16>,
-        stop: CancellationToken,
-        grace: Duration,
-    ) {
+    pub(crate) async fn run(self, mut doubts: mpsc::UnboundedReceiver<u16>, stop: CancellationToken, grace: Duration) {
         let mut book = Book::default();
         let mut changes = self.nats.changes.clone();
         changes.mark_unchanged();
@@ -142,7 +137,11 @@ impl Ownership {
         for claimed in claims.await {
             match claimed {
                 Ok(Claimed::Mine(partition)) => {
-                    tracing::debug!(partition.number = partition.number(), partition.epoch = partition.epoch(), "partition claimed");
+                    tracing::debug!(
+                        partition.number = partition.number(),
+                        partition.epoch = partition.epoch(),
+                        "partition claimed"
+                    );
                     self.begin(book, partition, 0);
                 }
                 Ok(Claimed::NotYet) => {}

@@ -101,7 +101,8 @@ impl Worker {
         show(figures, self.owned.subscribe());
         let scheduler = tokio::spawn(scheduler.run(inbox));
         let recording = CancellationToken::new();
-        let recorder = tokio::spawn(self.recorder.run(recording.clone()));
+        let (recorder, until) = (self.recorder, recording.clone());
+        let recorder = tokio::spawn(async move { recorder.run(until).await });
         let ownership = Ownership {
             nats: self.nats,
             layout: self.layout,
@@ -137,14 +138,12 @@ async fn serve(
     let mut heart = {
         let (beating, retire) = (beating.clone(), retire_first.clone());
         tokio::spawn(async move {
-            loop {
-                membership = keep_beating(membership, retire.clone()).await?;
-                if let Err(error) = membership.retire().await {
-                    tracing::debug!(error.message = %error, "the readiness record will expire by itself");
-                }
-                // Alive, no longer ready: the others see what is released at once.
-                return keep_beating(membership, beating).await;
+            membership = keep_beating(membership, retire).await?;
+            if let Err(error) = membership.retire().await {
+                tracing::debug!(error.message = %error, "the readiness record will expire by itself");
             }
+            // Alive, no longer ready: the others see what is released at once.
+            keep_beating(membership, beating).await
         })
     };
     let lost = tokio::select! {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use async_nats::{Client, ConnectOptions, Event, jetstream};
+use async_nats::{ConnectOptions, Event, jetstream};
 use backon::{ExponentialBuilder, Retryable};
 use tokio::sync::watch;
 
-use crate::config::NatsSettings;
+use crate::config::{ConfigError, NatsSettings};
 
 /// The oldest server that keeps what we rely on (nats-server#8491).
 const OLDEST_SERVER: (u32, u32, u32) = (2, 15, 1);
@@ -20,7 +20,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub enum ConnectError {
     /// Nobody answered, or the credentials were refused.
     #[error("no connection to NATS within {} s: is it running, and is NATS_URL right?", PATIENCE.as_secs())]
-    Unreachable(#[source] async_nats::ConnectError),
+    Unreachable(#[from] async_nats::ConnectError),
+    /// `NATS_URL` cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The server is too old.
     #[error("nats-server {found} is too old: 2.15.1 or newer is needed")]
     TooOld {
@@ -56,13 +59,15 @@ impl Nats {
 /// When there is none within 30 s, or it cannot serve us.
 pub async fn connect(settings: &NatsSettings, name: &str) -> Result<Nats, ConnectError> {
     let (changed, changes) = watch::channel(0_u64);
-    let attempt = || options(name, changed.clone()).connect(settings.url.expose());
+    let servers = settings.servers()?;
+    let attempt =
+        || async { options(settings, name, changed.clone())?.connect(&servers).await.map_err(ConnectError::from) };
     let backoff = ExponentialBuilder::default()
         .with_min_delay(Duration::from_millis(20))
         .with_max_delay(Duration::from_secs(1))
         .with_total_delay(Some(PATIENCE))
         .without_max_times();
-    let client: Client = attempt.retry(backoff).await.map_err(ConnectError::Unreachable)?;
+    let client = attempt.retry(backoff).when(|error| matches!(error, ConnectError::Unreachable(_))).await?;
     let server = client.server_info();
     if version(&server.version).is_none_or(|found| found < OLDEST_SERVER) {
         return Err(ConnectError::TooOld { found: server.version });
@@ -74,8 +79,9 @@ pub async fn connect(settings: &NatsSettings, name: &str) -> Result<Nats, Connec
     Ok(Nats { js, changes })
 }
 
-fn options(name: &str, changed: watch::Sender<u64>) -> ConnectOptions {
-    ConnectOptions::new()
+fn options(settings: &NatsSettings, name: &str, changed: watch::Sender<u64>) -> Result<ConnectOptions, ConfigError> {
+    let options = settings
+        .connect_options()?
         .name(name)
         .connection_timeout(Duration::from_secs(5))
         .ping_interval(Duration::from_secs(10))
@@ -92,7 +98,8 @@ fn options(name: &str, changed: watch::Sender<u64>) -> ConnectOptions {
                     other => tracing::debug!(nats.event = %other, "NATS client event"),
                 }
             }
-        })
+        });
+    Ok(options)
 }
 
 fn version(text: &str) -> Option<(u32, u32, u32)> {

@@ -98,7 +98,13 @@ impl Turn {
         }
     }
 
-    async fn replied(&mut self, opened: &Opened, story: &mut Story, reply: &Reply, asked_at: i64) -> Result<Answer, Exit> {
+    async fn replied(
+        &mut self,
+        opened: &Opened,
+        story: &mut Story,
+        reply: &Reply,
+        asked_at: i64,
+    ) -> Result<Answer, Exit> {
         let answered_at = now_ms();
         let (answer, shortened) = stored(&opened.instance, reply, asked_at, answered_at);
         let known = self.checkpoint.session.clone().unwrap_or_default();

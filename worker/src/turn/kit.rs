@@ -59,10 +59,7 @@ impl TurnMetrics {
     pub(crate) fn new() -> Self {
         let meter = opentelemetry::global::meter("omnihub");
         Self {
-            outcomes: meter
-                .u64_counter("omnihub_turns_total")
-                .with_description("Messages by how they ended")
-                .build(),
+            outcomes: meter.u64_counter("omnihub_turns_total").with_description("Messages by how they ended").build(),
             failures: meter
                 .u64_counter("omnihub_step_failures_total")
                 .with_description("Failed attempts by step and instance")
@@ -76,8 +73,7 @@ impl TurnMetrics {
     }
 
     pub(crate) fn ended(&self, instance: &str, outcome: &'static str) {
-        self.outcomes
-            .add(1, &[KeyValue::new("instance", instance.to_owned()), KeyValue::new("outcome", outcome)]);
+        self.outcomes.add(1, &[KeyValue::new("instance", instance.to_owned()), KeyValue::new("outcome", outcome)]);
     }
 
     pub(crate) fn failed(&self, instance: &str, step: &'static str) {

@@ -24,7 +24,7 @@ pub(crate) mod tests;
 use std::{sync::Arc, time::Duration};
 
 use omnihub_common::{
-    channel::{InboundMessage, whatsapp},
+    channel::{InboundMessage, whatsapp::inbound::read_message},
     conversation::Decision,
     instance::Instance,
     queue::{
@@ -156,7 +156,7 @@ impl Turn {
             envelope.body = EnvelopeBody::Inline(body);
         }
         let EnvelopeBody::Inline(body) = &envelope.body else { return Err(Exit::Vanish) };
-        let message = whatsapp::read_message(body);
+        let message = read_message(body);
         Ok(Opened { envelope, instance, message })
     }
 
@@ -185,7 +185,7 @@ impl Turn {
     }
 
     /// Whatever happened, the one place where a turn ends.
-    async fn leave(mut self, opened: Option<&Opened>, story: Option<&mut Story>, exit: Exit) -> TurnEnd {
+    async fn leave(self, opened: Option<&Opened>, story: Option<&mut Story>, exit: Exit) -> TurnEnd {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Later(after) => return TurnEnd::Again(self.checkpoint, after),

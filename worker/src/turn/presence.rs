@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use omnihub_common::{
-    channel::whatsapp::{Presence, recipient},
+    channel::whatsapp::outbound::{Presence, recipient},
     telemetry::propagation,
 };
 use tokio::task::AbortHandle;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use omnihub_common::{
-    channel::whatsapp::{Evolution, SendError, Sent, recipient},
+    channel::whatsapp::outbound::{Evolution, SendError, Sent, recipient},
     conversation::Decision,
     instance::{ChannelSettings, Instance},
     queue::{Answer, OpenTurn, Phase, now_ms},
@@ -78,13 +78,7 @@ impl Turn {
         self.write().await
     }
 
-    async fn send_failed(
-        &mut self,
-        opened: &Opened,
-        story: &mut Story,
-        mut answer: Answer,
-        error: SendError,
-    ) -> Exit {
+    async fn send_failed(&mut self, opened: &Opened, story: &mut Story, mut answer: Answer, error: SendError) -> Exit {
         self.kit.metrics.failed(opened.instance.name.as_str(), "send");
         answer.in_doubt = error.may_have_sent;
         let details = story.details();
