@@ -1,3 +1,4 @@
 //! The admin API under `/api/v1`.
 
 pub mod access;
+pub mod instances;
