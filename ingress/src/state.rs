@@ -1,6 +1,12 @@
 //! What every handler may ask for.
 
+use std::sync::Arc;
+
 use axum::extract::FromRef;
+use omnihub_common::{
+    instance::{Directory, EvolutionFallback, Instances},
+    key::AdminKey,
+};
 use sea_orm::DatabaseConnection;
 
 /// The state of an ingress.
@@ -8,4 +14,12 @@ use sea_orm::DatabaseConnection;
 pub struct AppState {
     /// The database, for the admin API.
     pub database: DatabaseConnection,
+    /// The table of instances, for the admin API.
+    pub instances: Arc<Instances>,
+    /// The instances as webhooks see them: cached, and there while the database is down.
+    pub directory: Arc<Directory>,
+    /// Who shows it may use the admin API.
+    pub admin_key: Arc<AdminKey>,
+    /// The Evolution server of instances that are made without one.
+    pub evolution_fallback: Arc<EvolutionFallback>,
 }

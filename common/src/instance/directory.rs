@@ -209,7 +209,7 @@ impl Directory {
     /// nothing about the database.
     fn failed(&self, lookup: &Lookup, error: Option<&StoreError>) -> Unavailable {
         let message = match error {
-            Some(error) => with_causes(error),
+            Some(error) => error.with_causes(),
             None => format!("no answer within {} s", PATIENCE.as_secs()),
         };
         tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
@@ -236,17 +236,6 @@ impl Directory {
     fn set_ask_again(&self, at: Option<Instant>) {
         *self.ask_again.lock().unwrap_or_else(PoisonError::into_inner) = at;
     }
-}
-
-/// An error with what caused it, on one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut message = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        message = format!("{message}: {error}");
-        cause = error.source();
-    }
-    message
 }
 
 #[cfg(test)]

@@ -43,6 +43,20 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// The error with what caused it, on one line, for the one place that logs it.
+    #[must_use]
+    pub fn with_causes(&self) -> String {
+        let mut message = self.to_string();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            message = format!("{message}: {error}");
+            cause = error.source();
+        }
+        message
+    }
+}
+
 /// What is wrong with a row.
 #[derive(Debug, thiserror::Error)]
 pub enum RowError {

@@ -1,0 +1,227 @@
+//! The fields of an instance in a body.
+
+use std::time::Duration;
+
+use omnihub_common::{
+    channel::ChannelType,
+    instance::{
+        AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
+        Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, WhatsappPatch, WhatsappSettings,
+        service_url,
+    },
+    secret::Secret,
+};
+
+use super::{
+    SUPPORTED_CHANNELS, SUPPORTED_CHANNELS_PATH,
+    fields::{Fields, Given},
+};
+use crate::problem::Problem;
+
+/// Characters that `split_over` may go up to: more than any channel takes.
+const MAX_SPLIT_OVER: u64 = 1_000_000;
+
+/// An instance to make, and remarks on what was given and not used.
+pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(NewInstance, Vec<String>), Problem> {
+    let mut fields = fields.without_empty();
+    let name = name(&mut fields);
+    let name = fields.require("name", name);
+    let channel_type = channel_type(&mut fields).unwrap_or(ChannelType::Whatsapp);
+    let patch = patch(&mut fields, None);
+    let ignored = ignored(&mut fields);
+    let new = NewInstance {
+        is_active: patch.is_active.unwrap_or(true),
+        is_default: patch.is_default.unwrap_or(false),
+        session_id_prefix: patch.session_id_prefix.flatten(),
+        agent: new_agent(&mut fields, patch.agent),
+        reply: new_reply(patch.reply),
+        channel: match channel_type {
+            ChannelType::Discord => ChannelSettings::Discord(new_discord(patch.discord)),
+            ChannelType::Whatsapp | ChannelType::Slack => {
+                ChannelSettings::Whatsapp(new_whatsapp(&mut fields, patch.whatsapp, fallback, &name))
+            }
+        },
+        name,
+    };
+    fields.finish()?;
+    Ok((new, ignored))
+}
+
+/// A change of an instance, and remarks on what was given and not used.
+pub(super) fn read_patch(mut fields: Fields, current: &Instance) -> Result<(Patch, Vec<String>), Problem> {
+    let given = fields.verbatim("name");
+    if let Some(name) = fields.kept("name", given)
+        && name != current.name.as_str()
+    {
+        fields.wrong::<()>("name", "cannot be changed: make another instance and delete this one");
+    }
+    if let Some(channel_type) = channel_type(&mut fields)
+        && channel_type != current.channel_type()
+    {
+        fields.wrong::<()>("channel_type", "cannot be changed: make another instance and delete this one");
+    }
+    let patch = patch(&mut fields, Some(current));
+    let ignored = ignored(&mut fields);
+    fields.finish()?;
+    Ok((patch, ignored))
+}
+
+fn name(fields: &mut Fields) -> Option<InstanceName> {
+    let given = fields.verbatim("name").check(fields, "name", |name| {
+        if name == SUPPORTED_CHANNELS_PATH {
+            return Err("the name is reserved: it stands in the place of a name in the API".to_owned());
+        }
+        InstanceName::parse(&name).map_err(|problem| problem.to_string())
+    });
+    fields.kept("name", given)
+}
+
+fn channel_type(fields: &mut Fields) -> Option<ChannelType> {
+    let given = fields.text("channel_type").check(fields, "channel_type", |word| {
+        let known = ChannelType::parse(&word).filter(|channel| SUPPORTED_CHANNELS.contains(&channel.as_str()));
+        known.ok_or_else(|| format!("must be one of: {}", SUPPORTED_CHANNELS.join(", ")))
+    });
+    fields.kept("channel_type", given)
+}
+
+/// Every field that can be changed.
+fn patch(fields: &mut Fields, current: Option<&Instance>) -> Patch {
+    let is_active = fields.flag("is_active");
+    let is_default = fields.flag("is_default");
+    let (whatsapp, discord) = match current.map(|current| &current.channel) {
+        Some(ChannelSettings::Whatsapp(settings)) => (Some(settings), None),
+        Some(ChannelSettings::Discord(settings)) => (None, Some(settings)),
+        None => (None, None),
+    };
+    Patch {
+        is_active: fields.kept("is_active", is_active),
+        is_default: fields.kept("is_default", is_default),
+        session_id_prefix: fields.text("session_id_prefix").clearable(),
+        agent: agent(fields, current.map(|current| &current.agent)),
+        reply: ReplyPatch {
+            enable_auto_split: fields.flag("enable_auto_split").or_default(ReplySettings::default().enable_auto_split),
+            split_over: fields
+                .number("split_over", 0..=MAX_SPLIT_OVER)
+                .check(fields, "split_over", usize::try_from)
+                .or_default(ReplySettings::default().split_over),
+        },
+        whatsapp: whatsapp_patch(fields, whatsapp),
+        discord: DiscordPatch {
+            bot_token: fields
+                .secret("discord_bot_token", discord.and_then(|settings| settings.bot_token.as_ref()))
+                .clearable(),
+            client_id: fields.text("discord_client_id").clearable(),
+            guild_id: fields.text("discord_guild_id").clearable(),
+            default_channel_id: fields.text("discord_default_channel_id").clearable(),
+        },
+    }
+}
+
+fn agent(fields: &mut Fields, current: Option<&AgentSettings>) -> AgentPatch {
+    let api_url = url(fields, "agent_api_url");
+    let api_key = fields.secret("agent_api_key", current.map(|agent| &agent.api_key));
+    let protocol = fields.text("agent_instance_type").check(fields, "agent_instance_type", |word| {
+        let words = AgentProtocol::ALL.map(AgentProtocol::as_str).join(", ");
+        AgentProtocol::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
+    AgentPatch {
+        api_url: fields.kept("agent_api_url", api_url),
+        api_key: fields.kept("agent_api_key", api_key),
+        agent_id: fields.text("agent_id").clearable(),
+        default_agent: fields.text("default_agent").clearable(),
+        timeout: fields
+            .number("agent_timeout", AgentSettings::TIMEOUT_SECONDS)
+            .check(fields, "agent_timeout", |seconds| Ok::<_, String>(Duration::from_secs(seconds)))
+            .or_default(AgentSettings::DEFAULT_TIMEOUT),
+        protocol: protocol.or_default(AgentProtocol::Automagik),
+        error_message: fields.text("agent_error_message").clearable(),
+    }
+}
+
+fn whatsapp_patch(fields: &mut Fields, current: Option<&WhatsappSettings>) -> WhatsappPatch {
+    let evolution_url = url(fields, "evolution_url");
+    let evolution_key = fields.secret("evolution_key", current.map(|settings| &settings.evolution_key));
+    let secret = current.and_then(|settings| settings.webhook_secret.as_ref());
+    WhatsappPatch {
+        evolution_url: fields.kept("evolution_url", evolution_url),
+        evolution_key: fields.kept("evolution_key", evolution_key),
+        whatsapp_instance: fields.text("whatsapp_instance").clearable(),
+        webhook_base64: fields.flag("webhook_base64").or_default(true),
+        webhook_secret: fields.secret("webhook_secret", secret).clearable(),
+        forget_previous_secret: fields.text("webhook_secret_previous") == Given::Null,
+    }
+}
+
+fn url(fields: &mut Fields, name: &str) -> Given<String> {
+    fields.text(name).check(fields, name, |text| service_url(&text))
+}
+
+fn new_agent(fields: &mut Fields, patch: AgentPatch) -> AgentSettings {
+    AgentSettings {
+        api_url: fields.require("agent_api_url", patch.api_url),
+        api_key: Secret::new(fields.require("agent_api_key", patch.api_key.map(|key| key.expose().to_owned()))),
+        agent_id: patch.agent_id.flatten(),
+        default_agent: patch.default_agent.flatten(),
+        timeout: patch.timeout.unwrap_or(AgentSettings::DEFAULT_TIMEOUT),
+        protocol: patch.protocol.unwrap_or(AgentProtocol::Automagik),
+        error_message: patch.error_message.flatten(),
+    }
+}
+
+fn new_reply(patch: ReplyPatch) -> ReplySettings {
+    let default = ReplySettings::default();
+    ReplySettings {
+        enable_auto_split: patch.enable_auto_split.unwrap_or(default.enable_auto_split),
+        split_over: patch.split_over.unwrap_or(default.split_over),
+    }
+}
+
+/// Evolution knows the instance by our name when no other is given, as the older system had it.
+fn new_whatsapp(
+    fields: &mut Fields,
+    patch: WhatsappPatch,
+    fallback: &EvolutionFallback,
+    name: &InstanceName,
+) -> WhatsappSettings {
+    let shared = fallback.url.as_deref().filter(|_| patch.evolution_url.is_none()).map(service_url).transpose();
+    let shared = shared.unwrap_or_else(|problem| {
+        fields.wrong::<()>("evolution_url", format!("is not given, and EVOLUTION_API_URL {problem}"));
+        None
+    });
+    let url = patch.evolution_url.or(shared);
+    let key = patch.evolution_key.or_else(|| fallback.key.clone());
+    WhatsappSettings {
+        evolution_url: fields.require("evolution_url", url),
+        evolution_key: Secret::new(fields.require("evolution_key", key.map(|key| key.expose().to_owned()))),
+        whatsapp_instance: patch.whatsapp_instance.flatten().unwrap_or_else(|| name.to_string()),
+        webhook_base64: patch.webhook_base64.unwrap_or(true),
+        webhook_secret: patch.webhook_secret.flatten(),
+        webhook_secret_previous: None,
+    }
+}
+
+fn new_discord(patch: DiscordPatch) -> DiscordSettings {
+    DiscordSettings {
+        bot_token: patch.bot_token.flatten(),
+        client_id: patch.client_id.flatten(),
+        guild_id: patch.guild_id.flatten(),
+        default_channel_id: patch.default_channel_id.flatten(),
+    }
+}
+
+/// Fields of the older system that mean nothing to the agents spoken to so far: they must be of
+/// their type, and are not kept.
+fn ignored(fields: &mut Fields) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let kind = fields.text("agent_type").check(fields, "agent_type", |word| match word.as_str() {
+        "agent" | "team" => Ok(word),
+        _ => Err("must be one of: agent, team"),
+    });
+    if kind == Given::Value("team".to_owned()) {
+        remarks.push("agent_type was not kept: the automagik protocol knows no teams".to_owned());
+    }
+    if fields.flag("agent_stream_mode") == Given::Value(true) {
+        remarks.push("agent_stream_mode was not kept: the automagik protocol does not stream".to_owned());
+    }
+    remarks
+}

@@ -1,0 +1,191 @@
+//! Reading a JSON body field by field, so that one answer names everything that is wrong.
+
+use std::{fmt::Display, ops::RangeInclusive};
+
+use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
+use omnihub_common::secret::Secret;
+use serde_json::{Map, Value};
+
+use super::invalid;
+use crate::problem::{FieldError, Problem};
+
+/// Characters that a text may have: far more than any sensible one.
+const MAX_TEXT: usize = 4096;
+
+/// A field of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Given<T> {
+    /// Not there, or wrong (which is noted).
+    Absent,
+    /// There, and empty: `null`, or a text of nothing but white space.
+    Null,
+    /// There.
+    Value(T),
+}
+
+impl<T> Given<T> {
+    /// For a field that may be emptied: `Some(None)` empties it.
+    pub(super) fn clearable(self) -> Option<Option<T>> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(None),
+            Self::Value(value) => Some(Some(value)),
+        }
+    }
+
+    /// For a field that goes back to a value of ours when it is emptied.
+    pub(super) fn or_default(self, default: T) -> Option<T> {
+        match self {
+            Self::Absent => None,
+            Self::Null => Some(default),
+            Self::Value(value) => Some(value),
+        }
+    }
+
+    /// The same with the value read further; a wrong one is noted under the field's name.
+    pub(super) fn check<U, E: Display>(
+        self,
+        fields: &mut Fields,
+        name: &str,
+        read: impl FnOnce(T) -> Result<U, E>,
+    ) -> Given<U> {
+        match self {
+            Self::Absent => Given::Absent,
+            Self::Null => Given::Null,
+            Self::Value(value) => match read(value) {
+                Ok(value) => Given::Value(value),
+                Err(problem) => fields.wrong(name, problem),
+            },
+        }
+    }
+}
+
+/// A body being read, and what is wrong with it so far.
+#[derive(Debug)]
+pub(super) struct Fields {
+    body: Map<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+impl Fields {
+    /// Reads a body as JSON, whatever content type it claims.
+    pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Self, Problem> {
+        let body =
+            body.map_err(|rejection| Problem::new(rejection.status(), "unreadable_body", rejection.body_text()))?;
+        let value: Value = serde_json::from_slice(&body).map_err(|error| {
+            let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
+            Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
+        })?;
+        match value {
+            Value::Object(body) => Ok(Self { body, errors: Vec::new() }),
+            _ => {
+                Err(invalid(vec![FieldError { field: "body".to_owned(), message: "must be a JSON object".to_owned() }]))
+            }
+        }
+    }
+
+    /// Takes empty fields for absent ones: whoever makes something has nothing to empty.
+    pub(super) fn without_empty(mut self) -> Self {
+        self.body.retain(|_, value| match value {
+            Value::Null => false,
+            Value::String(text) => !text.trim().is_empty(),
+            _ => true,
+        });
+        self
+    }
+
+    /// Notes what is wrong with a field.
+    pub(super) fn wrong<T>(&mut self, name: &str, problem: impl Display) -> Given<T> {
+        self.errors.push(FieldError { field: name.to_owned(), message: problem.to_string() });
+        Given::Absent
+    }
+
+    /// A text, without white space around it.
+    pub(super) fn text(&mut self, name: &str) -> Given<String> {
+        let text = match self.body.get(name) {
+            None => return Given::Absent,
+            Some(Value::Null) => return Given::Null,
+            Some(Value::String(text)) => text.trim().to_owned(),
+            Some(_) => return self.wrong(name, "must be a text"),
+        };
+        if text.is_empty() {
+            Given::Null
+        } else if text.chars().count() > MAX_TEXT {
+            self.wrong(name, format!("must have at most {MAX_TEXT} characters"))
+        } else if text.contains('\0') {
+            self.wrong(name, "must not contain U+0000")
+        } else {
+            Given::Value(text)
+        }
+    }
+
+    /// A text exactly as it was given.
+    pub(super) fn verbatim(&mut self, name: &str) -> Given<String> {
+        match self.body.get(name) {
+            Some(Value::String(text)) => Given::Value(text.clone()),
+            _ => self.text(name),
+        }
+    }
+
+    /// Yes or no.
+    pub(super) fn flag(&mut self, name: &str) -> Given<bool> {
+        match self.body.get(name) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(Value::Bool(flag)) => Given::Value(*flag),
+            Some(_) => self.wrong(name, "must be true or false"),
+        }
+    }
+
+    /// A whole number.
+    pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> Given<u64> {
+        let number = match self.body.get(name) {
+            None => return Given::Absent,
+            Some(Value::Null) => return Given::Null,
+            Some(value) => value.as_u64(),
+        };
+        match number.filter(|number| range.contains(number)) {
+            Some(number) => Given::Value(number),
+            None => self.wrong(name, format!("must be a whole number from {} to {}", range.start(), range.end())),
+        }
+    }
+
+    /// A secret. Its own mask stands for itself; another mask is no secret.
+    pub(super) fn secret(&mut self, name: &str, current: Option<&Secret>) -> Given<Secret> {
+        self.text(name).check(self, name, |text| {
+            let own_mask = current.is_some_and(|current| current.mask() == text);
+            if text.starts_with("****") && text.chars().count() <= 8 && !own_mask {
+                Err("is the mask of a secret, not the secret")
+            } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
+                Err("must be printable ASCII, since it travels in a header")
+            } else {
+                Ok(Secret::new(text))
+            }
+        })
+    }
+
+    /// The value of a field that must be there, or the default of its type with a note.
+    pub(super) fn require<T: Default>(&mut self, name: &str, value: Option<T>) -> T {
+        if value.is_none() && !self.errors.iter().any(|error| error.field == name) {
+            self.wrong::<T>(name, "is required");
+        }
+        value.unwrap_or_default()
+    }
+
+    /// A field that may be changed, not emptied.
+    pub(super) fn kept<T>(&mut self, name: &str, given: Given<T>) -> Option<T> {
+        match given {
+            Given::Absent => None,
+            Given::Null => {
+                self.wrong::<T>(name, "must not be empty");
+                None
+            }
+            Given::Value(value) => Some(value),
+        }
+    }
+
+    /// Ends the reading: everything that is wrong, at once.
+    pub(super) fn finish(self) -> Result<(), Problem> {
+        if self.errors.is_empty() { Ok(()) } else { Err(invalid(self.errors)) }
+    }
+}

@@ -1,0 +1,289 @@
+//! The routes over a real SQLite file.
+
+use std::sync::Arc;
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{Request, header},
+};
+use omnihub_common::{
+    instance::{Directory, DirectorySettings, EvolutionFallback, Instances},
+    key::AdminKey,
+    secret::{Keyring, Secret},
+};
+use omnihub_migrations::Migrator;
+use sea_orm::{ConnectOptions, ConnectionTrait, Database};
+use sea_orm_migration::MigratorTrait;
+use serde_json::{Value, json};
+use tower::ServiceExt;
+
+use super::*;
+
+const KEY: &str = "planted-admin-key";
+
+/// A hub of nothing but these routes.
+struct Hub {
+    state: AppState,
+    _folder: tempfile::TempDir,
+}
+
+struct Answer {
+    status: u16,
+    headers: axum::http::HeaderMap,
+    text: String,
+    json: Value,
+}
+
+impl Answer {
+    /// The fields that a 422 names.
+    fn fields(&self) -> Vec<&str> {
+        assert_eq!(self.status, 422, "{}", self.text);
+        self.json["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect()
+    }
+}
+
+impl Hub {
+    async fn new() -> Self {
+        Self::with(EvolutionFallback::default()).await
+    }
+
+    async fn with(fallback: EvolutionFallback) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
+        let database = Database::connect(ConnectOptions::new(url)).await.unwrap();
+        Migrator::up(&database, None).await.unwrap();
+        let instances = Arc::new(Instances::new(database.clone(), Arc::new(Keyring::generate())));
+        let state = AppState {
+            database,
+            directory: Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default())),
+            instances,
+            admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
+            evolution_fallback: Arc::new(fallback),
+        };
+        Self { state, _folder: folder }
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answer {
+        let response = routes().with_state(self.state.clone()).oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
+        assert!(!text.contains("planted"), "a secret in the answer: {text}");
+        let json = serde_json::from_str(&text).unwrap_or_default();
+        Answer { status: parts.status.as_u16(), headers: parts.headers, text, json }
+    }
+
+    /// As curl sends a body without being told its type.
+    async fn call(&self, method: &str, path: &str, body: impl ToString) -> Answer {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("/api/v1/instances{path}"))
+            .header("x-api-key", KEY)
+            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(Body::from(body.to_string()))
+            .unwrap();
+        self.send(request).await
+    }
+
+    async fn make(&self, name: &str) -> Answer {
+        let answer = self.call("POST", "", whatsapp(name)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answer
+    }
+}
+
+fn whatsapp(name: &str) -> Value {
+    json!({
+        "name": name,
+        "channel_type": "whatsapp",
+        "evolution_url": "http://evolution.test:8080",
+        "evolution_key": "planted-evolution-1234",
+        "whatsapp_instance": "wa",
+        "session_id_prefix": "dev-",
+        "webhook_secret": "planted-webhook-1234",
+        "agent_api_url": "http://agent.test",
+        "agent_api_key": "planted-agent-1234",
+        "default_agent": "bot",
+        "agent_timeout": 600,
+        "unknown_field": {"is": "ignored"},
+    })
+}
+
+#[tokio::test]
+async fn made_shown_listed_and_deleted() {
+    let hub = Hub::new().await;
+    let made = hub.make("customer_A-1").await.json;
+    assert_eq!(made["agent_api_key"], "****1234");
+    assert_eq!(made["evolution_key"], "****1234");
+    assert_eq!(made["webhook_secret"], "****1234");
+    assert_eq!((&made["agent_timeout"], &made["split_over"]), (&json!(600), &json!(1000)));
+    assert_eq!((&made["is_active"], &made["is_default"]), (&json!(true), &json!(false)));
+    assert_eq!((&made["agent_id"], &made["warnings"]), (&Value::Null, &json!([])));
+    assert!(made["created_at"].as_str().unwrap().ends_with('Z'));
+
+    assert_eq!(hub.call("GET", "/customer_A-1", "").await.json, made);
+    assert_eq!(hub.call("GET", "", "").await.json, json!([made]));
+    assert_eq!(hub.call("GET", "/customer_a-1", "").await.status, 404);
+    let deleted = hub.call("DELETE", "/customer_A-1", "").await;
+    assert_eq!(deleted.json, json!({"message": "Instance 'customer_A-1' deleted successfully"}));
+    let gone = hub.call("DELETE", "/customer_A-1", "").await;
+    assert_eq!((gone.status, &gone.json["code"]), (404, &json!("instance_not_found")));
+    assert_eq!(gone.headers[header::CONTENT_TYPE], "application/problem+json");
+}
+
+#[tokio::test]
+async fn nobody_comes_in_without_the_key() {
+    let hub = Hub::new().await;
+    let paths = [("GET", ""), ("POST", ""), ("GET", "/a"), ("PUT", "/a"), ("DELETE", "/a"), ("POST", "/a/set-default")];
+    for (method, path) in paths {
+        for (name, value, code) in [("x-api-key", "guess", "invalid_api_key"), ("x-other", "k", "missing_api_key")] {
+            let uri = format!("/api/v1/instances{path}");
+            let request = Request::builder().method(method).uri(uri).header(name, value).body(Body::empty()).unwrap();
+            let answer = hub.send(request).await;
+            assert_eq!((answer.status, &answer.json["code"]), (401, &json!(code)), "{method} {path}");
+            assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "ApiKey");
+        }
+    }
+    let request = Request::builder()
+        .uri("/api/v1/instances/supported-channels")
+        .header("authorization", format!("Bearer {KEY}"))
+        .body(Body::empty())
+        .unwrap();
+    let answer = hub.send(request).await;
+    assert_eq!(answer.json, json!({"supported_channels": ["whatsapp", "discord"], "total_channels": 2}));
+}
+
+#[tokio::test]
+async fn everything_wrong_is_named_at_once() {
+    let hub = Hub::new().await;
+    assert_eq!(hub.call("POST", "", "{").await.status, 400);
+    assert_eq!(hub.call("POST", "", "").await.status, 400);
+    assert_eq!(hub.call("POST", "", "[]").await.fields(), ["body"]);
+    let missing = hub.call("POST", "", "{}").await;
+    assert_eq!(missing.fields(), ["name", "agent_api_url", "agent_api_key", "evolution_url", "evolution_key"]);
+    let bad = json!({
+        "name": "a b", "channel_type": "slack", "agent_api_url": "agent.test", "agent_api_key": 5,
+        "evolution_url": "http://u:planted@evolution.test", "evolution_key": "line\nbreak", "agent_timeout": 601,
+        "agent_instance_type": "hive", "agent_type": "crowd", "split_over": -1, "is_default": "yes",
+        "webhook_secret": "****1234",
+    });
+    let mut named: Vec<String> = hub.call("POST", "", &bad).await.fields().into_iter().map(str::to_owned).collect();
+    let mut expected: Vec<String> = bad.as_object().unwrap().keys().cloned().collect();
+    named.sort();
+    expected.sort();
+    assert_eq!(named, expected);
+    for name in ["messages-upsert", "supported-channels", " a", "ü"] {
+        assert_eq!(hub.call("POST", "", whatsapp("x").tap("name", json!(name))).await.fields(), ["name"]);
+    }
+    assert_eq!(hub.call("GET", "", "").await.json, json!([]), "nothing was made");
+}
+
+/// A body with one field changed.
+trait Tap {
+    fn tap(self, field: &str, value: Value) -> Value;
+}
+
+impl Tap for Value {
+    fn tap(mut self, field: &str, value: Value) -> Value {
+        self[field] = value;
+        self
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_given_once() {
+    let hub = Hub::new().await;
+    hub.make("a").await;
+    let again = hub.call("POST", "", whatsapp("a")).await;
+    assert_eq!((again.status, &again.json["code"]), (409, &json!("instance_exists")));
+    hub.make("A").await;
+}
+
+#[tokio::test]
+async fn put_changes_what_it_names() {
+    let hub = Hub::new().await;
+    let before = hub.make("a").await.json;
+    let echoed = hub.call("PUT", "/a", &before).await;
+    assert_eq!(echoed.status, 200, "an answer can be sent back: {}", echoed.text);
+    let stored = hub.state.instances.get("a").await.unwrap().unwrap();
+    assert_eq!(stored.agent.api_key.expose(), "planted-agent-1234");
+
+    let change = json!({"agent_timeout": 5, "default_agent": null, "agent_id": "x", "whatsapp_instance": ""});
+    let after = hub.call("PUT", "/a", change).await.json;
+    assert_eq!((&after["agent_timeout"], &after["default_agent"]), (&json!(5), &Value::Null));
+    assert_eq!((&after["agent_id"], &after["whatsapp_instance"]), (&json!("x"), &json!("a")));
+    assert_eq!(after["session_id_prefix"], before["session_id_prefix"]);
+    let reset = hub.call("PUT", "/a", json!({"agent_timeout": null, "is_active": false})).await.json;
+    assert_eq!((&reset["agent_timeout"], &reset["is_active"]), (&json!(60), &json!(false)));
+
+    let bad = json!({"name": "b", "channel_type": "discord", "agent_api_key": null, "evolution_url": " ",
+                     "is_active": null, "evolution_key": "****9999"});
+    let mut fields: Vec<String> = hub.call("PUT", "/a", bad).await.fields().into_iter().map(str::to_owned).collect();
+    fields.sort();
+    assert_eq!(fields, ["agent_api_key", "channel_type", "evolution_key", "evolution_url", "is_active", "name"]);
+    assert_eq!(hub.call("PUT", "/nobody", "{}").await.status, 404);
+}
+
+#[tokio::test]
+async fn the_default_moves() {
+    let hub = Hub::new().await;
+    hub.call("POST", "", whatsapp("a").tap("is_default", json!(true))).await;
+    hub.make("b").await;
+    let moved = hub.call("POST", "/b/set-default", "").await;
+    assert_eq!((moved.status, &moved.json["is_default"]), (200, &json!(true)));
+    assert_eq!(hub.call("GET", "/a", "").await.json["is_default"], json!(false));
+    assert_eq!(hub.call("POST", "/nobody/set-default", "").await.status, 404);
+}
+
+#[tokio::test]
+async fn pages_are_bounded() {
+    let hub = Hub::new().await;
+    for name in ["a", "b", "c"] {
+        hub.make(name).await;
+    }
+    let page = hub.call("GET", "?skip=1&limit=1&include_status=false", "").await.json;
+    assert_eq!((page.as_array().unwrap().len(), &page[0]["name"]), (1, &json!("b")));
+    assert_eq!(hub.call("GET", "?skip=-1&limit=501", "").await.fields(), ["skip", "limit"]);
+}
+
+#[tokio::test]
+async fn discord_is_kept_with_a_warning() {
+    let hub = Hub::new().await;
+    let body = json!({"name": "d", "channel_type": "discord", "discord_bot_token": "planted-bot-token",
+                      "discord_client_id": "1", "agent_api_url": "http://a", "agent_api_key": "planted-k",
+                      "agent_stream_mode": true});
+    let made = hub.call("POST", "", body).await;
+    assert_eq!((made.status, &made.json["has_discord_bot_token"]), (201, &json!(true)), "{}", made.text);
+    assert_eq!((&made.json["evolution_url"], &made.json["discord_client_id"]), (&Value::Null, &json!("1")));
+    assert_eq!(made.json["warnings"].as_array().unwrap().len(), 2);
+    let cleared = hub.call("PUT", "/d", json!({"discord_bot_token": null})).await;
+    assert_eq!(cleared.json["has_discord_bot_token"], json!(false));
+}
+
+#[tokio::test]
+async fn evolution_may_come_from_the_settings() {
+    let fallback =
+        EvolutionFallback { url: Some("http://shared.test".to_owned()), key: Some(Secret::new("planted-shared-key")) };
+    let broken = EvolutionFallback { url: Some("shared.test".to_owned()), ..fallback.clone() };
+    let hub = Hub::with(fallback).await;
+    let body = json!({"name": "a", "agent_api_url": "http://a", "agent_api_key": "planted-k", "evolution_url": null});
+    assert_eq!(Hub::with(broken).await.call("POST", "", &body).await.fields(), ["evolution_url"]);
+    let made = hub.call("POST", "", body).await.json;
+    assert_eq!((&made["evolution_url"], &made["evolution_key"]), (&json!("http://shared.test"), &json!("****-key")));
+    assert_eq!(made["whatsapp_instance"], "a");
+}
+
+#[tokio::test]
+async fn trouble_is_a_problem_and_says_no_secret() {
+    let hub = Hub::new().await;
+    hub.make("a").await;
+    hub.state.database.execute_unprepared("UPDATE instance_configs SET agent_api_key = 'v1.old.AAAA'").await.unwrap();
+    let unreadable = hub.call("GET", "/a", "").await;
+    assert_eq!((unreadable.status, &unreadable.json["code"]), (500, &json!("instance_unreadable")));
+    assert!(unreadable.json["detail"].as_str().unwrap().contains("`old`"), "{}", unreadable.text);
+    assert_eq!(hub.call("DELETE", "/a", "").await.status, 200, "the way out of a lost key");
+
+    hub.state.database.clone().close().await.unwrap();
+    let down = hub.call("GET", "/a", "").await;
+    assert_eq!((down.status, &down.json["code"]), (503, &json!("database_unavailable")));
+    assert_eq!(down.headers[header::RETRY_AFTER], "5");
+}
