@@ -33,6 +33,7 @@ impl DataFolder {
             .create(&folder.0)
             .map_err(|error| ConfigError::bad(NAME, format!("the folder cannot be made ({error})")))?;
         folder.close_to_others()?;
+        folder.close_files();
         Ok(folder)
     }
 
@@ -45,6 +46,7 @@ impl DataFolder {
         let folder = Self::locate(settings)?;
         if folder.0.exists() {
             folder.close_to_others()?;
+            folder.close_files();
         }
         Ok(folder)
     }
@@ -65,8 +67,7 @@ impl DataFolder {
 
     fn close_to_others(&self) -> Result<(), ConfigError> {
         let unreadable = |error: io::Error| ConfigError::bad(NAME, format!("the folder cannot be read ({error})"));
-        let mode = fs::metadata(&self.0).map_err(unreadable)?.permissions().mode();
-        if mode & 0o077 == 0 {
+        if !is_open(&self.0).map_err(unreadable)? {
             return Ok(());
         }
         let mut names = fs::read_dir(&self.0).map_err(unreadable)?.filter_map(|entry| Some(entry.ok()?.file_name()));
@@ -84,6 +85,29 @@ impl DataFolder {
         tracing::warn!(folder.path = %self.0.display(), "others could read the data folder; it is closed now");
         Ok(())
     }
+
+    /// Closes our own files, which a restored backup may have opened. The folder is closed, so
+    /// one that cannot be changed is said and stops nothing.
+    fn close_files(&self) {
+        for path in OURS.map(|name| self.join(name)) {
+            if !path.is_file() || !is_open(&path).unwrap_or(false) {
+                continue;
+            }
+            match fs::set_permissions(&path, Permissions::from_mode(0o600)) {
+                Ok(()) => {
+                    tracing::warn!(file.path = %path.display(), "the file had rights for others; it is private now")
+                }
+                Err(error) => {
+                    tracing::warn!(file.path = %path.display(), error.message = %error, "the file has rights for others");
+                }
+            }
+        }
+    }
+}
+
+/// Whether group or others have any right on it.
+fn is_open(path: &Path) -> io::Result<bool> {
+    Ok(fs::metadata(path)?.permissions().mode() & 0o077 != 0)
 }
 
 /// Writes a file that only its owner can read, and that was not there before.
@@ -160,7 +184,8 @@ mod tests {
 
         fs::write(path.join("omnihub.db"), "").unwrap();
         DataFolder::open_if_present(&settings(&path)).unwrap();
-        assert_eq!(mode(&path), 0o700);
+        assert_eq!((mode(&path), mode(&path.join("omnihub.db"))), (0o700, 0o600));
+        assert_eq!(mode(&path.join("thesis.txt")) & 0o044, 0o044);
     }
 
     #[test]

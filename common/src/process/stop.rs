@@ -1,15 +1,22 @@
 //! How a program ends.
 
-use std::io;
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// Signals this close together are one: `timeout` and many wrappers signal the process and then
+/// its group, and nobody means "at once" by it.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// The request to stop, in two steps.
 ///
 /// 1. The first SIGTERM or Ctrl-C cancels [`Stop::token`]. Every part that holds the token takes
 ///    no new work, finishes what is in flight within its own grace, and returns.
-/// 2. A second signal ends the process at once, whatever is in flight, with the exit code that
+/// 2. A second signal, half a second later or more, ends the process at once, whatever is in flight, with the exit code that
 ///    shells give for it (128 + the signal's number). That is safe: what was accepted is in the
 ///    queue and is taken up by the next start.
 ///
@@ -53,9 +60,14 @@ async fn listen(mut terminate: Signal, mut interrupt: Signal, token: Cancellatio
     let name = next(&mut terminate, &mut interrupt).await.0;
     tracing::info!(signal.name = name, "stopping; a second signal stops at once");
     token.cancel();
-    let (name, code) = next(&mut terminate, &mut interrupt).await;
-    tracing::warn!(signal.name = name, "stopped at once");
-    std::process::exit(code);
+    let since = Instant::now();
+    loop {
+        let (name, code) = next(&mut terminate, &mut interrupt).await;
+        if since.elapsed() >= SAME_SIGNAL {
+            tracing::warn!(signal.name = name, "stopped at once");
+            std::process::exit(code);
+        }
+    }
 }
 
 /// The next signal: its name and the exit code that stands for it.

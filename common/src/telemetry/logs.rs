@@ -69,12 +69,16 @@ where
 
 fn log_file(log: &LogSettings) -> Result<Option<RollingFileAppender>, TelemetryError> {
     let Some(folder) = &log.folder else { return Ok(None) };
+    // The link to today's file is written as the folder is named, so a relative name would lead
+    // nowhere; and the appender complains on standard error about a folder that it then makes.
+    let folder = std::path::absolute(folder).map_err(TelemetryError::LogFolder)?;
+    std::fs::create_dir_all(&folder).map_err(TelemetryError::LogFolder)?;
     RollingFileAppender::builder()
         .rotation(Rotation::DAILY)
         .filename_prefix(LOG_FILE)
         .latest_symlink(LOG_FILE)
         .max_log_files(DAYS)
-        .build(folder)
+        .build(&folder)
         .map(Some)
         .map_err(TelemetryError::LogFile)
 }

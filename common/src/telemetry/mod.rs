@@ -44,6 +44,9 @@ static SHARED: Mutex<Option<Telemetry>> = Mutex::new(None);
 /// Telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
+    /// The log folder cannot be made.
+    #[error("setting LOG_FOLDER: the folder cannot be made")]
+    LogFolder(#[source] std::io::Error),
     /// The log file cannot be made.
     #[error("setting LOG_FOLDER: the log file cannot be made there")]
     LogFile(#[source] tracing_appender::rolling::InitError),

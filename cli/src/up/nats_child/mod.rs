@@ -32,8 +32,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use process::Process;
 use site::Site;
 
-/// How often a starting child is asked; it answers after 30 ms with an empty store.
-const ASK_EVERY: Duration = Duration::from_millis(3);
+/// When a starting child is asked: often at first, since it answers after 15 ms with an empty
+/// store, then more and more rarely while it reads a large one.
+const ASK_FIRST: Duration = Duration::from_millis(2);
+/// See [`ASK_FIRST`].
+const ASK_LAST: Duration = Duration::from_millis(100);
 
 /// How long a child may read its store before it counts as stuck.
 const START_PATIENCE: Duration = Duration::from_secs(120);
@@ -258,11 +261,13 @@ async fn start(binary: &Path, site: &Site, port: u16) -> Result<Process, NatsChi
 /// Asks until our server answers on the port; `None` when it has not within the patience.
 async fn wait_for_answer(site: &Site, port: u16, patience: Duration) -> Option<binary::Version> {
     let asking = async {
+        let mut wait = ASK_FIRST;
         loop {
             match probe::probe(port, &site.token).await {
                 Ok(version) => return version,
-                Err(_) => tokio::time::sleep(ASK_EVERY).await,
+                Err(_) => tokio::time::sleep(wait).await,
             }
+            wait = wait.mul_f32(1.2).min(ASK_LAST);
         }
     };
     tokio::time::timeout(patience, asking).await.ok()
