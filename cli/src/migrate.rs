@@ -10,6 +10,7 @@ use clap::Subcommand;
 use omnihub_common::{
     config::NatsSettings,
     process::{Ground, Program},
+    queue::{self, Layout},
 };
 use omnihub_migrations::Migrator;
 use sea_orm::DatabaseConnection;
@@ -39,7 +40,7 @@ pub async fn run(command: MigrateCommand, program: Program) -> anyhow::Result<()
     let done = match command {
         MigrateCommand::Up => {
             apply(&ground.database).await?;
-            prepare_streams(&ground.nats).await?;
+            prepare_streams(&ground.nats, &Layout::load(&*ground.settings)?).await?;
             seed(&ground).await?;
             "The tables and the streams are up to date.".to_owned()
         }
@@ -61,14 +62,16 @@ pub async fn apply(database: &DatabaseConnection) -> anyhow::Result<()> {
     Migrator::up(database, None).await.context("the database could not be migrated")
 }
 
-/// Makes the streams of the queue, with the settings of this process.
+/// Makes the streams of the queue; existing ones keep the layout they were made with.
 ///
 /// # Errors
 /// When NATS cannot be reached, or holds streams that this build cannot honour.
-pub async fn prepare_streams(nats: &NatsSettings) -> anyhow::Result<()> {
-    // joined later: connect with `nats.servers()` and `nats.connect_options()`, then
-    // `omnihub_common::queue::prepare(&js, &Layout)`.
-    nats.servers()?;
+pub async fn prepare_streams(nats: &NatsSettings, wanted: &Layout) -> anyhow::Result<()> {
+    let nats = queue::connect(nats, "omnihub-migrate").await?;
+    let layout = queue::prepare(&nats.js, wanted).await?;
+    if layout != *wanted {
+        tracing::warn!("the streams keep the layout they were made with, whatever the settings say");
+    }
     Ok(())
 }
 
@@ -77,8 +80,7 @@ pub async fn prepare_streams(nats: &NatsSettings) -> anyhow::Result<()> {
 /// # Errors
 /// When the database fails.
 pub async fn seed(ground: &Ground) -> anyhow::Result<()> {
-    // joined later: `omnihub_common::instance::seed_default`.
-    let _ = ground;
+    ground.tenants().await?;
     Ok(())
 }
 

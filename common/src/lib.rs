@@ -6,12 +6,14 @@
 //! remembers every step. [`secret`], [`key`], [`config`], [`database`] and [`telemetry`] are
 //! what they all stand on, and [`process`] is how a program begins and ends.
 //!
-//! What is absent: this crate serves no HTTP route, runs no turn and calls no agent.
+//! What is absent: apart from [`health`] this crate serves no HTTP route; it runs no turn and calls
+//! no agent.
 
 pub mod channel;
 pub mod config;
 pub mod conversation;
 pub mod database;
+pub mod health;
 pub mod instance;
 pub mod key;
 pub mod process;

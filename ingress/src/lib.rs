@@ -5,5 +5,9 @@
 
 pub mod admin;
 pub mod problem;
+pub mod purge;
 pub mod role;
+pub mod server;
+pub mod settings;
 pub mod state;
+pub mod webhook;

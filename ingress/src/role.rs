@@ -1,11 +1,25 @@
 //! The ingress as a role: alone in its process, or beside a worker in `omnihub up`.
 
+use std::{io::Write as _, sync::Arc};
+
 use omnihub_common::{
     config::HttpSettings,
+    instance::EvolutionFallback,
+    key::{AdminKey, Created},
     process::{Ground, Program, listen},
+    queue::{Intake, Media, TraceBus},
+    secret::Secret,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::{
+    purge::Purger,
+    server::{Doors, serve},
+    settings::IngressSettings,
+    state::AppState,
+    webhook::{WebhookMeters, WebhookState},
+};
 
 /// Runs an ingress in a process of its own: `omnihub ingress`, `omnihub-ingress`.
 ///
@@ -23,12 +37,40 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
 /// # Errors
 /// When what it stands on cannot be used, or the listener fails.
 pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken) -> anyhow::Result<()> {
-    // joined later: the state (keys, instances, directory, queue) and `crate::serve`.
-    let metrics = ground.metrics;
-    let content_type = [("content-type", omnihub_common::telemetry::MetricsPage::CONTENT_TYPE)];
-    let app = axum::Router::new()
-        .route("/livez", axum::routing::get(|| async { "ok" }))
-        .route("/metrics", axum::routing::get(move || async move { (content_type, metrics.render()) }));
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await?;
-    Ok(())
+    let settings = IngressSettings::load(&*ground.settings)?;
+    let (admin_key, created) = AdminKey::load(&*ground.settings, &ground.data)?;
+    if let Created::Now(key) = created {
+        // Standard error, not the log: the log is kept, the key is shown once.
+        show_once(&key);
+    }
+    let tenants = ground.tenants().await?;
+    let (nats, layout) = ground.queue("omnihub-ingress").await?;
+    let media = Media::open(&nats.js).await?;
+    ground.health.add_database(ground.database.clone());
+    ground.health.add_nats(nats.clone());
+    let doors = Doors {
+        admin: AppState {
+            database: ground.database,
+            instances: tenants.instances,
+            directory: tenants.directory.clone(),
+            admin_key: Arc::new(admin_key),
+            evolution_fallback: Arc::new(EvolutionFallback::load(&*ground.settings)),
+            purger: Purger::start(nats.clone(), layout.clone()),
+        },
+        webhook: WebhookState {
+            directory: tenants.directory,
+            intake: Intake::new(nats.clone(), layout, media, settings.in_flight),
+            traces: TraceBus::new(nats),
+            webhooks: WebhookMeters::default(),
+        },
+        health: ground.health,
+        metrics: ground.metrics,
+    };
+    Ok(serve(listener, doors, &settings, stop).await?)
+}
+
+/// Shows an admin key that was just made.
+fn show_once(key: &Secret) {
+    let line = format!("The admin key, shown this once: {}\n", key.expose());
+    let _ = std::io::stderr().lock().write_all(line.as_bytes());
 }

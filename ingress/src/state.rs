@@ -9,6 +9,8 @@ use omnihub_common::{
 };
 use sea_orm::DatabaseConnection;
 
+use crate::purge::Purger;
+
 /// The state of an ingress.
 #[derive(Clone, FromRef)]
 pub struct AppState {
@@ -22,4 +24,6 @@ pub struct AppState {
     pub admin_key: Arc<AdminKey>,
     /// The Evolution server of instances that are made without one.
     pub evolution_fallback: Arc<EvolutionFallback>,
+    /// Removes what is kept of deleted instances outside SQL.
+    pub purger: Purger,
 }

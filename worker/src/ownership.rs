@@ -64,7 +64,7 @@ pub(crate) struct Ownership {
     pub(crate) lease: Lease,
     pub(crate) events: mpsc::UnboundedSender<Event>,
     /// Partitions this worker owns now.
-    pub(crate) owned: watch::Sender<usize>,
+    pub(crate) owned: watch::Sender<Option<usize>>,
 }
 
 /// What the rounds change.
@@ -97,7 +97,7 @@ impl Ownership {
             if let Err(error) = self.round(&mut book).await {
                 tracing::warn!(error.message = %error, "an ownership round failed, trying again");
             }
-            self.owned.send_replace(book.mine.len());
+            self.owned.send_replace(Some(book.mine.len()));
         }
         self.give_everything_back(book, grace).await;
     }
@@ -207,7 +207,7 @@ impl Ownership {
             book.handovers.spawn(release(mine, self.events.clone(), grace));
         }
         while book.handovers.join_next().await.is_some() {}
-        self.owned.send_replace(0);
+        self.owned.send_replace(Some(0));
     }
 }
 

@@ -2,10 +2,14 @@
 
 use omnihub_common::{
     config::HttpSettings,
+    health::{self, Health, Need},
     process::{Ground, Program, listen},
+    trace::Traces,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+
+use crate::{Worker, settings::WorkerSettings};
 
 /// Runs a worker in a process of its own: `omnihub worker`, `omnihub-worker`.
 ///
@@ -27,8 +31,36 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
 /// # Errors
 /// When what it stands on cannot be used, or the worker loses its membership.
 pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: CancellationToken) -> anyhow::Result<()> {
-    // joined later: turns and recorder (`crate::run`), and the health page.
-    drop((listener, ground));
-    stop.cancelled().await;
-    Ok(())
+    let settings = WorkerSettings::load(&*ground.settings, &ground.data.0)?;
+    let directory = ground.tenants().await?.directory;
+    let (nats, layout) = ground.queue("omnihub-worker").await?;
+    let traces = Traces::new(ground.database.clone());
+    let worker = Worker::join(nats.clone(), layout, directory, traces, settings).await?;
+    add_health(&ground.health, &worker);
+    let Some(listener) = listener else { return Ok(worker.run(stop).await?) };
+    ground.health.add_database(ground.database);
+    ground.health.add_nats(nats);
+    let pages = health::routes(ground.health, ground.metrics);
+    // The pages answer until the worker has ended: a stop is watched from outside.
+    let until = CancellationToken::new();
+    let serving = axum::serve(listener, pages).with_graceful_shutdown(until.clone().cancelled_owned());
+    let serving = tokio::spawn(serving.into_future());
+    let worked = worker.run(stop).await;
+    until.cancel();
+    serving.await??;
+    Ok(worked?)
+}
+
+/// The worker's own part of the health: it has joined, and its recorder writes.
+fn add_health(health: &Health, worker: &Worker) {
+    let owned = worker.owned();
+    health.add("worker", Need::Needed, move || {
+        let settled = owned.borrow().is_some();
+        async move { if settled { Ok(()) } else { Err("joining the other workers".to_owned()) } }
+    });
+    let recorder = worker.recorder_health();
+    health.add("recorder", Need::Wanted, move || {
+        let writing = recorder.is_writing();
+        async move { if writing { Ok(()) } else { Err("traces wait for the database".to_owned()) } }
+    });
 }

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     ownership::{Ownership, keep_beating},
-    recorder::Recorder,
+    recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Scheduler},
     settings::WorkerSettings,
     turn::{Kit, TurnMetrics},
@@ -42,7 +42,7 @@ pub struct Worker {
     recorder: Recorder,
     membership: Membership,
     lease: Lease,
-    owned: watch::Sender<usize>,
+    owned: watch::Sender<Option<usize>>,
     events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
 }
 
@@ -69,7 +69,7 @@ impl Worker {
             metrics: TurnMetrics::new(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
-        let (owned, _) = watch::channel(0);
+        let (owned, _) = watch::channel(None);
         Ok(Self {
             nats,
             layout,
@@ -83,10 +83,16 @@ impl Worker {
         })
     }
 
-    /// How many partitions it owns: 0 until the first round, and when others own all.
+    /// How many partitions it owns; `None` until its first round.
     #[must_use]
-    pub fn owned(&self) -> watch::Receiver<usize> {
+    pub fn owned(&self) -> watch::Receiver<Option<usize>> {
         self.owned.subscribe()
+    }
+
+    /// Whether traces reach the database.
+    #[must_use]
+    pub fn recorder_health(&self) -> RecorderHealth {
+        self.recorder.health()
     }
 
     /// Runs until told to stop: finishes running turns within the grace, gives its partitions
@@ -180,7 +186,7 @@ fn outbound_client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 /// Gauges that answer an operator.
-fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<usize>) {
+fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>) {
     let meter = opentelemetry::global::meter("omnihub");
     let gauge = |name: &'static str, description: &'static str, read: Box<dyn Fn() -> u64 + Send + Sync>| {
         meter
@@ -192,5 +198,9 @@ fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<usize>) {
     let (running, lanes) = (figures.clone(), figures);
     gauge("omnihub_turns_running", "Turns that run now", Box::new(move || running.borrow().running as u64));
     gauge("omnihub_lanes", "Conversations with something to do", Box::new(move || lanes.borrow().lanes as u64));
-    gauge("omnihub_partitions_owned", "Partitions this worker owns", Box::new(move || *owned.borrow() as u64));
+    gauge(
+        "omnihub_partitions_owned",
+        "Partitions this worker owns",
+        Box::new(move || owned.borrow().unwrap_or_default() as u64),
+    );
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use omnihub_common::config::{ConfigError, Settings};
+use omnihub_common::config::{ConfigError, Settings, number_or};
 
 /// The settings of a worker.
 #[derive(Clone, Debug)]
@@ -30,22 +30,11 @@ impl WorkerSettings {
         };
         Ok(Self {
             id,
-            turns: number(settings, "OMNIHUB_WORKER_TURNS", 10_000, 1..=1_000_000)?,
-            turns_per_instance: number(settings, "OMNIHUB_INSTANCE_TURNS", 1_000, 1..=1_000_000)?,
-            grace: Duration::from_secs(number(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
+            turns: number_or(settings, "OMNIHUB_WORKER_TURNS", 10_000, 1..=1_000_000)?,
+            turns_per_instance: number_or(settings, "OMNIHUB_INSTANCE_TURNS", 1_000, 1..=1_000_000)?,
+            grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }
-}
-
-fn number(
-    settings: &dyn Settings,
-    name: &'static str,
-    default: usize,
-    range: std::ops::RangeInclusive<usize>,
-) -> Result<usize, ConfigError> {
-    let Some(text) = settings.get(name) else { return Ok(default) };
-    let problem = format!("expected a number from {} to {}", range.start(), range.end());
-    text.trim().parse().ok().filter(|n| range.contains(n)).ok_or(ConfigError::Bad { name, problem })
 }
 
 /// The id kept in `worker.id` of the data folder; where that cannot be written, a new one each

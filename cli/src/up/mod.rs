@@ -18,8 +18,11 @@ use anyhow::Context as _;
 use omnihub_common::{
     config::{DataFolder, DatabaseSettings, HttpSettings, NatsSettings},
     database,
+    health::Health,
+    key::{AdminKey, Created},
     process::{Ground, Program, listen},
-    secret::Secret,
+    queue::Layout,
+    secret::{CreateMissing, Keyring, Secret},
 };
 use sea_orm::DatabaseConnection;
 use tokio::net::TcpListener;
@@ -52,7 +55,15 @@ pub async fn run(program: Program) -> anyhow::Result<()> {
         Err(error) => Err(error),
         Ok(connection) => {
             let nats = NatsSettings { url: child.url() };
-            let ground = Ground { settings, data, database: connection, nats, metrics: program.metrics.clone() };
+            let ground = Ground {
+                settings,
+                data,
+                database: connection,
+                nats,
+                metrics: program.metrics.clone(),
+                health: Health::new(program.stop.token()),
+            };
+            ground.health.expect("worker");
             let banner = Banner {
                 url: url_for_people(&program, listener.local_addr()?),
                 new_admin_key,
@@ -74,7 +85,7 @@ async fn prepare_and_serve(
     listener: TcpListener,
     banner: Banner<PathBuf>,
 ) -> anyhow::Result<()> {
-    migrate::prepare_streams(&ground.nats).await?;
+    migrate::prepare_streams(&ground.nats, &Layout::fsync_always()).await?;
     migrate::seed(&ground).await?;
     banner.print();
     serve(ground, listener, &program.stop.token()).await
@@ -110,10 +121,11 @@ async fn open_database(settings: &DatabaseSettings) -> anyhow::Result<DatabaseCo
 /// Makes the encryption key and the admin key when there are none; the admin key is returned
 /// when it is new, to be shown this once.
 fn make_keys(program: &Program, data: &DataFolder) -> anyhow::Result<Option<Secret>> {
-    // joined later: `Keyring::load(settings, data, CreateMissing::Yes)` and
-    // `AdminKey::load(settings, data)`.
-    let _ = (&program.settings, data);
-    Ok(None)
+    Keyring::load(&*program.settings, data, CreateMissing::Yes)?;
+    Ok(match AdminKey::load(&*program.settings, data)?.1 {
+        Created::Now(key) => Some(key),
+        Created::Before => None,
+    })
 }
 
 /// The URL that a person on this machine can open: the public one when it is set.

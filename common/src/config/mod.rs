@@ -15,7 +15,7 @@ mod http;
 mod log;
 mod nats;
 
-use std::{collections::HashMap, str::FromStr};
+use std::{collections::HashMap, ops::RangeInclusive, str::FromStr};
 
 pub use data_folder::{DataFolder, replace_private, write_private};
 pub use database::DatabaseSettings;
@@ -62,6 +62,21 @@ impl ConfigError {
     pub fn bad(name: &'static str, problem: impl Into<String>) -> Self {
         Self::Bad { name, problem: problem.into() }
     }
+}
+
+/// Reads a whole number within a range, or its default when the setting is unset.
+///
+/// # Errors
+/// When the setting is set and is no such number.
+pub fn number_or(
+    settings: &dyn Settings,
+    name: &'static str,
+    default: usize,
+    range: RangeInclusive<usize>,
+) -> Result<usize, ConfigError> {
+    let expected = format!("a number from {} to {}", range.start(), range.end());
+    let number = parse_or(settings, name, default, &expected)?;
+    if range.contains(&number) { Ok(number) } else { Err(ConfigError::bad(name, format!("expected {expected}"))) }
 }
 
 /// Reads a number (or anything else that parses), or its default when the setting is unset.

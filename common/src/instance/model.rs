@@ -143,6 +143,20 @@ impl Instance {
             ChannelSettings::Discord(_) => ChannelType::Discord,
         }
     }
+
+    /// Every secret of the instance: what no trace and no error may show.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&Secret> {
+        let mut secrets = vec![&self.agent.api_key];
+        match &self.channel {
+            ChannelSettings::Whatsapp(whatsapp) => {
+                secrets.push(&whatsapp.evolution_key);
+                secrets.extend(whatsapp.webhook_secret.iter().chain(&whatsapp.webhook_secret_previous));
+            }
+            ChannelSettings::Discord(discord) => secrets.extend(&discord.bot_token),
+        }
+        secrets
+    }
 }
 
 /// The protocols an agent can speak (`agent_instance_type`).

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-pub use ground::{Ground, GroundError};
+pub use ground::{Ground, GroundError, Tenants};
 pub use listen::{ListenError, listen};
 pub use stop::Stop;
 

@@ -13,7 +13,7 @@ use opentelemetry::{
 
 /// Shared by all turns of a worker.
 #[derive(Clone, Debug)]
-pub struct Kit {
+pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
     pub(crate) http: reqwest::Client,
     pub(crate) traces: TraceBus,

@@ -2,8 +2,9 @@
 
 use omnihub_common::{
     channel::InboundMessage,
-    instance::{ChannelSettings, Instance},
+    instance::Instance,
     queue::{Answer, Envelope, TraceBus, now_ms},
+    secret::Secret,
     trace::{
         Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus,
         presentable, revision,
@@ -18,7 +19,7 @@ pub(super) struct Story {
     record: TraceRecord,
     attempt: u32,
     /// Values that no payload and no message may show.
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
 }
 
 impl Story {
@@ -38,7 +39,7 @@ impl Story {
                 ..TraceDetails::default()
             },
         };
-        Self { bus, record, attempt, secrets: secrets_of(instance) }
+        Self { bus, record, attempt, secrets: instance.secrets().into_iter().cloned().collect() }
     }
 
     /// The columns, to be filled as things become known.
@@ -48,13 +49,12 @@ impl Story {
 
     /// What the message says.
     pub(super) fn read(&mut self, message: &InboundMessage) {
-        let kind = serde_json::to_value(message.content.kind).ok();
         let details = &mut self.record.details;
         details.provider_message_id = Some(message.provider_id.clone());
         details.sender_phone = message.sender.phone.clone();
         details.sender_name = message.sender.name.clone();
         details.sender_id = Some(message.sender.id.clone());
-        details.message_type = kind.and_then(|kind| kind.as_str().map(str::to_owned));
+        details.message_type = Some(message.content.kind.as_str().to_owned());
         details.message_content = message.content.text.clone();
         details.message_length =
             message.content.text.as_ref().and_then(|text| i32::try_from(text.chars().count()).ok());
@@ -138,22 +138,6 @@ impl Story {
     }
 
     fn secret_words(&self) -> Vec<&str> {
-        self.secrets.iter().map(String::as_str).collect()
+        self.secrets.iter().map(Secret::expose).collect()
     }
-}
-
-/// Every secret of an instance, for masking.
-fn secrets_of(instance: &Instance) -> Vec<String> {
-    let mut secrets = vec![instance.agent.api_key.expose().to_owned()];
-    match &instance.channel {
-        ChannelSettings::Whatsapp(whatsapp) => {
-            secrets.push(whatsapp.evolution_key.expose().to_owned());
-            let webhook = [&whatsapp.webhook_secret, &whatsapp.webhook_secret_previous];
-            secrets.extend(webhook.into_iter().flatten().map(|secret| secret.expose().to_owned()));
-        }
-        ChannelSettings::Discord(discord) => {
-            secrets.extend(discord.bot_token.iter().map(|secret| secret.expose().to_owned()));
-        }
-    }
-    secrets
 }

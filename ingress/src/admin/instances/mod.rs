@@ -20,7 +20,10 @@ use axum::{
     http::StatusCode,
     routing::{get, post},
 };
-use omnihub_common::instance::{Deleted, StoreError};
+use omnihub_common::{
+    instance::{Deleted, StoreError},
+    queue::InstanceToken,
+};
 use serde::Serialize;
 
 use self::{answer::InstanceAnswer, fields::Fields};
@@ -52,7 +55,8 @@ pub fn routes() -> Router<AppState> {
 }
 
 /// What follows the deletion of an instance: whatever is kept of it outside SQL.
-async fn after_delete(_state: &AppState, deleted: &Deleted) {
+async fn after_delete(state: &AppState, deleted: &Deleted) {
+    state.purger.purge(InstanceToken::new(&deleted.name, deleted.id)).await;
     tracing::info!(instance.name = deleted.name, instance.id = deleted.id, "an instance was deleted");
 }
 

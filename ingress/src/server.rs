@@ -1,0 +1,120 @@
+//! The server: every route behind one stack of layers.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    BoxError, Router,
+    error_handling::HandleErrorLayer,
+    extract::Request,
+    http::{Response, StatusCode},
+    response::IntoResponse,
+};
+use axum::{ServiceExt, body::Body};
+use omnihub_common::{health, health::Health, telemetry::MetricsPage};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, ServiceBuilder};
+use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePathLayer, trace::TraceLayer};
+
+use crate::{
+    admin,
+    problem::Problem,
+    settings::IngressSettings,
+    state::AppState,
+    webhook::{self, WebhookMeters, WebhookState},
+};
+
+/// Everything an ingress serves.
+pub struct Doors {
+    /// For the admin API.
+    pub admin: AppState,
+    /// For the webhooks.
+    pub webhook: WebhookState,
+    /// For `/health` and its siblings.
+    pub health: Health,
+    /// For `/metrics`.
+    pub metrics: MetricsPage,
+}
+
+/// Serves until told to stop, then finishes what is in flight.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    doors: Doors,
+    settings: &IngressSettings,
+    stop: CancellationToken,
+) -> std::io::Result<()> {
+    let grace = settings.grace;
+    let app = ServiceExt::<Request>::into_make_service(app(doors, settings));
+    let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
+    let too_long = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        ended = serving => ended,
+        () = too_long => {
+            tracing::warn!("requests were cut at the end of the grace");
+            Ok(())
+        }
+    }
+}
+
+/// Every route and layer, with or without a trailing slash.
+fn app(doors: Doors, settings: &IngressSettings) -> tower_http::normalize_path::NormalizePath<Router> {
+    let meters = doors.webhook.webhooks.clone();
+    let api = Router::new()
+        .merge(admin::routes().with_state(doors.admin))
+        .merge(webhook::routes(settings.webhook_limit).with_state(doors.webhook))
+        .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
+        .method_not_allowed_fallback(|| async {
+            let detail = "this path does not take this method";
+            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+        });
+    let api = stack(api, settings, meters);
+    // Health answers outside the limits: a probe of a busy hub must not be shed.
+    NormalizePathLayer::trim_trailing_slash().layer(health::routes(doors.health, doors.metrics).merge(api))
+}
+
+/// The stack, outermost first.
+fn stack(api: Router, settings: &IngressSettings, meters: WebhookMeters) -> Router {
+    let failed = move |error: BoxError| {
+        let problem = overloaded(&error);
+        meters.refused(problem.code);
+        async move { problem }
+    };
+    let layers = ServiceBuilder::new()
+        // A span per request, without its query: a token may stand there.
+        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+            tracing::debug_span!("http", http.method = %request.method(), http.path = request.uri().path())
+        }))
+        // A bug costs one request.
+        .layer(CatchPanicLayer::custom(panicked))
+        // What the next three refuse becomes a 503 that says when to come back.
+        .layer(HandleErrorLayer::new(failed))
+        // At the limit a request is refused at once instead of waiting: senders have timeouts.
+        .load_shed()
+        .concurrency_limit(settings.concurrency)
+        // Evolution gives up after 30 s; an answer after that would only make it post again.
+        .timeout(REQUEST_TIMEOUT);
+    api.layer(layers)
+}
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);
+
+fn overloaded(error: &BoxError) -> Problem {
+    let (code, detail) = if error.is::<tower::timeout::error::Elapsed>() {
+        ("timeout", "the request took too long")
+    } else {
+        ("overloaded", "too many requests at once")
+    };
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(5)
+}
+
+fn panicked(_: Box<dyn Any + Send + 'static>) -> Response<Body> {
+    tracing::error!("a request handler panicked");
+    let detail = "something went wrong here; it is in the log";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", detail).into_response()
+}

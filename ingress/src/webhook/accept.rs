@@ -1,0 +1,144 @@
+//! From the messages of a webhook to the queue.
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use omnihub_common::{
+    channel::whatsapp::{
+        inbound::read_message,
+        webhook::{Part, Webhook},
+    },
+    conversation::whatsapp_session_name,
+    instance::{ChannelSettings, Instance},
+    queue::{
+        Accepted, Envelope, EnvelopeBody, InstanceToken, IntakeError, Media, MessageId, MessageKey, now_ms, trace_id,
+    },
+    secret::Secret,
+    trace::{
+        Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, presentable,
+        revision,
+    },
+};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::WebhookState;
+use super::route::Target;
+
+/// Names, stores and queues each message; answers their traces, in the body's order, when the
+/// queue has confirmed all of them.
+pub(super) async fn accept(
+    state: &WebhookState,
+    instance: &Instance,
+    webhook: Webhook,
+    target: &Target,
+) -> Result<Vec<Uuid>, IntakeError> {
+    let warnings = warnings(instance, webhook.instance.as_deref(), target);
+    let mut envelopes = Vec::with_capacity(webhook.parts.len());
+    for part in webhook.parts {
+        let envelope = envelope(state, instance, part, webhook.own_id.clone(), warnings.clone()).await?;
+        envelopes.push(envelope);
+    }
+    let traces: Vec<Uuid> = envelopes.iter().map(|envelope| envelope.trace_id).collect();
+    let confirmed = state.intake.accept(envelopes.clone()).await?;
+    for (envelope, Accepted { duplicate }) in envelopes.into_iter().zip(confirmed) {
+        state.webhooks.message(instance.name.as_str(), duplicate);
+        if !duplicate {
+            state.traces.step(&received(instance, envelope)).await;
+        }
+    }
+    Ok(traces)
+}
+
+async fn envelope(
+    state: &WebhookState,
+    instance: &Instance,
+    mut part: Part,
+    own_id: Option<String>,
+    warnings: Vec<String>,
+) -> Result<Envelope, IntakeError> {
+    let key = MessageKey {
+        instance_id: instance.id,
+        kind: "message",
+        chat: &part.chat,
+        from_me: part.from_me,
+        provider_id: &part.provider_id,
+        discriminator: "",
+    };
+    let id = MessageId::of(&key);
+    if let Some(media) = part.take_media() {
+        let name = Media::name(&InstanceToken::new(instance.name.as_str(), instance.id), id, "media");
+        // What is not base64 is kept as it came: whoever uses the media will see it.
+        let bytes = STANDARD.decode(media.trim()).unwrap_or_else(|_| media.into_bytes());
+        state.intake.store(&name, &bytes).await?;
+        part.put_media_ref(&name);
+    }
+    let prefix = instance.session_id_prefix.as_deref();
+    Ok(Envelope {
+        v: Envelope::VERSION,
+        id,
+        trace_id: trace_id(part.provider_at_ms, id),
+        instance_id: instance.id,
+        instance: instance.name.as_str().to_owned(),
+        channel: instance.channel_type().as_str().to_owned(),
+        session_name: whatsapp_session_name(prefix, instance.name.as_str(), &part.address()),
+        received_at: now_ms(),
+        provider_at: part.provider_at_ms,
+        own_id,
+        warnings,
+        body: EnvelopeBody::Inline(part.data),
+    })
+}
+
+/// On a named path the path decides; a body that names another account is worth a look.
+fn warnings(instance: &Instance, named_in_body: Option<&str>, target: &Target) -> Vec<String> {
+    let ChannelSettings::Whatsapp(whatsapp) = &instance.channel else { return Vec::new() };
+    match named_in_body {
+        Some(slug) if *target != Target::Default && slug != whatsapp.whatsapp_instance => {
+            vec![format!("the body names the Evolution instance {slug:?}, the path decided")]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The first event of a trace: what came in.
+fn received(instance: &Instance, envelope: Envelope) -> TraceEvent {
+    let body = match envelope.body {
+        EnvelopeBody::Inline(body) => body,
+        EnvelopeBody::Object(name) => Value::String(name),
+    };
+    let message = read_message(&body);
+    let length = message.content.text.as_ref().and_then(|text| i32::try_from(text.chars().count()).ok());
+    let details = TraceDetails {
+        provider_message_id: Some(message.provider_id),
+        sender_phone: message.sender.phone,
+        sender_name: message.sender.name,
+        sender_id: Some(message.sender.id),
+        message_type: Some(message.content.kind.as_str().to_owned()),
+        message_content: message.content.text,
+        message_length: length,
+        has_media: Some(message.content.kind.has_media()),
+        has_quoted_message: Some(message.quoted.is_some()),
+        session_name: Some(envelope.session_name),
+        warnings: envelope.warnings,
+        ..TraceDetails::default()
+    };
+    let secrets: Vec<&str> = instance.secrets().into_iter().map(Secret::expose).collect();
+    TraceEvent {
+        v: TRACE_EVENT_VERSION,
+        revision: revision(0, TraceStatus::WebhookReceived, None),
+        record: TraceRecord {
+            trace_id: envelope.trace_id,
+            instance_id: envelope.instance_id,
+            instance_name: envelope.instance,
+            channel_type: envelope.channel,
+            status: TraceStatus::WebhookReceived,
+            received_at: envelope.received_at,
+            details,
+        },
+        payload: Some(StagePayload {
+            stage: Stage::WebhookReceived,
+            at: envelope.received_at,
+            status_code: None,
+            body: presentable(body, &secrets),
+        }),
+    }
+}

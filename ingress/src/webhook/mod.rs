@@ -1,0 +1,187 @@
+//! The public door: webhooks of the channels.
+//!
+//! The journey of a webhook: [`route`] finds whose it is, [`verify`] whether its sender knows the
+//! instance's secret, the channel's folder reads and splits it, [`accept`] names each message and
+//! hands it to the queue, and only when the queue has confirmed all of them is the answer 200.
+//!
+//! Evolution drops a message for ever on 400, 401, 403, 404 and 422, so those are answered only
+//! when the same webhook could never become fine; whatever may is a 503.
+
+mod accept;
+mod meters;
+mod route;
+mod verify;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{DefaultBodyLimit, Path, Query, State, rejection::BytesRejection},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+    routing::post,
+};
+use omnihub_common::{
+    channel::whatsapp::{event::Event, webhook::read_webhook},
+    instance::Directory,
+    queue::{Intake, IntakeError, TraceBus},
+    telemetry::propagation,
+};
+use serde::{Deserialize, Serialize};
+use tracing::Instrument;
+use uuid::Uuid;
+
+pub use meters::WebhookMeters;
+
+use crate::problem::Problem;
+use route::Target;
+
+/// Seconds after which a sender should post again; Evolution has its own schedule and ignores it.
+const RETRY_AFTER: u64 = 5;
+
+/// What the webhook door works with.
+#[derive(Clone, Debug)]
+pub struct WebhookState {
+    /// The instances: cached, and there while the database is down.
+    pub directory: Arc<Directory>,
+    /// The queue.
+    pub intake: Intake,
+    /// Where traces begin.
+    pub traces: TraceBus,
+    /// What is counted.
+    pub webhooks: WebhookMeters,
+}
+
+/// The routes of the webhooks, for bodies of at most `limit` bytes.
+pub fn routes(limit: usize) -> Router<WebhookState> {
+    Router::new()
+        .route("/webhook/evolution", post(legacy))
+        .route("/webhook/evolution/{instance}", post(named))
+        .route("/webhook/evolution/{instance}/{event}", post(named_by_event))
+        .layer(DefaultBodyLimit::max(limit))
+}
+
+/// `?token=`: the secret, where headers cannot be set (Evolution's global webhook).
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Token {
+    token: Option<String>,
+}
+
+/// The answer to an accepted webhook.
+#[derive(Debug, Serialize)]
+struct Answer {
+    status: &'static str,
+    instance: String,
+    /// The event, where it is not one that carries messages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ignored_event: Option<String>,
+    trace_id: Option<Uuid>,
+    trace_ids: Vec<Uuid>,
+}
+
+async fn legacy(
+    State(state): State<WebhookState>,
+    Query(token): Query<Token>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    receive(&state, Target::Default, None, &token, &headers, body).await
+}
+
+async fn named(
+    State(state): State<WebhookState>,
+    Path(word): Path<String>,
+    Query(token): Query<Token>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    // A by-events URL without an instance: `/webhook/evolution/messages-upsert`.
+    let (target, event) = match Target::of_word(&word) {
+        Target::Default => (Target::Default, Some(word.as_str())),
+        named => (named, None),
+    };
+    receive(&state, target, event, &token, &headers, body).await
+}
+
+async fn named_by_event(
+    State(state): State<WebhookState>,
+    Path((instance, event)): Path<(String, String)>,
+    Query(token): Query<Token>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    receive(&state, Target::Named(instance), Some(&event), &token, &headers, body).await
+}
+
+async fn receive(
+    state: &WebhookState,
+    target: Target,
+    event: Option<&str>,
+    token: &Token,
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let span = tracing::info_span!("webhook", instance.name = tracing::field::Empty);
+    propagation::set_parent(&span, propagation::extract_http(headers));
+    let result = match body {
+        Ok(body) => handle(state, target, event, token, headers, &body).instrument(span).await,
+        Err(rejection) => Err(unread(&rejection)),
+    };
+    match &result {
+        Ok((event, _)) => state.webhooks.accepted(event),
+        Err(problem) => state.webhooks.refused(problem.code),
+    }
+    result.map(|(_, answer)| Json(answer).into_response())
+}
+
+async fn handle(
+    state: &WebhookState,
+    target: Target,
+    event: Option<&str>,
+    token: &Token,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<(Event, Answer), Problem> {
+    let webhook = read_webhook(body, event)
+        .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "webhook_unreadable", error.to_string()))?;
+    let proof = verify::Proof::read(headers, token.token.as_deref());
+    let instance = route::find(state, &target, webhook.instance.as_deref(), &proof).await?;
+    tracing::Span::current().record("instance.name", instance.name.as_str());
+    let event = webhook.event.clone();
+    let mut answer = Answer {
+        status: "success",
+        instance: instance.name.as_str().to_owned(),
+        ignored_event: None,
+        trace_id: None,
+        trace_ids: Vec::new(),
+    };
+    match &event {
+        Event::MessagesUpsert => {
+            answer.trace_ids = accept::accept(state, &instance, webhook, &target).await.map_err(|e| refused(&e))?;
+            answer.trace_id = answer.trace_ids.first().copied();
+        }
+        Event::Other(name) => answer.ignored_event = Some(name.clone()),
+    }
+    Ok((event, answer))
+}
+
+fn unread(rejection: &BytesRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let detail = "the webhook's body is larger than OMNIHUB_WEBHOOK_LIMIT allows";
+        return Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "webhook_too_large", detail);
+    }
+    // The connection broke while the body was read: the sender tries again.
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "body_unread", "the body could not be read").retry_after(RETRY_AFTER)
+}
+
+fn refused(error: &IntakeError) -> Problem {
+    tracing::warn!(error.message = %error, "a webhook was not accepted");
+    let code = match error {
+        IntakeError::Busy => "queue_busy",
+        IntakeError::Full => "queue_full",
+        IntakeError::Unavailable(_) => "queue_unavailable",
+    };
+    let detail = format!("{error}; nothing is lost when the webhook is posted again");
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(RETRY_AFTER)
+}
