@@ -3,13 +3,18 @@
 //! What is absent: SQL and NATS, except in [`up`] and [`migrate`]. Management commands speak to
 //! the admin API, as any other client does.
 
+pub mod api;
+pub mod instance;
 pub mod migrate;
 pub mod up;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use omnihub_common::process;
+use omnihub_common::{
+    config::{DataFolder, ProcessSettings},
+    process,
+};
 
 /// A hub between people on WhatsApp and the AI agents that answer them.
 ///
@@ -34,6 +39,9 @@ pub enum Command {
     /// Make or change the tables of the database, and make the streams of the queue.
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),
+    /// Make, show and change instances, over the admin API.
+    #[command(subcommand)]
+    Instance(instance::InstanceCommand),
 }
 
 /// Runs a command; the exit code is 0 when it went well and 1 when not (2 for wrong usage, which
@@ -45,6 +53,11 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ingress => process::run("omnihub-ingress", omnihub_ingress::role::run_alone),
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
+        Command::Instance(command) => process::block_on(async {
+            let settings = ProcessSettings::load()?;
+            let data = DataFolder::open_if_present(&settings)?;
+            instance::run(command, &api::Api::load(&settings, &data)?).await
+        }),
     }
 }
 

@@ -4,9 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr,
-    EntityTrait, IntoActiveModel, ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
-    SqliteTransactionMode, TransactionOptions, TransactionTrait, sea_query::Expr,
+    ActiveModelTrait, ActiveValue::Set, ColumnTrait, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
+    DbBackend, DbErr, EntityTrait, IntoActiveModel, ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect,
+    SqlErr, SqliteTransactionMode, TransactionOptions, TransactionTrait, sea_query::Expr,
 };
 
 use super::{
@@ -19,9 +19,10 @@ use crate::secret::Keyring;
 /// The table, as the encryption of its secrets names it. A new name would make them unreadable.
 pub(super) const TABLE: &str = "instance_configs";
 
-/// Two who make the default at once can meet in the index that allows one: the loser looks again.
-/// More than a few rounds would mean that something else is wrong.
-const ROUNDS: usize = 5;
+/// One writer at a time on PostgreSQL too: the default moves over several rows, and two who move it
+/// at once would meet in the index that allows one. Readers, and traces that refer to a row, do
+/// not wait for it.
+const ONE_WRITER: &str = "LOCK TABLE instance_configs IN SHARE ROW EXCLUSIVE MODE";
 
 /// Why the table cannot serve.
 #[derive(Debug, thiserror::Error)]
@@ -109,13 +110,13 @@ impl Instances {
     /// # Errors
     /// [`StoreError::NameTaken`], or a failure of the database.
     pub async fn create(&self, new: NewInstance) -> Result<Instance, StoreError> {
-        for _ in 1..ROUNDS {
-            match self.create_once(new.clone()).await {
-                Err(StoreError::Database(error)) if is_duplicate(&error) => {}
-                done => return done,
-            }
+        let transaction = self.begin().await?;
+        if Entity::find().filter(Column::Name.eq(new.name.as_str())).count(&transaction).await? > 0 {
+            return Err(StoreError::NameTaken);
         }
-        self.create_once(new).await
+        let made = self.insert(&transaction, new).await?;
+        transaction.commit().await?;
+        Ok(made)
     }
 
     /// Makes the default instance if the table is empty. `None`: it was not, or another process
@@ -124,6 +125,10 @@ impl Instances {
     /// # Errors
     /// A failure of the database.
     pub async fn create_first(&self, new: NewInstance) -> Result<Option<Instance>, StoreError> {
+        if !self.is_empty().await? {
+            // Every process comes by at each of its starts: only a first one needs the lock.
+            return Ok(None);
+        }
         let transaction = self.begin().await?;
         if Entity::find().count(&transaction).await? > 0 {
             return Ok(None);
@@ -136,6 +141,14 @@ impl Instances {
             Err(error) if is_duplicate(&error) => Ok(None),
             done => Ok(done.map(|()| Some(made))?),
         }
+    }
+
+    /// Whether there is no instance at all.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn is_empty(&self) -> Result<bool, StoreError> {
+        Ok(Entity::find().count(&self.database).await? == 0)
     }
 
     /// The instance of this name.
@@ -186,13 +199,19 @@ impl Instances {
     /// # Errors
     /// A failure of the database, or a row that cannot be read.
     pub async fn update(&self, name: &str, patch: Patch) -> Result<Option<Instance>, StoreError> {
-        for _ in 1..ROUNDS {
-            match self.update_once(name, patch.clone()).await {
-                Err(StoreError::Database(error)) if is_duplicate(&error) => {}
-                done => return done,
-            }
+        let transaction = self.begin().await?;
+        let Some(row) = Entity::find().filter(Column::Name.eq(name)).one(&transaction).await? else {
+            return Ok(None);
+        };
+        let mut instance = self.read(row)?;
+        patch.apply(&mut instance);
+        instance.updated_at = now();
+        if instance.is_default {
+            clear_default(&transaction, instance.id).await?;
         }
-        self.update_once(name, patch).await
+        self.write(&instance)?.into_active_model().reset_all().update(&transaction).await?;
+        transaction.commit().await?;
+        Ok(Some(instance))
     }
 
     /// Makes an instance the default, and no other one; `None` when there is none of this name.
@@ -224,39 +243,18 @@ impl Instances {
         row.map(|row| self.read(row)).transpose()
     }
 
-    /// A write transaction. On SQLite it takes the write lock at once: one that reads first and
-    /// writes later would be refused when another writer came between.
+    /// A write transaction, the only one on this table. On SQLite it takes the write lock at
+    /// once: one that reads first and writes later is refused when another writer came between.
     async fn begin(&self) -> Result<DatabaseTransaction, DbErr> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        self.database.begin_with_options(options).await
-    }
-
-    async fn create_once(&self, new: NewInstance) -> Result<Instance, StoreError> {
-        let transaction = self.begin().await?;
-        if Entity::find().filter(Column::Name.eq(new.name.as_str())).count(&transaction).await? > 0 {
-            return Err(StoreError::NameTaken);
+        let transaction = self.database.begin_with_options(options).await?;
+        if transaction.get_database_backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(ONE_WRITER).await?;
         }
-        let made = self.insert(&transaction, new).await?;
-        transaction.commit().await?;
-        Ok(made)
-    }
-
-    async fn update_once(&self, name: &str, patch: Patch) -> Result<Option<Instance>, StoreError> {
-        let transaction = self.begin().await?;
-        let row = Entity::find().filter(Column::Name.eq(name)).lock_exclusive().one(&transaction).await?;
-        let Some(row) = row else { return Ok(None) };
-        let mut instance = self.read(row)?;
-        patch.apply(&mut instance);
-        instance.updated_at = now();
-        if instance.is_default {
-            clear_default(&transaction, instance.id).await?;
-        }
-        self.write(&instance)?.into_active_model().reset_all().update(&transaction).await?;
-        transaction.commit().await?;
-        Ok(Some(instance))
+        Ok(transaction)
     }
 
     /// The secrets are encrypted for the row's id, which is known only after the insert: so the

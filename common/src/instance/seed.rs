@@ -59,7 +59,7 @@ pub async fn seed_default(instances: &Instances, settings: &dyn Settings) -> Res
         Ok(described) => described,
         Err(problem) => {
             // Once there are instances, nobody needs the description.
-            if !instances.list(0, 1).await?.is_empty() {
+            if !instances.is_empty().await? {
                 return Ok(Seeded::NotEmpty);
             }
             tracing::warn!(error.message = %problem, "the environment's default instance was not made");

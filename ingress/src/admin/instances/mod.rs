@@ -1,7 +1,7 @@
 //! `/api/v1/instances`: the tenants.
 //!
-//! [`fields`] reads a body and collects everything that is wrong with it, [`body`] knows the
-//! fields of an instance, [`answer`] shows one with its secrets masked. The fields are flat, as
+//! `fields` reads a body and collects everything that is wrong with it, `body` knows the
+//! fields of an instance, `answer` shows one with its secrets masked. The fields are flat, as
 //! the older system had them, whatever the table looks like.
 
 mod answer;

@@ -1,0 +1,235 @@
+//! The admin API as management commands call it.
+
+use std::{fs, io, time::Duration};
+
+use omnihub_common::{
+    config::{DataFolder, Settings},
+    key::admin_key_file,
+    secret::Secret,
+};
+use reqwest::{Client, Method, StatusCode, Url, redirect::Policy};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Where a hub on this machine listens unless it is told otherwise.
+const DEFAULT_URL: &str = "http://127.0.0.1:8882";
+/// The settings that may hold the key, as the hub itself reads them.
+const KEY_SETTINGS: [&str; 2] = ["OMNIHUB_API_KEY", "AUTOMAGIK_OMNI_API_KEY"];
+/// The hub answers at once; more than this is a network that does not.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a call gave nothing. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// `OMNIHUB_URL` is no address of a hub.
+    #[error("OMNIHUB_URL must be a URL that begins with http:// or https:// (default {DEFAULT_URL})")]
+    Url,
+    /// There is no key to show.
+    #[error("no admin key: set OMNIHUB_API_KEY to the key that `omnihub up` showed on its first run{0}")]
+    NoKey(String),
+    /// Nobody answers.
+    #[error("no hub answers at {url}: start it with `omnihub up`, or set OMNIHUB_URL")]
+    NotReachable {
+        /// Where it was called.
+        url: String,
+        /// Why it did not answer.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The hub does not take the key.
+    #[error("the hub at {url} does not take this admin key: set OMNIHUB_API_KEY to the one it has")]
+    Unauthorized {
+        /// Where it was called.
+        url: String,
+    },
+    /// The hub says what is wrong.
+    #[error("{detail}{}", .fields.iter().map(|(field, message)| format!("\n  {field}: {message}")).collect::<String>())]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What is wrong.
+        detail: String,
+        /// The fields that are wrong, each with why.
+        fields: Vec<(String, String)>,
+    },
+    /// What answers is not a hub.
+    #[error("what answers at {url} with status {status} is not a hub: check OMNIHUB_URL")]
+    NotAHub {
+        /// Where it was called.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+    },
+}
+
+/// What the hub says of an error (RFC 9457).
+#[derive(Deserialize)]
+struct Problem {
+    detail: String,
+    #[serde(default)]
+    errors: Vec<WrongField>,
+}
+
+#[derive(Deserialize)]
+struct WrongField {
+    field: String,
+    message: String,
+}
+
+/// A hub to call, and the key to show it.
+#[derive(Clone, Debug)]
+pub struct Api {
+    client: Client,
+    base: Url,
+    key: Secret,
+}
+
+impl Api {
+    /// The hub at `OMNIHUB_URL` with the key in `OMNIHUB_API_KEY`; for a hub on this machine the
+    /// key may also lie in the data folder, where the hub put it when it made one.
+    ///
+    /// # Errors
+    /// When the URL is none, or there is no key.
+    pub fn load(settings: &dyn Settings, data: &DataFolder) -> Result<Self, ApiError> {
+        let text = settings.get("OMNIHUB_URL").unwrap_or_else(|| DEFAULT_URL.to_owned());
+        let base = Url::parse(text.trim()).map_err(|_| ApiError::Url)?;
+        if !matches!(base.scheme(), "http" | "https") || !base.has_host() {
+            return Err(ApiError::Url);
+        }
+        let key = match KEY_SETTINGS.iter().find_map(|name| settings.get(name)) {
+            Some(key) => Secret::new(key.trim()),
+            None if is_this_machine(&base) => key_in_file(data)?,
+            None => return Err(ApiError::NoKey(String::new())),
+        };
+        Self::new(base, key)
+    }
+
+    /// The hub at an address.
+    ///
+    /// # Errors
+    /// When no HTTP client can be made for it.
+    pub fn new(base: Url, key: Secret) -> Result<Self, ApiError> {
+        let client = Client::builder().redirect(Policy::none()).timeout(TIMEOUT).build();
+        let client = client.map_err(|source| ApiError::NotReachable { url: base.to_string(), source })?;
+        Ok(Self { client, base, key })
+    }
+
+    /// Calls `/api/v1/` and the segments of a path, and gives the answer's JSON.
+    ///
+    /// # Errors
+    /// When the hub is not reachable or refuses.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
+        let mut request = self.client.request(method, self.url(path)).query(query);
+        request = request.header("x-api-key", self.key.expose());
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let not_reachable =
+            |source: reqwest::Error| ApiError::NotReachable { url: self.shown(), source: source.without_url() };
+        let response = request.send().await.map_err(not_reachable)?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(not_reachable)?;
+        self.read(status, &body)
+    }
+
+    fn read(&self, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
+        let not_a_hub = || ApiError::NotAHub { url: self.shown(), status: status.as_u16() };
+        if status.is_success() {
+            return serde_json::from_slice(body).map_err(|_| not_a_hub());
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            return Err(ApiError::Unauthorized { url: self.shown() });
+        }
+        let problem: Problem = serde_json::from_slice(body).map_err(|_| not_a_hub())?;
+        Err(ApiError::Refused {
+            status: status.as_u16(),
+            detail: problem.detail,
+            fields: problem.errors.into_iter().map(|error| (error.field, error.message)).collect(),
+        })
+    }
+
+    /// The path under the base, each segment escaped.
+    fn url(&self, path: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+        }
+        url
+    }
+
+    /// The address without anything secret that may stand in it.
+    fn shown(&self) -> String {
+        self.base.origin().ascii_serialization()
+    }
+}
+
+/// Whether the hub is on this machine: the key file is shown to nobody else.
+fn is_this_machine(base: &Url) -> bool {
+    match base.host_str().unwrap_or_default().trim_matches(['[', ']']) {
+        "localhost" => true,
+        host => host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback()),
+    }
+}
+
+fn key_in_file(data: &DataFolder) -> Result<Secret, ApiError> {
+    let path = admin_key_file(data);
+    match fs::read_to_string(&path) {
+        Ok(key) if !key.trim().is_empty() => Ok(Secret::new(key.trim())),
+        Ok(_) => Err(ApiError::NoKey(format!(" (the file {} is empty)", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(ApiError::NoKey(format!(", or call from the folder where the hub keeps {}", path.display())))
+        }
+        Err(error) => Err(ApiError::NoKey(format!(" (the file {} cannot be read: {error})", path.display()))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn load(pairs: &[(&str, &str)], data: &DataFolder) -> Result<Api, ApiError> {
+        let settings: HashMap<String, String> =
+            pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Api::load(&settings, data)
+    }
+
+    #[test]
+    fn the_key_file_is_for_this_machine_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = DataFolder(folder.path().to_owned());
+        assert!(matches!(load(&[], &data), Err(ApiError::NoKey(_))));
+        fs::write(admin_key_file(&data), "from-file\n").unwrap();
+        assert_eq!(load(&[], &data).unwrap().key.expose(), "from-file");
+        for here in ["http://localhost:1", "http://[::1]:1", "http://127.0.0.2"] {
+            assert!(load(&[("OMNIHUB_URL", here)], &data).is_ok(), "{here}");
+        }
+        for away in ["http://hub.test", "http://127.0.0.1.test"] {
+            assert!(matches!(load(&[("OMNIHUB_URL", away)], &data), Err(ApiError::NoKey(_))), "{away}");
+        }
+        let set = [("OMNIHUB_URL", "http://hub.test"), ("OMNIHUB_API_KEY", " set ")];
+        assert_eq!(load(&set, &data).unwrap().key.expose(), "set");
+        assert!(matches!(load(&[("OMNIHUB_URL", "hub.test:80")], &data), Err(ApiError::Url)));
+    }
+
+    #[test]
+    fn paths_are_escaped_and_errors_readable() {
+        let api = Api::new("http://u:planted@hub.test/base/".parse().unwrap(), Secret::new("planted")).unwrap();
+        assert_eq!(api.url(&["instances", "a/b?"]).path(), "/base/api/v1/instances/a%2Fb%3F");
+        let read = |status, body: &str| api.read(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        let wrong = r#"{"detail": "Not valid.", "errors": [{"field": "name", "message": "is required"}]}"#;
+        assert_eq!(read(422, wrong).unwrap_err().to_string(), "Not valid.\n  name: is required");
+        assert!(matches!(read(401, ""), Err(ApiError::Unauthorized { .. })));
+        for (status, body) in [(200, "<html>"), (404, "nginx"), (302, "")] {
+            let error = read(status, body).unwrap_err();
+            assert!(matches!(error, ApiError::NotAHub { .. }) && !error.to_string().contains("planted"), "{error}");
+        }
+    }
+}

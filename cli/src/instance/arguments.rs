@@ -1,0 +1,235 @@
+//! What `omnihub instance` takes, and the bodies that come of it.
+
+use std::convert::Infallible;
+
+use clap::{Args, Subcommand};
+use omnihub_common::secret::Secret;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum InstanceCommand {
+    /// List all instances.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make an instance.
+    Add(Box<AddArgs>),
+    /// Show an instance, its secrets masked.
+    Show {
+        /// Which one.
+        #[command(flatten)]
+        name: NameArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Change what is named of an instance; the rest stays.
+    Update(Box<UpdateArgs>),
+    /// Delete an instance with its users and traces. Asks first.
+    Delete {
+        /// Which one.
+        #[command(flatten)]
+        name: NameArgs,
+        /// Do not ask.
+        #[arg(long, short)]
+        force: bool,
+    },
+    /// Make an instance the one that /webhook/evolution means.
+    SetDefault {
+        /// Which one.
+        #[command(flatten)]
+        name: NameArgs,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// The name of an instance, as the first word or as an option.
+#[derive(Debug, Args)]
+pub struct NameArgs {
+    /// The instance's name.
+    #[arg(value_name = "NAME", required_unless_present = "name_option")]
+    name: Option<String>,
+    /// The same as an option.
+    #[arg(long = "name", id = "name_option", value_name = "NAME", conflicts_with = "name")]
+    name_option: Option<String>,
+}
+
+impl NameArgs {
+    /// The name.
+    #[must_use]
+    pub fn get(&self) -> &str {
+        self.name.as_deref().or(self.name_option.as_deref()).unwrap_or_default()
+    }
+}
+
+/// The fields of an instance. They are named as in the API, which checks them.
+#[derive(Debug, Args, Serialize)]
+pub struct FieldArgs {
+    /// The Evolution server's base URL; without it the hub's EVOLUTION_API_URL.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    evolution_url: Option<String>,
+    /// The instance's name on the Evolution server; without it NAME.
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    whatsapp_instance: Option<String>,
+    /// Put in front of session names.
+    #[arg(long, value_name = "PREFIX")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    session_id_prefix: Option<String>,
+    /// Whether Evolution puts media into its webhooks.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_base64: Option<bool>,
+    /// What a webhook must prove to know.
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    #[serde(skip)]
+    webhook_secret: Option<Secret>,
+    /// The agent's base URL.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_api_url: Option<String>,
+    /// The agent to ask; before --default-agent.
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_id: Option<String>,
+    /// The older name of the same.
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    default_agent: Option<String>,
+    /// How long the agent may take for an answer, in seconds from 1 to 600.
+    #[arg(long, value_name = "SECONDS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_timeout: Option<u64>,
+    /// The protocol that the agent speaks: automagik.
+    #[arg(long, value_name = "PROTOCOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_instance_type: Option<String>,
+    /// What the person gets when the agent has failed for good; without it nothing.
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_error_message: Option<String>,
+    /// Whether long answers are split on blank lines.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    enable_auto_split: Option<bool>,
+    /// Answers with more characters are split; 0 splits always.
+    #[arg(long, value_name = "CHARACTERS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    split_over: Option<u64>,
+    /// Whether it answers; an inactive one takes webhooks and stays silent.
+    #[arg(long = "active", value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_active: Option<bool>,
+    /// Make it the one that /webhook/evolution means.
+    #[arg(long = "default")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    is_default: bool,
+    /// Discord: the application's id.
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discord_client_id: Option<String>,
+    /// Discord: the guild it serves.
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discord_guild_id: Option<String>,
+    /// Discord: the channel for messages without one.
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    discord_default_channel_id: Option<String>,
+    /// Discord: the bot's token.
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    #[serde(skip)]
+    discord_bot_token: Option<Secret>,
+    /// Print JSON.
+    #[arg(long)]
+    #[serde(skip)]
+    pub(super) json: bool,
+}
+
+/// An instance to make.
+#[derive(Debug, Args)]
+pub struct AddArgs {
+    #[command(flatten)]
+    name: NameArgs,
+    /// The channel: whatsapp or discord.
+    #[arg(long, alias = "channel", value_name = "CHANNEL", default_value = "whatsapp")]
+    channel_type: String,
+    /// The Evolution server's key; without it the hub's EVOLUTION_API_KEY. Given by the
+    /// environment it stays out of the shell's history.
+    #[arg(long, value_name = "KEY", env = "EVOLUTION_API_KEY", hide_env_values = true, value_parser = secret)]
+    evolution_key: Option<Secret>,
+    /// The agent's key.
+    #[arg(long, value_name = "KEY", env = "AGENT_API_KEY", hide_env_values = true, value_parser = secret)]
+    agent_api_key: Option<Secret>,
+    #[command(flatten)]
+    pub(super) fields: FieldArgs,
+}
+
+/// A change of an instance.
+#[derive(Debug, Args)]
+pub struct UpdateArgs {
+    #[command(flatten)]
+    pub(super) name: NameArgs,
+    /// The Evolution server's key.
+    #[arg(long, value_name = "KEY", value_parser = secret)]
+    evolution_key: Option<Secret>,
+    /// The agent's key.
+    #[arg(long, value_name = "KEY", value_parser = secret)]
+    agent_api_key: Option<Secret>,
+    /// Empty a field, by its name in the API, e.g. agent_error_message. May be repeated.
+    #[arg(long, value_name = "FIELD")]
+    clear: Vec<String>,
+    #[command(flatten)]
+    pub(super) fields: FieldArgs,
+}
+
+impl AddArgs {
+    /// The body of the call.
+    pub(super) fn body(&self) -> Value {
+        let mut body = self.fields.to_map();
+        body.insert("name".to_owned(), self.name.get().into());
+        body.insert("channel_type".to_owned(), self.channel_type.as_str().into());
+        put(&mut body, "evolution_key", self.evolution_key.as_ref());
+        put(&mut body, "agent_api_key", self.agent_api_key.as_ref());
+        Value::Object(body)
+    }
+}
+
+impl UpdateArgs {
+    /// The body of the call: only what was named.
+    pub(super) fn body(&self) -> Value {
+        let mut body = self.fields.to_map();
+        put(&mut body, "evolution_key", self.evolution_key.as_ref());
+        put(&mut body, "agent_api_key", self.agent_api_key.as_ref());
+        for field in &self.clear {
+            body.insert(field.replace('-', "_"), Value::Null);
+        }
+        Value::Object(body)
+    }
+}
+
+impl FieldArgs {
+    fn to_map(&self) -> Map<String, Value> {
+        let Ok(Value::Object(mut map)) = serde_json::to_value(self) else { return Map::new() };
+        put(&mut map, "webhook_secret", self.webhook_secret.as_ref());
+        put(&mut map, "discord_bot_token", self.discord_bot_token.as_ref());
+        map
+    }
+}
+
+fn put(body: &mut Map<String, Value>, name: &str, value: Option<&Secret>) {
+    if let Some(value) = value {
+        body.insert(name.to_owned(), value.expose().into());
+    }
+}
+
+fn secret(text: &str) -> Result<Secret, Infallible> {
+    Ok(Secret::new(text))
+}

@@ -1,0 +1,105 @@
+//! `omnihub instance`: the tenants, over the admin API.
+
+mod arguments;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, IsTerminal, Write};
+
+use anyhow::{Context, bail};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+pub use self::arguments::{AddArgs, FieldArgs, InstanceCommand, NameArgs, UpdateArgs};
+use crate::api::Api;
+
+/// How many instances one call fetches: as many as the API gives.
+const PAGE: usize = 500;
+
+/// Runs a command against a hub and prints the answer.
+///
+/// # Errors
+/// When the hub is not reachable or refuses, or a deletion is not confirmed.
+pub async fn run(command: InstanceCommand, target: &Api) -> anyhow::Result<()> {
+    let text = execute(command, target).await?;
+    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+}
+
+/// Runs a command and gives what it prints.
+async fn execute(command: InstanceCommand, target: &Api) -> anyhow::Result<String> {
+    match command {
+        InstanceCommand::List { json } => {
+            let all = list(target).await?;
+            if json { pretty(&Value::Array(all)) } else { Ok(table::many(&all)) }
+        }
+        InstanceCommand::Show { name, json } => {
+            let found = target.call(Method::GET, &["instances", name.get()], &[], None).await?;
+            answer(&found, json, "")
+        }
+        InstanceCommand::Add(arguments) => {
+            let body = arguments.body();
+            let made = target.call(Method::POST, &["instances"], &[], Some(&body)).await?;
+            answer(&made, arguments.fields.json, "Made:\n")
+        }
+        InstanceCommand::Update(arguments) => {
+            let body = arguments.body();
+            if body.as_object().is_none_or(serde_json::Map::is_empty) {
+                bail!("nothing to change: name at least one option, see `omnihub instance update --help`");
+            }
+            let path = ["instances", arguments.name.get()];
+            let changed = target.call(Method::PUT, &path, &[], Some(&body)).await?;
+            answer(&changed, arguments.fields.json, "Changed:\n")
+        }
+        InstanceCommand::Delete { name, force } => delete(name.get(), force, target).await,
+        InstanceCommand::SetDefault { name, json } => {
+            let path = ["instances", name.get(), "set-default"];
+            let changed = target.call(Method::POST, &path, &[], Some(&json!({}))).await?;
+            answer(&changed, json, "The default is now:\n")
+        }
+    }
+}
+
+async fn list(target: &Api) -> anyhow::Result<Vec<Value>> {
+    let mut all = Vec::new();
+    loop {
+        let query = [("skip", all.len().to_string()), ("limit", PAGE.to_string())];
+        let page = target.call(Method::GET, &["instances"], &query, None).await?;
+        let Value::Array(page) = page else { bail!("the hub's answer is not a list of instances") };
+        let last = page.len() < PAGE;
+        all.extend(page);
+        if last {
+            return Ok(all);
+        }
+    }
+}
+
+async fn delete(name: &str, force: bool, target: &Api) -> anyhow::Result<String> {
+    let path = ["instances", name];
+    if !force {
+        if !io::stdin().is_terminal() {
+            bail!("`{name}` would be deleted with its users and traces: say --force, since nobody can be asked here");
+        }
+        target.call(Method::GET, &path, &[], None).await?;
+        if !confirmed(name).await? {
+            return Ok("Nothing was deleted.\n".to_owned());
+        }
+    }
+    let answer = target.call(Method::DELETE, &path, &[], None).await?;
+    Ok(format!("{}\n", answer["message"].as_str().unwrap_or("Deleted")))
+}
+
+async fn confirmed(name: &str) -> anyhow::Result<bool> {
+    let question = format!("Delete `{name}` with its users and traces?");
+    let ask = move || dialoguer::Confirm::new().with_prompt(question).default(false).interact();
+    tokio::task::spawn_blocking(ask).await?.context("the question was not answered")
+}
+
+/// One instance, for programs or with a head line for people.
+fn answer(instance: &Value, json: bool, head: &str) -> anyhow::Result<String> {
+    if json { pretty(instance) } else { Ok(format!("{head}{}", table::one(instance))) }
+}
+
+fn pretty(value: &Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+}

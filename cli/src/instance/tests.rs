@@ -1,0 +1,129 @@
+//! The commands against the real routes over a real SQLite file.
+
+use std::sync::Arc;
+
+use axum::Router;
+use clap::Parser;
+use omnihub_common::{
+    instance::{Directory, DirectorySettings, EvolutionFallback, Instances},
+    key::AdminKey,
+    secret::{Keyring, Secret},
+};
+use omnihub_ingress::{admin, state::AppState};
+use omnihub_migrations::Migrator;
+use sea_orm::Database;
+use sea_orm_migration::MigratorTrait;
+
+use super::*;
+
+/// The command line as far as this room has a say in it.
+#[derive(Parser)]
+struct Line {
+    #[command(subcommand)]
+    command: InstanceCommand,
+}
+
+/// A hub of nothing but the routes for instances, on a port of its own.
+struct Hub {
+    url: String,
+    _folder: tempfile::TempDir,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Hub {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
+        let database = Database::connect(url).await.unwrap();
+        Migrator::up(&database, None).await.unwrap();
+        let instances = Arc::new(Instances::new(database.clone(), Arc::new(Keyring::generate())));
+        let state = AppState {
+            database,
+            directory: Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default())),
+            instances,
+            admin_key: Arc::new(AdminKey::new(&Secret::new("key"))),
+            evolution_fallback: Arc::new(EvolutionFallback::default()),
+        };
+        let routes: Router = admin::instances::routes().with_state(state);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, _folder: folder, server }
+    }
+
+    fn api(&self, key: &str) -> Api {
+        Api::new(self.url.parse().unwrap(), Secret::new(key)).unwrap()
+    }
+
+    async fn run(&self, line: &str) -> Result<String, String> {
+        let line = Line::try_parse_from(std::iter::once("instance").chain(line.split_whitespace()));
+        let command = line.map_err(|error| error.to_string())?.command;
+        execute(command, &self.api("key")).await.map_err(|error| format!("{error:#}"))
+    }
+
+    async fn json(&self, line: &str) -> Value {
+        serde_json::from_str(&self.run(&format!("{line} --json")).await.unwrap()).unwrap()
+    }
+}
+
+const OPTIONS: &str = "--evolution-url http://localhost:4040 --evolution-key planted-evolution-8888 \
+    --whatsapp-instance wa --session-id-prefix dev- --agent-api-url http://localhost:38881 \
+    --agent-api-key planted-agent-888 --default-agent bot --agent-timeout 600";
+
+#[tokio::test]
+async fn a_life_of_an_instance() {
+    let hub = Hub::start().await;
+    assert!(hub.run("list").await.unwrap().contains("omnihub instance add"));
+    let made = hub.run(&format!("add --name shop_v2 {OPTIONS} --default")).await.unwrap();
+    assert!(made.contains("shop_v2") && made.contains("****8888") && !made.contains("planted"), "{made}");
+    let second = hub.json(&format!("add other {OPTIONS} --agent-id x")).await;
+    assert_eq!((&second["agent_id"], &second["is_default"]), (&json!("x"), &json!(false)));
+    assert!(hub.run("list").await.unwrap().contains("http://localhost:38881"));
+    assert_eq!(hub.json("list").await.as_array().unwrap().len(), 2);
+
+    let changed = hub.json("update other --agent-timeout 5 --active false --clear session-id-prefix").await;
+    assert_eq!((&changed["agent_timeout"], &changed["session_id_prefix"]), (&json!(5), &Value::Null));
+    assert_eq!((&changed["is_active"], &changed["agent_id"]), (&json!(false), &json!("x")));
+    assert!(hub.run("set-default other").await.unwrap().contains("other"));
+    assert_eq!(hub.json("show shop_v2").await["is_default"], json!(false));
+
+    let deleted = hub.run("delete --name other --force").await.unwrap();
+    assert_eq!(deleted, "Instance 'other' deleted successfully\n");
+    assert_eq!(hub.json("list").await.as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn errors_say_what_to_do() {
+    let hub = Hub::start().await;
+    assert!(hub.run("show nobody").await.unwrap_err().contains("'nobody' not found"));
+    assert!(hub.run("show").await.unwrap_err().contains("<NAME"));
+    assert!(hub.run("update a").await.unwrap_err().contains("nothing to change"));
+    let wrong = hub.run("add a --agent-api-url agent --agent-timeout 0").await.unwrap_err();
+    for field in ["agent_api_url: must be a URL", "agent_timeout: must be a whole number", "evolution_url: is required"]
+    {
+        assert!(wrong.contains(field), "{wrong}");
+    }
+    let list = InstanceCommand::List { json: true };
+    let stranger = execute(list, &hub.api("guess")).await.unwrap_err().to_string();
+    assert!(stranger.contains("OMNIHUB_API_KEY"), "{stranger}");
+
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", port.local_addr().unwrap());
+    drop(port);
+    let nobody = Api::new(nobody.parse().unwrap(), Secret::new("key")).unwrap();
+    let error = execute(InstanceCommand::List { json: true }, &nobody).await.unwrap_err().to_string();
+    assert!(error.contains("omnihub up"), "{error}");
+}
+
+#[test]
+fn the_command_line_is_sound() {
+    use clap::CommandFactory as _;
+    Line::command().debug_assert();
+    assert!(Line::try_parse_from(["instance", "add", "a", "--name", "b"]).is_err());
+}
