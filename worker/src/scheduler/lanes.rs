@@ -39,7 +39,7 @@ pub(super) enum Action<M> {
     /// Read the lane's checkpoint.
     Load(Arc<LaneAddress>),
     /// Run a turn.
-    Start { lane: Arc<LaneAddress>, items: Vec<M>, checkpoint: Checkpoint },
+    Start { lane: Arc<LaneAddress>, items: Vec<M>, checkpoint: Box<Checkpoint> },
     /// Acknowledge these.
     Ack(Vec<M>),
     /// Wake the lane after a while.
@@ -249,7 +249,7 @@ impl<M: Item> Lanes<M> {
             if let Some(owned) = self.owned.get_mut(&address.partition) {
                 owned.running += 1;
             }
-            let checkpoint = lane.checkpoint.clone().unwrap_or_else(Checkpoint::new);
+            let checkpoint = Box::new(lane.checkpoint.clone().unwrap_or_else(Checkpoint::new));
             actions.push(Action::Start { lane: address, items: vec![item], checkpoint });
         }
     }

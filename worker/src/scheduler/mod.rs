@@ -165,7 +165,7 @@ impl Scheduler {
         for action in actions {
             match action {
                 Action::Load(lane) => self.load(lane),
-                Action::Start { lane, items, checkpoint } => self.start(lane, items, checkpoint),
+                Action::Start { lane, items, checkpoint } => self.start(lane, items, *checkpoint),
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
                 Action::Drained(partition) => {

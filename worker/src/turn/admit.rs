@@ -89,7 +89,7 @@ mod tests {
             from_me: false,
             sender: Person::default(),
             sent_at_ms: None,
-            content: Content { kind: MessageKind::Text, text: Some("hi".into()), ..Content::default() },
+            content: Content { kind: MessageKind::Text, text: Some("hi".into()), mimetype: None, provider_type: None },
             quoted: None,
             mentions: Vec::new(),
         }

@@ -69,7 +69,7 @@ impl Turn {
             story.note_error("agent_called", "the turn was begun and cut too often");
             return Err(Exit::End(Outcome::Dead, "begun_too_often".to_owned()));
         }
-        story.details().attempts = i32::try_from(attempt).ok();
+        story.details().attempts = i32::try_from(attempt + 1).ok();
         self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, phase: Phase::Asking, counted: true });
         self.write().await
     }

@@ -23,7 +23,10 @@ impl Typing {
         let headers = propagation::inject_current();
         let delay = u64::try_from(SHOWN_FOR.as_millis()).unwrap_or_default();
         let task = tokio::spawn(async move {
+            // A server that answers at once must not be asked at once again.
+            let mut again = tokio::time::interval(SHOWN_FOR);
             loop {
+                again.tick().await;
                 let shown = evolution.send_presence(&number, Presence::Composing, delay, headers.clone()).await;
                 if let Err(error) = shown {
                     tracing::debug!(error.message = %error, "typing could not be shown");

@@ -34,7 +34,7 @@ impl Story {
             details: TraceDetails {
                 session_name: Some(envelope.session_name.clone()),
                 processing_started_at: Some(now_ms()),
-                attempts: i32::try_from(attempt).ok(),
+                attempts: i32::try_from(attempt + 1).ok(),
                 warnings: envelope.warnings.clone(),
                 ..TraceDetails::default()
             },
