@@ -59,7 +59,7 @@ impl Hub {
             instances,
             admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
             evolution_fallback: Arc::new(fallback),
-            purger: Purger::idle(),
+            purger: crate::purge::Purger::idle(),
         };
         Self { state, _folder: folder }
     }
