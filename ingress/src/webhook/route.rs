@@ -117,3 +117,15 @@ fn unavailable() -> Problem {
     let detail = "the instance cannot be looked up right now; post the webhook again";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail).retry_after(RETRY_AFTER)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn event_words_stand_for_the_default_instance() {
+        assert_eq!(Target::of_word("messages-upsert"), Target::Default);
+        assert_eq!(Target::of_word("acme"), Target::Named("acme".into()));
+        assert_eq!(Target::of_word("Messages-Upsert"), Target::Named("Messages-Upsert".into()));
+    }
+}
