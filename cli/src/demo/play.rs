@@ -9,8 +9,8 @@ use super::{
     world::{INSTANCE, Trace, World},
 };
 
-/// How long one message may take to its end.
-const MESSAGE_WITHIN: Duration = Duration::from_secs(10);
+/// How long one message may take to its end, on a machine that does other things too.
+const MESSAGE_WITHIN: Duration = Duration::from_secs(20);
 
 /// The payloads that the trace of an answered message keeps.
 const STAGES: [&str; 4] = ["webhook_received", "agent_request", "agent_response", "channel_send"];

@@ -18,7 +18,7 @@ const INDENT: &str = "              ";
 /// The first words.
 pub(super) fn opening(paint: Paint) -> String {
     format!(
-        "\n{}\n\n  A whole hub runs here for a moment: its queue (NATS), its database (SQLite), its doors\n  \
+        "\n{}\n\n  A whole hub runs here for a moment: its queue (NATS), its database (SQLite), its ingress\n  \
          and its worker, all real. Only WhatsApp (Evolution API) and the agent are played: the\n  \
          agent echoes. Nothing leaves this machine.\n\n",
         paint.bold("  Omnihub demo")

@@ -107,12 +107,13 @@ impl Summary {
         text
     }
 
-    /// The agent answers at once, so this is the hub's own part.
+    /// The agent answers at once, so this is the hub's own part; the first messages also wait for
+    /// a hub that has only just come up.
     fn speed(&self) -> String {
         match (self.waits.get(self.waits.len() / 2), self.waits.last()) {
             (Some(median), Some(worst)) => {
                 format!(
-                    "median {} ms, worst {} ms (all the hub's own: the agent answers at once)",
+                    "median {} ms, worst {} ms, just after a start; the agent answers at once",
                     median.as_millis(),
                     worst.as_millis()
                 )
