@@ -119,6 +119,11 @@ impl Hub {
         self.process.is_running()
     }
 
+    /// Its exit code; `None` while it runs and when a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.process.exit_code()
+    }
+
     /// SIGKILL: what a crash looks like. A nats-server child lives on, as it would.
     pub(crate) fn kill9(&mut self) {
         self.process.kill();

@@ -25,6 +25,11 @@ impl Process {
         matches!(self.0.try_wait(), Ok(None))
     }
 
+    /// Its exit code; `None` while it runs and when a signal ended it.
+    pub(super) fn exit_code(&mut self) -> Option<i32> {
+        self.0.try_wait().ok().flatten()?.code()
+    }
+
     /// SIGTERM.
     pub(super) fn terminate(&self) {
         signal("-TERM", self.id());
