@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Envelope, EnvelopeBody, InstanceToken, LaneAddress, Layout, Media, MediaError, Subjects, connect::Nats,
-    partition_of, token,
+    partition::refusal, partition_of, token,
 };
 use crate::telemetry::propagation;
 
@@ -65,8 +65,8 @@ impl Intake {
     /// When the store does not confirm.
     pub async fn store(&self, name: &str, bytes: &[u8]) -> Result<(), IntakeError> {
         self.media.put(name, bytes).await.map_err(|error| match error {
-            MediaError::Unavailable(source) => IntakeError::Unavailable(source),
-            MediaError::Absent => IntakeError::Full,
+            MediaError::Full => IntakeError::Full,
+            error => IntakeError::Unavailable(error.into()),
         })
     }
 
@@ -137,11 +137,7 @@ async fn publish(js: &Context, subject: String, headers: HeaderMap, payload: Byt
 }
 
 fn refused(error: PublishError) -> IntakeError {
-    let source = std::error::Error::source(&error);
-    let known = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
-    let full = known.is_some_and(|known| {
-        [ErrorCode::STREAM_STORE_FAILED, ErrorCode::STORAGE_RESOURCES_EXCEEDED].contains(&known.error_code())
-    });
+    let full = matches!(refusal(&error), Some(ErrorCode::STREAM_STORE_FAILED | ErrorCode::STORAGE_RESOURCES_EXCEEDED));
     match error.kind() {
         PublishErrorKind::MaxAckPending => IntakeError::Busy,
         _ if full => IntakeError::Full,

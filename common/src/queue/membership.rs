@@ -86,7 +86,9 @@ impl Membership {
     /// [`MembershipError::Superseded`] is final: stop acting and exit.
     pub async fn beat(&mut self) -> Result<(), MembershipError> {
         let sent = self.lease.sending();
-        self.write_alive().await?;
+        // An answer that a broken connection swallowed must not cost the lease.
+        let patience = self.ttl / 3;
+        tokio::time::timeout(patience, self.write_alive()).await.map_err(unavailable)??;
         self.lease.renewed(sent, self.ttl);
         if self.ready_from.is_some_and(|from| from <= Instant::now()) {
             self.store.put(Subjects::ready(&self.id), self.nonce.clone()).await.map_err(unavailable)?;

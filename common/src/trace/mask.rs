@@ -53,10 +53,21 @@ pub fn presentable(mut value: Value, secrets: &[&str]) -> Value {
 /// `secrets` are the values that the instance keeps: wherever one of them appears in a string or
 /// in a key, `****` and its last four characters stand instead.
 pub fn mask(value: &mut Value, secrets: &[&str]) {
+    walk(value, &searchable(secrets), 0);
+}
+
+/// Hides secrets in a text and removes U+0000.
+pub(super) fn mask_text(text: &mut String, secrets: &[&str]) {
+    if let Cow::Owned(mended) = cleaned(text, &searchable(secrets)) {
+        *text = mended;
+    }
+}
+
+/// The longest first: a secret that begins with another one must vanish as a whole.
+fn searchable<'a>(secrets: &[&'a str]) -> Vec<&'a str> {
     let mut secrets: Vec<&str> = secrets.iter().copied().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
-    // The longest first: a secret that begins with another one must vanish as a whole.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-    walk(value, &secrets, 0);
+    secrets
 }
 
 fn walk(value: &mut Value, secrets: &[&str], depth: usize) {

@@ -6,7 +6,7 @@
 use axum::http::{HeaderMap, header::AUTHORIZATION};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use omnihub_common::{
-    instance::{ChannelSettings, Instance},
+    instance::{ChannelSettings, Instance, RESERVED_NAMES},
     secret::Secret,
 };
 
@@ -36,14 +36,15 @@ pub(super) enum Verdict {
 }
 
 impl Proof {
-    pub(super) fn read(headers: &HeaderMap, token: Option<&str>) -> Self {
+    /// Reads the headers, and `?token=` of the URL (Evolution's global webhook sends no headers).
+    pub(super) fn read(headers: &HeaderMap, query: Option<&str>) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let bearer = text(AUTHORIZATION.as_str());
         let bearer = bearer.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
         });
-        Self { bearer, header: text(SECRET_HEADER), token: token.map(str::to_owned) }
+        Self { bearer, header: text(SECRET_HEADER), token: query.and_then(token) }
     }
 
     pub(super) fn is_given(&self) -> bool {
@@ -66,6 +67,16 @@ impl Proof {
         shown.into_iter().flatten().any(|shown| secret.matches(shown))
             || self.bearer.as_deref().is_some_and(|token| is_signed(token, secret))
     }
+}
+
+/// `token` in a query. By events, Evolution appends `/messages-upsert` to the whole URL, query
+/// included.
+fn token(query: &str) -> Option<String> {
+    let (_, token) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "token")?;
+    Some(match token.rsplit_once('/') {
+        Some((token, event)) if RESERVED_NAMES.contains(&event) => token.to_owned(),
+        _ => token.into_owned(),
+    })
 }
 
 fn is_signed(token: &str, secret: &Secret) -> bool {
@@ -151,11 +162,13 @@ mod tests {
     fn the_secret_itself_may_stand_in_a_header_or_the_url() {
         let acme = instance(Some(SECRET), None);
         assert_eq!(bearer(SECRET).against(&acme), Verdict::Verified);
-        assert_eq!(Proof::read(&HeaderMap::new(), Some(SECRET)).against(&acme), Verdict::Verified);
+        assert_eq!(Proof::read(&HeaderMap::new(), Some("token=the-secret-of-acme")).against(&acme), Verdict::Verified);
+        let by_events = Some("a=b&token=the-secret-of-acme/messages-upsert");
+        assert_eq!(Proof::read(&HeaderMap::new(), by_events).against(&acme), Verdict::Verified);
         let mut headers = HeaderMap::new();
         headers.insert(SECRET_HEADER, HeaderValue::from_static(SECRET));
         assert_eq!(Proof::read(&headers, None).against(&acme), Verdict::Verified);
-        assert_eq!(Proof::read(&HeaderMap::new(), Some("")).against(&acme), Verdict::Wrong);
+        assert_eq!(Proof::read(&HeaderMap::new(), Some("token=&token")).against(&acme), Verdict::Wrong);
         assert_eq!(Proof::default().against(&acme), Verdict::Wrong);
     }
 

@@ -11,6 +11,8 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
+use crate::scheduler::Wait;
+
 /// Shared by all turns of a worker.
 #[derive(Clone, Debug)]
 pub(crate) struct Kit {
@@ -28,13 +30,12 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Kit {
     /// Waits before the next attempt; a change of the instance (a new key, another URL) ends the
     /// wait at once.
-    pub(crate) async fn wait_for_retry(&self, lane: &LaneAddress, after: Duration) {
-        let until = tokio::time::Instant::now() + after;
-        let before = self.changed_at(lane).await;
+    pub(crate) async fn wait_for_retry(&self, lane: &LaneAddress, wait: Wait) {
+        let until = tokio::time::Instant::now() + wait.at_most;
         while until > tokio::time::Instant::now() {
             tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)).await;
             let now = self.changed_at(lane).await;
-            if now.is_some() && now != before {
+            if now.is_some() && wait.instance.is_some() && now != wait.instance {
                 return;
             }
         }
