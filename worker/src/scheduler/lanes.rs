@@ -123,13 +123,10 @@ impl<M: Item> Lanes<M> {
 
     /// The partition is to be given back: nothing new is started.
     pub(super) fn release(&mut self, partition: u16) -> Vec<Action<M>> {
-        match self.owned.get_mut(&partition) {
-            Some(owned) if owned.running > 0 => {
-                owned.releasing = true;
-                Vec::new()
-            }
-            _ => vec![Action::Drained(partition)],
-        }
+        let Some(owned) = self.owned.get_mut(&partition) else { return vec![Action::Drained(partition)] };
+        // Also where nothing runs: a turn that started now would be cut a moment later.
+        owned.releasing = true;
+        if owned.running > 0 { Vec::new() } else { vec![Action::Drained(partition)] }
     }
 
     /// A message was delivered by the consumer of `tag`.
@@ -443,5 +440,17 @@ mod tests {
         assert!(actions.iter().any(|action| matches!(action, Action::Drained(0))));
         assert!(lanes.dispatch().is_empty());
         assert!(matches!(lanes.release(0)[..], [Action::Drained(0)]));
+    }
+
+    #[test]
+    fn a_release_holds_back_what_is_ready_and_what_comes_even_where_nothing_runs() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.loaded(&a, Checkpoint::new());
+        assert!(matches!(lanes.release(0)[..], [Action::Drained(0)]));
+        assert!(lanes.dispatch().is_empty());
+        lanes.arrived(lane("b"), TAG, message(2));
+        lanes.loaded(&Arc::new(lane("b")), Checkpoint::new());
+        assert!(lanes.dispatch().is_empty());
     }
 }
