@@ -88,8 +88,17 @@ impl Membership {
         let sent = self.lease.sending();
         self.write_alive().await?;
         self.lease.renewed(sent, self.ttl);
+        self.settle().await?;
         if self.ready_from.is_some_and(|from| from <= Instant::now()) {
             self.store.put(Subjects::ready(&self.id), self.nonce.clone()).await.map_err(unavailable)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the settling early when the last ready worker is gone: nobody is left to spare.
+    async fn settle(&mut self) -> Result<(), MembershipError> {
+        if self.ready_from.is_some_and(|from| from > Instant::now()) && self.ready().await?.is_empty() {
+            self.ready_from = Some(Instant::now());
         }
         Ok(())
     }
