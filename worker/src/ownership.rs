@@ -17,6 +17,7 @@ use omnihub_common::queue::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{AbortHandle, JoinSet},
+    time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +37,13 @@ pub(crate) async fn keep_beating(
     mut membership: Membership,
     stop: CancellationToken,
 ) -> Result<Membership, MembershipError> {
+    let mut ticks = tokio::time::interval(membership.interval());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(membership),
-            () = tokio::time::sleep(membership.interval()) => {}
+            _ = ticks.tick() => {}
         }
         match membership.beat().await {
             Ok(()) => {}
@@ -74,7 +78,7 @@ struct Book {
     doubts: HashSet<u16>,
     pumps: JoinSet<(u16, u64, PumpEnd)>,
     handovers: JoinSet<u16>,
-    handing_over: HashSet<u16>,
+    handing_over: HashMap<u16, SharedPartition>,
 }
 
 impl Ownership {
@@ -84,7 +88,7 @@ impl Ownership {
         let mut changes = self.nats.changes.clone();
         changes.mark_unchanged();
         let mut ticks = tokio::time::interval(self.layout.lease_ttl / 6);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -108,6 +112,8 @@ impl Ownership {
             for partition in book.mine.keys().copied().collect::<Vec<_>>() {
                 self.drop_partition(book, partition);
             }
+            // Their last turns must not act under the next lease either.
+            book.handing_over.values().for_each(|partition| partition.gone().cancel());
             self.lease.begin_again();
         }
         if !self.lease.holds() || !self.nats.connected() {
@@ -121,7 +127,7 @@ impl Ownership {
         }
         self.settle_doubts(book).await;
         let missing: Vec<u16> = (0..self.layout.partitions)
-            .filter(|p| should_be_mine(*p) && !book.mine.contains_key(p) && !book.handing_over.contains(p))
+            .filter(|p| should_be_mine(*p) && !book.mine.contains_key(p) && !book.handing_over.contains_key(p))
             .collect();
         self.claim_missing(book, missing).await;
         Ok(())
@@ -167,7 +173,8 @@ impl Ownership {
     /// Where there was a gap, an error or a new connection: still ours by the record means the
     /// same fence and the next generation of the consumer; otherwise the partition is lost.
     async fn settle_doubts(&self, book: &mut Book) {
-        for number in std::mem::take(&mut book.doubts) {
+        while let Some(number) = book.doubts.iter().next().copied() {
+            book.doubts.remove(&number);
             let Some(mine) = book.mine.get(&number) else { continue };
             let (partition, next) = (mine.partition.clone(), mine.generation + 1);
             match partition.verify().await {
@@ -182,6 +189,9 @@ impl Ownership {
                 Err(error) => {
                     tracing::warn!(error.message = %error, "an ownership could not be verified, trying again");
                     book.doubts.insert(number);
+                    // The others would wait as long for a broker that does not answer, and a stop
+                    // or a lapsed lease would wait with them.
+                    return;
                 }
             }
         }
@@ -198,7 +208,7 @@ impl Ownership {
     /// Gives a partition to its new owner: running turns end first.
     fn hand_over(&self, book: &mut Book, number: u16) {
         let Some(mine) = book.mine.remove(&number) else { return };
-        book.handing_over.insert(number);
+        book.handing_over.insert(number, mine.partition.clone());
         book.handovers.spawn(release(mine, self.events.clone(), HANDOVER_PATIENCE));
     }
 
