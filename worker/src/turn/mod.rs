@@ -15,6 +15,7 @@ mod ask;
 mod bury;
 mod kit;
 mod presence;
+mod receipts;
 mod retry;
 mod send;
 mod story;
@@ -38,6 +39,7 @@ use tracing::Instrument;
 
 pub(crate) use bury::bury_unreadable;
 pub(crate) use kit::{Kit, TurnMetrics};
+pub(crate) use receipts::Receipts;
 
 use crate::scheduler::{Message, TurnEnd};
 use admit::{Ignored, admit};
@@ -215,7 +217,10 @@ impl Turn {
         let ids = self.ids();
         self.checkpoint.close(&ids, now_ms());
         match self.partition.write(&self.lane, &self.checkpoint).await {
-            Ok(()) => TurnEnd::Done(self.checkpoint),
+            Ok(()) => {
+                self.kit.receipts.forget(&self.turn_id());
+                TurnEnd::Done(self.checkpoint)
+            }
             Err(error) => {
                 tracing::debug!(error.message = %error, "a turn could not be closed");
                 TurnEnd::Fenced
