@@ -3,4 +3,6 @@
 //! Only what stands outside is faked (`tests/fakes`). `tests/run.sh` runs them all.
 
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod harness;
