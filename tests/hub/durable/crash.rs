@@ -90,10 +90,18 @@ async fn killed_while_sending(mut deployment: Deployment) {
     let completed = async || deployment.traces("status=completed").await == 1;
     until("the trace is completed", DEADLINE, completed).await;
 
-    let mut sent: Vec<String> = deployment.evolution.sent().into_iter().map(|sent| sent.text).collect();
-    assert!(sent.len() <= 6, "only the bubble in flight may go out twice");
-    sent.dedup();
-    assert_eq!(sent, bubbles);
+    let sent: Vec<String> = deployment.evolution.sent().into_iter().map(|sent| sent.text).collect();
+    let repeated: Vec<&String> =
+        (1..sent.len()).filter(|at| sent[..*at].contains(&sent[*at])).map(|at| &sent[at]).collect();
+    assert!(repeated.is_empty() || repeated == [&bubbles[1]], "only the bubble in flight may go out twice: {sent:?}");
+    // Its first send may land late: Evolution goes on when its caller is gone.
+    let mut firsts: Vec<&String> = Vec::new();
+    for text in &sent {
+        if !firsts.contains(&text) {
+            firsts.push(text);
+        }
+    }
+    assert_eq!(firsts, bubbles.iter().collect::<Vec<_>>());
     assert_eq!(deployment.agent.calls().len(), 1, "a stored answer is never asked for again");
     deployment.assert_no_violations();
     deployment.settle(1).await;
