@@ -86,13 +86,15 @@ impl Membership {
     /// [`MembershipError::Superseded`] is final: stop acting and exit.
     pub async fn beat(&mut self) -> Result<(), MembershipError> {
         let sent = self.lease.sending();
-        self.write_alive().await?;
+        let ready = self.ready_from.is_some_and(|from| from <= Instant::now());
+        let (store, key, nonce) = (self.store.clone(), Subjects::ready(&self.id), self.nonce.clone());
+        let write_ready = async move { if ready { store.put(key, nonce).await.map(drop) } else { Ok(()) } };
+        // At once: one after the other, a slow broker would stretch the time between heartbeats.
+        let (alive, ready) = tokio::join!(self.write_alive(), write_ready);
+        alive?;
         self.lease.renewed(sent, self.ttl);
-        self.settle().await?;
-        if self.ready_from.is_some_and(|from| from <= Instant::now()) {
-            self.store.put(Subjects::ready(&self.id), self.nonce.clone()).await.map_err(unavailable)?;
-        }
-        Ok(())
+        ready.map_err(unavailable)?;
+        self.settle().await
     }
 
     /// Ends the settling early when the last ready worker is gone: nobody is left to spare.
