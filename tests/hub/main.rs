@@ -5,4 +5,6 @@
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod harness;

@@ -17,6 +17,7 @@ use omnihub_common::queue::{
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::{AbortHandle, JoinError, JoinSet},
+    time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +37,13 @@ pub(crate) async fn keep_beating(
     mut membership: Membership,
     stop: CancellationToken,
 ) -> Result<Membership, MembershipError> {
+    let mut ticks = tokio::time::interval(membership.interval());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(membership),
-            () = tokio::time::sleep(membership.interval()) => {}
+            _ = ticks.tick() => {}
         }
         match membership.beat().await {
             Ok(()) => {}
@@ -99,7 +103,7 @@ impl Ownership {
         let mut changes = self.nats.changes.clone();
         changes.mark_unchanged();
         let mut ticks = tokio::time::interval(self.layout.lease_ttl / 6);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -227,6 +231,9 @@ impl Ownership {
                 Err(error) => {
                     tracing::warn!(error.message = %error, "an ownership could not be verified, trying again");
                     book.doubts.insert(number);
+                    // The others would wait as long for a broker that does not answer, and a stop
+                    // or a lapsed lease would wait with them.
+                    return;
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::{
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Scheduler},
     settings::WorkerSettings,
-    turn::{Kit, TurnMetrics},
+    turn::{Kit, Receipts, TurnMetrics},
 };
 
 /// Why a worker cannot go on.
@@ -70,6 +70,7 @@ impl Worker {
             dead: DeadLetters::new(nats.js.clone()),
             media: Media::open(&nats.js).await?,
             metrics: TurnMetrics::new(),
+            receipts: Receipts::default(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);

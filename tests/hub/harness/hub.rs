@@ -139,6 +139,11 @@ impl Hub {
         until(&what, STOP, async || !self.process.is_running()).await;
     }
 
+    /// SIGTERM, without waiting for the end.
+    pub(crate) fn ask_to_stop(&self) {
+        self.process.terminate();
+    }
+
     /// Everything it has written to stdout and stderr, over all its starts.
     pub(crate) fn log(&self) -> String {
         let read = |name| std::fs::read(self.folder.path().join(name)).unwrap_or_default();

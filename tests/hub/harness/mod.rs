@@ -3,16 +3,21 @@
 //! Everything here is killed or dropped with the value that stands for it. The harness panics
 //! where a test would: each panic names what is missing and the remedy.
 
+mod deployment;
 mod hub;
+mod ledger;
 mod nats;
 mod postgres;
 mod process;
 mod smoke;
 mod wait;
 
+pub(crate) use deployment::Deployment;
 pub(crate) use hub::Hub;
+pub(crate) use ledger::{Ledger, phone};
 pub(crate) use nats::Nats;
 pub(crate) use postgres::Postgres;
+pub(crate) use process::is_alive;
 pub(crate) use wait::until;
 
 use std::path::PathBuf;

@@ -61,6 +61,13 @@ pub(super) fn command_line(pid: u32) -> String {
     listed.map(|listed| String::from_utf8_lossy(&listed.stdout).trim().to_owned()).unwrap_or_default()
 }
 
+/// Whether a process lives; one that has ended and waits to be reaped does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output();
+    let state = listed.map(|listed| String::from_utf8_lossy(&listed.stdout).trim().to_owned()).unwrap_or_default();
+    !state.is_empty() && !state.starts_with('Z')
+}
+
 /// A port that was free a moment ago on the loopback.
 pub(super) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free loopback port");

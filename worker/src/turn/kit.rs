@@ -11,10 +11,11 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
+use super::Receipts;
 use crate::scheduler::Wait;
 
 /// Shared by all turns of a worker.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
     pub(crate) http: reqwest::Client,
@@ -22,6 +23,7 @@ pub(crate) struct Kit {
     pub(crate) dead: DeadLetters,
     pub(crate) media: Media,
     pub(crate) metrics: TurnMetrics,
+    pub(crate) receipts: Receipts,
 }
 
 /// A waiting lane looks so often whether its instance was changed.

@@ -15,6 +15,7 @@ mod ask;
 mod bury;
 mod kit;
 mod presence;
+mod receipts;
 mod retry;
 mod send;
 mod story;
@@ -39,6 +40,7 @@ use tracing::Instrument;
 
 pub(crate) use bury::bury_unreadable;
 pub(crate) use kit::{Kit, TurnMetrics};
+pub(crate) use receipts::Receipts;
 
 use crate::scheduler::{Message, TurnEnd, Wait};
 use admit::{Ignored, admit};
@@ -213,7 +215,10 @@ impl Turn {
         let ids = self.ids();
         self.checkpoint.close(&ids, now_ms());
         match self.write().await {
-            Ok(()) => TurnEnd::Done(self.checkpoint),
+            Ok(()) => {
+                self.kit.receipts.forget(&self.turn_id());
+                TurnEnd::Done(self.checkpoint)
+            }
             Err(_) => TurnEnd::Fenced,
         }
     }

@@ -36,6 +36,8 @@ impl Turn {
     /// Sends what is not out yet.
     pub(super) async fn send(&mut self, opened: &Opened, story: &mut Story, mut answer: Answer) -> Result<(), Exit> {
         story.answered(&answer);
+        self.kit.receipts.complete(&self.turn_id(), &mut answer);
+        note_out(story, &answer);
         if answer.in_doubt {
             let bubble = answer.sent.len() + 1;
             let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
@@ -56,7 +58,10 @@ impl Turn {
             };
             self.kit.metrics.took("send", since);
             match sent {
-                Ok(sent) => note_sent(story, &mut answer, sent),
+                Ok(sent) => {
+                    note_sent(story, &mut answer, sent);
+                    self.kit.receipts.keep(&self.turn_id(), &answer);
+                }
                 Err(error) => return Err(self.send_failed(opened, story, answer, error).await),
             }
         }
@@ -117,6 +122,15 @@ fn note_sent(story: &mut Story, answer: &mut Answer, sent: Sent) {
     let details = story.details();
     details.channel_send_at = Some(now_ms());
     details.evolution_response_code = Some(i32::from(sent.status));
+    note_out(story, answer);
+}
+
+/// What is surely out: since this turn began, or since an earlier beginning of it.
+fn note_out(story: &mut Story, answer: &Answer) {
+    if answer.sent.is_empty() {
+        return;
+    }
+    let details = story.details();
     details.evolution_success = Some(true);
     details.channel_success = Some(true);
     details.reply_message_ids.clone_from(&answer.sent);
