@@ -3,16 +3,24 @@
 //! Everything here is killed or dropped with the value that stands for it. The harness panics
 //! where a test would: each panic names what is missing and the remedy.
 
+mod command;
+mod databases;
+mod forwarder;
 mod hub;
 mod nats;
 mod postgres;
 mod process;
+mod site;
 mod smoke;
 mod wait;
 
+pub(crate) use command::omnihub;
+pub(crate) use databases::{Database, Store, on_both_databases};
+pub(crate) use forwarder::Forwarder;
 pub(crate) use hub::Hub;
 pub(crate) use nats::Nats;
 pub(crate) use postgres::Postgres;
+pub(crate) use site::{ADMIN_KEY, DEADLINE, ENCRYPTION_KEYS, EVOLUTION_KEY, INSTANCE, Site, message_id, now, webhook};
 pub(crate) use wait::until;
 
 use std::path::PathBuf;
