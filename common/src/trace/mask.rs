@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::TraceDetails;
 use crate::secret::Secret;
 
 /// The most bytes of JSON that one stored payload has.
@@ -53,10 +54,14 @@ pub fn presentable(mut value: Value, secrets: &[&str]) -> Value {
 /// `secrets` are the values that the instance keeps: wherever one of them appears in a string or
 /// in a key, `****` and its last four characters stand instead.
 pub fn mask(value: &mut Value, secrets: &[&str]) {
+    walk(value, &worth_hiding(secrets), 0);
+}
+
+/// The longest first: a secret that begins with another one must vanish as a whole.
+fn worth_hiding<'a>(secrets: &[&'a str]) -> Vec<&'a str> {
     let mut secrets: Vec<&str> = secrets.iter().copied().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
-    // The longest first: a secret that begins with another one must vanish as a whole.
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
-    walk(value, &secrets, 0);
+    secrets
 }
 
 fn walk(value: &mut Value, secrets: &[&str], depth: usize) {
@@ -136,6 +141,25 @@ fn cleaned<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
         }
     }
     cleaned
+}
+
+/// Hides the instance's secrets in the columns that hold other people's words: a person or an agent
+/// may have got hold of one and say it. The columns that identify are left alone.
+pub fn hide_in_columns(details: &mut TraceDetails, secrets: &[&str]) {
+    let secrets = worth_hiding(secrets);
+    let columns = [
+        &mut details.sender_name,
+        &mut details.message_content,
+        &mut details.session_id,
+        &mut details.user_id,
+        &mut details.agent_response,
+        &mut details.error_message,
+    ];
+    for text in columns.into_iter().flatten().chain(&mut details.warnings) {
+        if let Cow::Owned(mended) = cleaned(text, &secrets) {
+            *text = mended;
+        }
+    }
 }
 
 /// The text without U+0000, which PostgreSQL's text cannot hold.

@@ -13,8 +13,8 @@ use omnihub_common::{
     },
     secret::Secret,
     trace::{
-        Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, presentable,
-        revision,
+        Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, hide_in_columns,
+        presentable, revision,
     },
 };
 use serde_json::Value;
@@ -107,7 +107,7 @@ fn received(instance: &Instance, envelope: Envelope) -> TraceEvent {
     };
     let message = read_message(&body);
     let length = message.content.text.as_ref().and_then(|text| i32::try_from(text.chars().count()).ok());
-    let details = TraceDetails {
+    let mut details = TraceDetails {
         provider_message_id: Some(message.provider_id),
         sender_phone: message.sender.phone,
         sender_name: message.sender.name,
@@ -122,6 +122,7 @@ fn received(instance: &Instance, envelope: Envelope) -> TraceEvent {
         ..TraceDetails::default()
     };
     let secrets: Vec<&str> = instance.secrets().into_iter().map(Secret::expose).collect();
+    hide_in_columns(&mut details, &secrets);
     TraceEvent {
         v: TRACE_EVENT_VERSION,
         revision: revision(0, TraceStatus::WebhookReceived, None),

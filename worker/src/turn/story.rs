@@ -7,7 +7,7 @@ use omnihub_common::{
     secret::Secret,
     trace::{
         Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus,
-        presentable, revision,
+        hide_in_columns, presentable, revision,
     },
 };
 use serde_json::Value;
@@ -129,10 +129,12 @@ impl Story {
             status_code: status.map(i32::from),
             body: presentable(body, &self.secret_words()),
         });
+        let mut record = self.record.clone();
+        hide_in_columns(&mut record.details, &self.secret_words());
         TraceEvent {
             v: TRACE_EVENT_VERSION,
             revision: revision(self.attempt, self.record.status, outcome),
-            record: self.record.clone(),
+            record,
             payload,
         }
     }
