@@ -28,7 +28,7 @@ use omnihub_common::{
     conversation::Decision,
     instance::Instance,
     queue::{
-        Answer, Checkpoint, Envelope, EnvelopeBody, LaneAddress, MediaError, MessageId, OpenTurn, Phase,
+        Answer, Checkpoint, Envelope, EnvelopeBody, InstanceToken, LaneAddress, MediaError, MessageId, OpenTurn, Phase,
         SharedPartition, WriteError, now_ms,
     },
     telemetry::propagation,
@@ -62,7 +62,7 @@ pub(crate) struct Turn {
 enum Exit {
     /// It ends in this way, and its messages are done.
     End(Outcome, String),
-    /// It ends without a trace: there is no instance left to tell it to.
+    /// It ends without a trace: there is no instance left to tell it to. Nothing is kept either.
     Vanish,
     /// Its messages stay.
     Later(Duration),
@@ -189,10 +189,9 @@ impl Turn {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Later(after) => return TurnEnd::Again(self.checkpoint, after),
-            Exit::Vanish => {
-                tracing::info!("a message of a deleted instance is dropped");
-                return self.done().await;
-            }
+            Exit::Vanish => return self.vanish().await,
+            // The instance went while the message failed.
+            Exit::End(Outcome::Dead, _) if self.is_orphaned().await => return self.vanish().await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
         let instance = opened.map_or(self.lane.instance.as_str(), |opened| opened.envelope.instance.as_str());
@@ -209,6 +208,24 @@ impl Turn {
             }
         }
         self.done().await
+    }
+
+    /// Whether the instance was deleted while the turn ran: then nothing more may be asked, sent
+    /// or kept for it. In an outage of the database it counts as there.
+    async fn is_orphaned(&self) -> bool {
+        let Some(id) = InstanceToken::row_id(&self.lane.instance) else { return false };
+        matches!(self.kit.directory.by_id(id).await, Ok(None))
+    }
+
+    async fn vanish(self) -> TurnEnd {
+        tracing::info!(instance.token = %self.lane.instance, "a message of a deleted instance is dropped");
+        match self.partition.forget(&self.lane).await {
+            Ok(()) => TurnEnd::Done(Checkpoint::new()),
+            Err(error) => {
+                tracing::debug!(error.message = %error, "a conversation could not be forgotten");
+                TurnEnd::Fenced
+            }
+        }
     }
 
     async fn done(mut self) -> TurnEnd {
