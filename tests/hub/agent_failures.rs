@@ -133,8 +133,8 @@ async fn what_stays_goes_to_the_dead_letters(database: Database) {
     assert_eq!(site.agent.calls().len(), cases.len(), "nobody was asked twice");
 
     // With a text of its own the instance says it, once, and the message is dead all the same.
-    site.change_instance("acme", json!({"agent_error_message": "We are back soon."})).await;
-    let id = site.say("14155552010", "404").await;
+    site.add_instance("sorry", json!({"agent_error_message": "We are back soon."})).await;
+    let id = site.say_to("sorry", "14155552010", "404").await;
     let trace = site.ended(&id).await;
     assert_eq!((&trace["outcome"], &trace["outcome_reason"]), (&json!("dead"), &json!("agent_rejected")));
     assert_eq!(trace["agent_response_success"], false);
@@ -142,7 +142,7 @@ async fn what_stays_goes_to_the_dead_letters(database: Database) {
     assert_eq!(dead_letters(&site).await.len(), cases.len() + 1);
 
     // The conversation goes on.
-    let id = site.say("14155552010", "and now?").await;
+    let id = site.say_to("sorry", "14155552010", "and now?").await;
     assert_eq!(site.ended(&id).await["outcome"], "answered");
     assert_eq!(site.replies_to("14155552010"), ["We are back soon.", "echo: and now?"]);
     site.assert_no_violations();

@@ -106,6 +106,8 @@ async fn every_body_form_is_answered(database: Database) {
             let trace = site.ended(trace).await;
             assert_eq!((&trace["status"], &trace["outcome"]), (&json!("completed"), &json!("answered")));
             assert_eq!((&trace["message_content"], &trace["sender_phone"]), (&json!(text), &json!(form.phone)));
+            let id = trace["trace_id"].as_str().unwrap();
+            let trace = site.trace_when(id, "shows what came in", |trace| !trace["incoming_payload"].is_null()).await;
             let payload = trace["incoming_payload"].to_string();
             assert!(!payload.contains(customers::ENVELOPE_APIKEY) && !payload.contains("server_url"), "{payload}");
         }

@@ -3,7 +3,7 @@
 use omnihub_fakes::{Behaviour, customers};
 use serde_json::json;
 
-use crate::harness::{DEADLINE, Database, Forwarder, Site, Store, message_id, now, until};
+use crate::harness::{DEADLINE, Database, Forwarder, Site, Store, message_id, now, until, webhook};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_the_database_known_instances_are_served() {
@@ -15,23 +15,25 @@ async fn without_the_database_known_instances_are_served() {
     let through_cable = format!("{login}:{}/{name}", cable.port());
     let site = Site::up_with(Database::Sqlite, Behaviour::Echo, &[("DATABASE_URL", &through_cable)]).await;
     site.add_instance("unseen", json!({"webhook_secret": "planted"})).await;
+    // Each instance is known by the way it was asked for.
     let first = site.say("14155554000", "before").await;
     site.ended(&first).await;
+    let second = site.accepted("/webhook/evolution", &webhook("14155554000", "by default")).await.remove(0);
+    site.ended(&second).await;
 
     cable.cut();
-    let webhook = |instance: &str| customers::webhook(instance, "14155554000", &message_id(), "lost?", now());
     for path in ["/webhook/evolution/unseen", "/webhook/evolution/nobody", "/webhook/evolution/unseen?token=planted"] {
-        site.post(path, &webhook("unseen")).await.assert_problem(503, "database_unavailable");
+        site.post(path, &webhook("14155554000", "lost?")).await.assert_problem(503, "database_unavailable");
     }
     let labels = [("reason", "database_unavailable")];
     assert_eq!(site.metric("omnihub_webhooks_refused_total", &labels).await, 3.0);
 
     // Known: accepted and answered, on its name and as the default.
     let during = site.say("14155554000", "during").await;
-    let webhook = customers::webhook("acme", "14155554000", &message_id(), "by default", now());
-    let by_default = site.accepted("/webhook/evolution", &webhook).await.remove(0);
-    until("both are answered", DEADLINE, async || site.replies_to("14155554000").len() == 3).await;
-    assert_eq!(site.replies_to("14155554000"), ["echo: before", "echo: during", "echo: by default"]);
+    let by_default = webhook("14155554000", "during, by default");
+    let by_default = site.accepted("/webhook/evolution", &by_default).await.remove(0);
+    let expected = ["echo: before", "echo: by default", "echo: during", "echo: during, by default"];
+    until("both are answered", DEADLINE, async || site.replies_to("14155554000") == expected).await;
     let health = reqwest::get(format!("{}/health", site.hub.url())).await.unwrap();
     assert_eq!(health.status(), 200);
     let health: serde_json::Value = health.json().await.unwrap();
