@@ -247,7 +247,7 @@ impl Turn {
         match decision {
             Decision::Dead(reason) => Exit::End(Outcome::Dead, reason),
             Decision::Hold(reason) => {
-                story.details().warnings.push(format!("held: {reason}"));
+                story.warn(format!("held: {reason}")).await;
                 self.remember(failed - 1, phase);
                 Exit::Later(retry::HOLD)
             }
