@@ -11,7 +11,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Database, Site, on_both_databases};
 
-on_both_databases!(what_passes_is_tried_again, what_stays_goes_to_the_dead_letters, answers_become_bubbles);
+on_both_databases!(
+    what_passes_is_tried_again,
+    what_stays_goes_to_the_dead_letters,
+    answers_become_bubbles,
+    a_wrong_key_holds_until_it_is_mended
+);
 
 /// An agent that answers as the question says; `once <question>` only on the first attempt.
 fn obedient() -> Behaviour {
@@ -179,5 +184,35 @@ async fn answers_become_bubbles(database: Database) {
     // Typing is shown while the agent is asked.
     let shown = site.evolution.wait_for_presences(1, DEADLINE).await.unwrap();
     assert_eq!(shown[0].presence, "composing");
+    site.assert_no_violations();
+}
+
+async fn a_wrong_key_holds_until_it_is_mended(database: Database) {
+    let site = Site::up(database, obedient()).await;
+    site.add_instance("mistyped", json!({"agent_api_key": "not the agent's key"})).await;
+    site.add_instance("rotated", json!({})).await;
+    site.evolution.add_instance("rotated", "a new evolution key");
+    let cases = [
+        ("mistyped", "agent_called", json!({"agent_api_key": site.agent.key()})),
+        ("rotated", "channel_send", json!({"evolution_key": "a new evolution key"})),
+    ];
+    for (nth, (instance, stage, mended)) in cases.into_iter().enumerate() {
+        let phone = format!("1415555700{nth}");
+        let held = site.say_to(instance, &phone, "hello").await;
+        let behind = site.say_to(instance, &phone, "are you there?").await;
+        let trace = site
+            .trace_when(&held, "says that it is held", |trace| {
+                trace["error_stage"] == stage && trace["warnings"].to_string().contains("held: ")
+            })
+            .await;
+        assert_eq!((&trace["outcome"], &trace["status"] == "error"), (&Value::Null, false), "{trace}");
+
+        // Well before its next look after a minute, and with nothing counted against the message.
+        site.change_instance(instance, mended).await;
+        let trace = site.ended(&held).await;
+        assert_eq!((&trace["outcome"], &trace["attempts"]), (&json!("answered"), &json!(1)), "{instance}");
+        assert_eq!(site.ended(&behind).await["outcome"], "answered");
+        assert_eq!(site.replies_to(&phone), ["echo: hello", "echo: are you there?"]);
+    }
     site.assert_no_violations();
 }

@@ -99,17 +99,7 @@ async fn an_instance_by_the_command_line(database: Database) {
         defaults.iter().filter(|row| row["is_default"] == true).map(|row| &row["name"]).collect();
     assert_eq!(defaults, ["shop"]);
 
-    assert!(badly(&site, &["add", "shop", "--agent-api-url", &agent], 1).await.contains("agent_api_key"));
-    let mut again = options;
-    again[1] = "no good name";
-    assert!(badly(&site, &again, 1).await.contains("name"));
-    assert!(badly(&site, &options, 1).await.contains("exists"));
-    assert!(badly(&site, &["show", "nobody"], 1).await.contains("nobody"));
-    assert!(badly(&site, &["update", "shop"], 1).await.contains("nothing to change"));
-    assert!(badly(&site, &["delete"], 2).await.contains("NAME"));
-
-    assert!(badly(&site, &["delete", "shop"], 1).await.contains("--force"));
-    assert_eq!(site.api(Method::GET, "/api/v1/instances/shop", None).await.status, 200, "nothing was deleted");
+    refusals(&site, &options).await;
     well(&site, &["delete", "shop", "--force"]).await;
     site.api(Method::GET, "/api/v1/instances/shop", None).await.assert_problem(404, "instance_not_found");
     until("its webhooks are refused", DEADLINE, async || {
@@ -117,6 +107,21 @@ async fn an_instance_by_the_command_line(database: Database) {
     })
     .await;
     site.assert_no_violations();
+}
+
+/// What the command line says no to; `options` make an instance that is there already.
+async fn refusals(site: &Site, options: &[&str]) {
+    let bare = ["add", "bare", "--evolution-url", "http://127.0.0.1:9", "--evolution-key", "key"];
+    assert!(badly(site, &bare, 1).await.contains("agent_api_key"));
+    let mut misnamed = options.to_vec();
+    misnamed[1] = "no good name";
+    assert!(badly(site, &misnamed, 1).await.contains("name"));
+    assert!(badly(site, options, 1).await.contains("exists"));
+    assert!(badly(site, &["show", "nobody"], 1).await.contains("nobody"));
+    assert!(badly(site, &["update", "shop"], 1).await.contains("nothing to change"));
+    assert!(badly(site, &["delete"], 2).await.contains("NAME"));
+    assert!(badly(site, &["delete", "shop"], 1).await.contains("--force"));
+    assert_eq!(site.api(Method::GET, "/api/v1/instances/shop", None).await.status, 200, "nothing was deleted");
 }
 
 /// Every subject that is kept, of every stream, that names this instance.
@@ -191,10 +196,16 @@ async fn nothing_is_left_of_a_deleted_instance(database: Database) {
     });
     assert!(settled.await.is_ok(), "this is kept: {left:?}");
 
-    // The name's second life knows nothing of the first one.
+    second_life(&site, &made["id"]).await;
+    assert!(kept(&site, &token).await.is_empty());
+    site.assert_no_violations();
+}
+
+/// The name is given again: it knows nothing of its first life.
+async fn second_life(site: &Site, first_id: &Value) {
     site.agent.set_behaviour(Behaviour::Echo);
     let again = site.add_instance("phoenix", json!({})).await;
-    assert_ne!(again["id"], made["id"]);
+    assert_ne!(&again["id"], first_id);
     assert_eq!(site.get("/api/v1/traces?instance_name=phoenix").await, json!([]));
     until("the second life takes webhooks", DEADLINE, async || {
         let webhook =
@@ -207,6 +218,4 @@ async fn nothing_is_left_of_a_deleted_instance(database: Database) {
     let call = calls.iter().find(|call| call.message() == "anew").unwrap();
     assert_ne!(call.field("session_id"), "the first life's session");
     assert!(!calls.iter().any(|call| call.message() == "next"), "what waited was not asked any more");
-    assert!(kept(&site, &token).await.is_empty());
-    site.assert_no_violations();
 }

@@ -123,8 +123,11 @@ impl Scene {
         let mut unsettled = 0;
         for name in [streams::TRACES, streams::TRACE_STEPS] {
             let stream = self.jetstream.get_stream(name).await.unwrap();
-            let info = stream.consumer_info(streams::RECORDER).await.unwrap();
-            unsettled += info.num_pending + info.num_ack_pending as u64;
+            unsettled += match stream.consumer_info(streams::RECORDER).await {
+                Ok(info) => info.num_pending + info.num_ack_pending as u64,
+                // No recorder has come to this stream yet.
+                Err(_) => stream.cached_info().state.messages,
+            };
         }
         unsettled
     }

@@ -1,12 +1,12 @@
 //! Three tenants at once: each reply leaves through its own tenant's door.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use omnihub_fakes::{Behaviour, FakeAgent, FakeEvolution, customers};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -46,8 +46,10 @@ impl Tenant {
         self.said.values().map(Vec::len).sum()
     }
 
-    /// Everything that left for this tenant is this tenant's, and all of it, in order.
-    fn check(&self) {
+    /// Everything that left for this tenant is this tenant's, and all of it, in order. Nothing is
+    /// sent twice but what its trace says may have been: on a starved machine a lease may lapse
+    /// in the middle of a send.
+    fn check(&self, in_doubt: usize) {
         assert_eq!(self.evolution.violations(), Vec::<String>::new(), "{}", self.name);
         assert_eq!(self.agent.violations(), Vec::<String>::new(), "{}", self.name);
         assert!(self.evolution.rejected().is_empty(), "{}: {:?}", self.name, self.evolution.rejected().first());
@@ -56,13 +58,26 @@ impl Tenant {
             assert_eq!((sent.instance.as_str(), sent.key.as_str()), (self.slug, self.key));
             replies.entry(sent.number).or_default().push(sent.text);
         }
-        let echo = |texts: &Vec<String>| texts.iter().map(|text| format!("echo: {text}")).collect();
-        let expected: BTreeMap<String, Vec<String>> =
-            self.said.iter().map(|(phone, texts)| (phone.clone(), echo(texts))).collect();
-        assert!(replies == expected, "{}: the replies are not those expected, in order", self.name);
+        let mut twice = 0;
+        for (phone, texts) in &self.said {
+            let mut seen = replies.remove(phone).unwrap_or_default();
+            let all = seen.len();
+            seen.dedup();
+            twice += all - seen.len();
+            let expected: Vec<String> = texts.iter().map(|text| format!("echo: {text}")).collect();
+            assert_eq!(seen, expected, "{}: {phone}", self.name);
+        }
+        assert!(replies.is_empty(), "{}: replies to people who wrote nothing: {:?}", self.name, replies.keys());
+        assert!(twice <= in_doubt, "{}: {twice} bubbles sent twice, {in_doubt} in doubt", self.name);
+        self.check_calls();
+    }
+
+    /// The agent was asked its own questions only, each one turn.
+    fn check_calls(&self) {
         let calls = self.agent.calls();
-        assert_eq!(calls.len(), self.messages(), "{}: each message is one call", self.name);
-        for call in calls {
+        let turns: BTreeSet<&str> = calls.iter().map(|call| call.idempotency_key()).collect();
+        assert_eq!(turns.len(), self.messages(), "{}: each message is one turn", self.name);
+        for call in &calls {
             assert_eq!(call.body["context"]["instance"], self.name);
             assert!(call.message().starts_with(self.name), "{} was asked {:?}", self.name, call.message());
             assert!(call.session_name().starts_with(&format!("{}_", self.name)), "{}", call.session_name());
@@ -106,11 +121,24 @@ async fn two_thousand_messages_of_three_tenants(database: Database) {
             listed.header("x-total-count") == tenant.messages().to_string()
         })
         .await;
-        tenant.check();
+        tenant.check(in_doubt(&site, tenant).await);
     }
     assert!(site.evolution.sent().is_empty() && site.agent.calls().is_empty(), "the default tenant wrote nothing");
     let accepted = site.metric("omnihub_messages_accepted_total", &[("duplicate", "false")]).await;
     assert_eq!(accepted, MESSAGES as f64);
+}
+
+/// How many traces of a tenant warn of a bubble that may be out twice.
+async fn in_doubt(site: &Site, tenant: &Tenant) -> usize {
+    let (mut warned, mut offset) = (0, 0);
+    while offset < tenant.messages() {
+        let path = format!("/api/v1/traces?instance_name={}&limit=500&offset={offset}", tenant.name);
+        let page = site.get(&path).await;
+        let warns = |row: &&Value| row["warnings"].to_string().contains("may have been sent twice");
+        warned += page.as_array().unwrap().iter().filter(warns).count();
+        offset += 500;
+    }
+    warned
 }
 
 /// Posts everything, one at a time within a conversation.
