@@ -9,6 +9,9 @@ use tokio::sync::{mpsc, oneshot};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A removal that failed (the broker is down) is tried again after this time.
 const PAUSE: Duration = Duration::from_secs(2);
+/// Ingress and workers know an instance for a second after it is gone: what they kept of it
+/// meanwhile is removed after this time.
+const AGAIN: Duration = Duration::from_secs(3);
 
 /// Removes queue subjects, checkpoints, dead letters, trace events and media of deleted
 /// instances, one after the other, each until it has worked.
@@ -28,11 +31,13 @@ impl Purger {
         let (sender, mut jobs) = mpsc::unbounded_channel::<Job>();
         tokio::spawn(async move {
             while let Some(job) = jobs.recv().await {
-                while let Err(error) = purge_instance(&nats.js, &layout, &job.instance).await {
-                    tracing::warn!(error.message = %error, "a deleted instance could not be purged yet");
-                    tokio::time::sleep(PAUSE).await;
-                }
+                remove(&nats, &layout, &job.instance).await;
                 let _ = job.done.send(());
+                let (nats, layout) = (nats.clone(), layout.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(AGAIN).await;
+                    remove(&nats, &layout, &job.instance).await;
+                });
             }
         });
         Self(sender)
@@ -50,5 +55,13 @@ impl Purger {
         if self.0.send(Job { instance, done }).is_ok() && tokio::time::timeout(PATIENCE, wait).await.is_err() {
             tracing::warn!("what is kept of a deleted instance will be removed later");
         }
+    }
+}
+
+/// Removes what is kept of an instance, as often as it takes.
+async fn remove(nats: &Nats, layout: &Layout, instance: &InstanceToken) {
+    while let Err(error) = purge_instance(&nats.js, layout, instance).await {
+        tracing::warn!(error.message = %error, "a deleted instance could not be purged yet");
+        tokio::time::sleep(PAUSE).await;
     }
 }

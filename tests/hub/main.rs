@@ -3,8 +3,30 @@
 //! Only what stands outside is faked (`tests/fakes`). `tests/run.sh` runs them all.
 
 #[cfg(test)]
+mod agent_failures;
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod body_forms;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
 mod harness;
+#[cfg(test)]
+mod health;
+#[cfg(test)]
+mod instances;
+#[cfg(test)]
+mod outage;
+#[cfg(test)]
+mod recorder;
+#[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod seeding;
+#[cfg(test)]
+mod tenants;
+#[cfg(test)]
+mod traces;

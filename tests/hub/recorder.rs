@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::harness::{Nats, Postgres};
+use crate::harness::{Database as Kind, Nats, Store};
 
 /// A broker, a database without tables, and what the tests do with them.
 struct Scene {
@@ -26,23 +26,20 @@ struct Scene {
     database: DatabaseConnection,
     traces: Traces,
     _nats: Nats,
-    _folder: tempfile::TempDir,
+    _store: Store,
 }
 
 /// One of SQLite, one of PostgreSQL.
 async fn scenes() -> Vec<Scene> {
     let mut scenes = Vec::new();
-    for sqlite in [true, false] {
-        let folder = tempfile::tempdir().unwrap();
-        let url = match sqlite {
-            true => format!("sqlite://{}?mode=rwc", folder.path().join("traces.db").display()),
-            false => Postgres::database().await.url(),
-        };
+    for (kind, options) in [(Kind::Sqlite, "?mode=rwc"), (Kind::Postgres, "")] {
+        let store = Store::new(kind).await;
+        let url = format!("{}{options}", store.url());
         let nats = Nats::start().await;
         let jetstream = jetstream::new(async_nats::connect(nats.url()).await.unwrap());
         let database = Database::connect(url).await.unwrap();
         let traces = Traces::new(database.clone());
-        scenes.push(Scene { jetstream, database, traces, _nats: nats, _folder: folder });
+        scenes.push(Scene { jetstream, database, traces, _nats: nats, _store: store });
     }
     scenes
 }
@@ -126,8 +123,11 @@ impl Scene {
         let mut unsettled = 0;
         for name in [streams::TRACES, streams::TRACE_STEPS] {
             let stream = self.jetstream.get_stream(name).await.unwrap();
-            let info = stream.consumer_info(streams::RECORDER).await.unwrap();
-            unsettled += info.num_pending + info.num_ack_pending as u64;
+            unsettled += match stream.consumer_info(streams::RECORDER).await {
+                Ok(info) => info.num_pending + info.num_ack_pending as u64,
+                // No recorder has come to this stream yet.
+                Err(_) => stream.cached_info().state.messages,
+            };
         }
         unsettled
     }

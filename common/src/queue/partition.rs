@@ -36,6 +36,8 @@ const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 const TTL_HEADER: &str = "Nats-TTL";
 /// A conversation that has been silent for so long may be forgotten.
 const CLOSED_CHECKPOINT_TTL: &str = "720h";
+/// The shortest that the server takes.
+const FORGOTTEN_CHECKPOINT_TTL: &str = "1s";
 
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
@@ -231,10 +233,28 @@ impl Partition {
     /// # Errors
     /// [`WriteError::Fenced`] when the partition is no longer ours.
     pub async fn write(&self, lane: &LaneAddress, checkpoint: &Checkpoint) -> Result<(), WriteError> {
+        self.write_for(lane, checkpoint, checkpoint.is_closed().then_some(CLOSED_CHECKPOINT_TTL)).await
+    }
+
+    /// Forgets a conversation whose instance was deleted: an empty checkpoint takes the place of
+    /// the last one and is itself gone in a moment.
+    ///
+    /// # Errors
+    /// As [`Partition::write`].
+    pub async fn forget(&self, lane: &LaneAddress) -> Result<(), WriteError> {
+        self.write_for(lane, &Checkpoint::new(), Some(FORGOTTEN_CHECKPOINT_TTL)).await
+    }
+
+    async fn write_for(
+        &self,
+        lane: &LaneAddress,
+        checkpoint: &Checkpoint,
+        ttl: Option<&str>,
+    ) -> Result<(), WriteError> {
         let payload = checkpoint.to_bytes().map_err(|error| WriteError::Refused(error.into()))?;
         let mut headers = self.fenced();
-        if checkpoint.is_closed() {
-            headers.insert(TTL_HEADER, CLOSED_CHECKPOINT_TTL);
+        if let Some(ttl) = ttl {
+            headers.insert(TTL_HEADER, ttl);
         }
         let subject = Subjects::turn(lane);
         let mut pause = Duration::from_millis(10);

@@ -236,6 +236,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::trace::TraceDetails;
 
     fn masked(mut value: Value, secrets: &[&str]) -> Value {
         mask(&mut value, secrets);
@@ -350,5 +351,23 @@ mod tests {
             prop_assert!(!shown.contains("planted-key-9876"));
             prop_assert!(!shown.contains("\\u0000"));
         }
+    }
+
+    #[test]
+    fn columns_hide_the_words_of_others_and_keep_what_identifies() {
+        let says = |text: &str| Some(text.to_owned());
+        let mut details = TraceDetails {
+            message_content: says("is planted-key the key?"),
+            agent_response: says("yes, planted-key"),
+            session_name: says("planted-key"),
+            sender_name: says("Maria"),
+            warnings: vec!["planted-key".to_owned()],
+            ..TraceDetails::default()
+        };
+        details.mask(&["planted-key", "is"]);
+        assert_eq!(details.message_content.as_deref(), Some("is ****-key the key?"));
+        assert_eq!(details.agent_response.as_deref(), Some("yes, ****-key"));
+        assert_eq!(details.warnings, ["****-key"]);
+        assert_eq!((details.session_name, details.sender_name), (says("planted-key"), says("Maria")));
     }
 }

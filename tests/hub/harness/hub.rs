@@ -44,9 +44,19 @@ impl Hub {
         Self::spawn_program(Path::new(env!("CARGO_BIN_EXE_omnihub")), args, env)
     }
 
+    /// The same with a `.env` file in its folder.
+    pub(crate) fn spawn_with_dotenv(args: &[&str], env: &HashMap<String, String>, dotenv: &str) -> Self {
+        let folder = new_folder();
+        std::fs::write(folder.path().join(".env"), dotenv).expect("a .env file");
+        Self::start(Path::new(env!("CARGO_BIN_EXE_omnihub")), args, env, folder)
+    }
+
     /// The same with another program in the place of `omnihub`.
     pub(super) fn spawn_program(program: &Path, args: &[&str], env: &HashMap<String, String>) -> Self {
-        let folder = tempfile::Builder::new().prefix("omnihub-hub-").tempdir().expect("a temporary folder");
+        Self::start(program, args, env, new_folder())
+    }
+
+    fn start(program: &Path, args: &[&str], env: &HashMap<String, String>, folder: TempDir) -> Self {
         let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
         let mut env = env.clone();
         let setting =
@@ -178,6 +188,10 @@ impl Drop for Hub {
             eprintln!("the end of the log of omnihub {}:\n{}", self.args.join(" "), self.tail());
         }
     }
+}
+
+fn new_folder() -> TempDir {
+    tempfile::Builder::new().prefix("omnihub-hub-").tempdir().expect("a temporary folder")
 }
 
 fn launch(program: &Path, args: &[String], env: &HashMap<String, String>, folder: &Path) -> Process {

@@ -54,6 +54,9 @@ impl Turn {
         let replied = agent::ask(&self.kit.http, &opened.instance, &request, &context).await;
         drop(typing);
         self.kit.metrics.took("agent", since);
+        if self.is_orphaned().await {
+            return Err(Exit::Vanish);
+        }
         match replied {
             Ok(reply) => self.replied(opened, story, &reply, asked_at).await,
             Err(error) => self.agent_failed(opened, story, error, asked_at).await,

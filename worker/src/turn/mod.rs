@@ -29,7 +29,7 @@ use omnihub_common::{
     conversation::Decision,
     instance::Instance,
     queue::{
-        Answer, Checkpoint, Envelope, EnvelopeBody, LaneAddress, MediaError, MessageId, OpenTurn, Phase,
+        Answer, Checkpoint, Envelope, EnvelopeBody, InstanceToken, LaneAddress, MediaError, MessageId, OpenTurn, Phase,
         SharedPartition, WriteError, now_ms,
     },
     telemetry::propagation,
@@ -65,6 +65,8 @@ pub(crate) struct Turn {
 enum Exit {
     /// It ends in this way, and its messages are done.
     End(Outcome, String),
+    /// It ends without a trace: there is no instance left to tell it to. Nothing is kept either.
+    Vanish,
     /// Its messages stay, for at most so long.
     Later(Duration),
     /// The partition is lost.
@@ -160,7 +162,7 @@ impl Turn {
         }
         let instance = match self.kit.directory.by_id(envelope.instance_id).await {
             Ok(Some(instance)) => instance,
-            Ok(None) => return Err(dead("instance_missing")),
+            Ok(None) => return Err(Exit::Vanish),
             Err(_) => return Err(Exit::Later(retry::PAUSE)),
         };
         story.hide(&instance);
@@ -199,6 +201,9 @@ impl Turn {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Later(at_most) => return TurnEnd::Again(self.checkpoint, Wait { at_most, instance }),
+            Exit::Vanish => return self.vanish().await,
+            // The instance went while the message failed.
+            Exit::End(Outcome::Dead, _) if self.is_orphaned().await => return self.vanish().await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
         if outcome == Outcome::Dead && !self.bury(story.as_deref(), &reason).await {
@@ -219,6 +224,23 @@ impl Turn {
                 self.kit.receipts.forget(&self.turn_id());
                 TurnEnd::Done(self.checkpoint)
             }
+            Err(_) => TurnEnd::Fenced,
+        }
+    }
+
+    /// Whether the instance was deleted while the turn ran: then nothing more may be asked, sent
+    /// or kept for it. In an outage of the database it counts as there.
+    async fn is_orphaned(&self) -> bool {
+        let Some(id) = InstanceToken::row_id(&self.lane.instance) else { return false };
+        matches!(self.kit.directory.by_id(id).await, Ok(None))
+    }
+
+    /// The instance is gone, and whatever was kept of it goes too.
+    async fn vanish(self) -> TurnEnd {
+        tracing::warn!(instance.token = %self.lane.instance, "a message of an instance that the database does not have is dropped");
+        self.kit.metrics.ended(&self.lane.instance, "dropped");
+        match self.partition.forget(&self.lane).await {
+            Ok(()) => TurnEnd::Done(Checkpoint::new()),
             Err(_) => TurnEnd::Fenced,
         }
     }

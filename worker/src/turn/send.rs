@@ -46,6 +46,9 @@ impl Turn {
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
         story.step(TraceStatus::Formatted, Some((Stage::ChannelSend, None, outgoing(&number, &answer, None)))).await;
         while let Some(bubble) = answer.bubbles.get(answer.sent.len()).cloned() {
+            if self.is_orphaned().await {
+                return Err(Exit::Vanish);
+            }
             answer.in_doubt = true;
             self.checkpoint_sending(&answer).await?;
             if !self.partition.may_act() {
