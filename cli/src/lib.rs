@@ -4,6 +4,7 @@
 //! the admin API, as any other client does.
 
 pub mod api;
+pub mod demo;
 pub mod instance;
 pub mod migrate;
 pub mod up;
@@ -42,6 +43,8 @@ pub enum Command {
     /// Make, show and change instances, over the admin API.
     #[command(subcommand)]
     Instance(instance::InstanceCommand),
+    /// See the hub at work: customers and an agent are played, nothing is installed or kept.
+    Demo(demo::DemoArgs),
 }
 
 /// Runs a command; the exit code is 0 when it went well and 1 when not (2 for wrong usage, which
@@ -53,6 +56,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ingress => process::run("omnihub-ingress", omnihub_ingress::role::run_alone),
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
+        Command::Demo(arguments) => process::block_on(demo::run(arguments)),
         Command::Instance(command) => process::block_on(async {
             let settings = ProcessSettings::load()?;
             let data = DataFolder::open_if_present(&settings)?;

@@ -13,7 +13,7 @@ use axum::{ServiceExt, body::Body};
 use omnihub_common::{health, health::Health, telemetry::MetricsPage};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, ServiceBuilder};
+use tower::{Layer, ServiceBuilder, limit::GlobalConcurrencyLimitLayer};
 use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePathLayer, trace::TraceLayer};
 
 use crate::{
@@ -87,7 +87,8 @@ fn stack(api: Router, settings: &IngressSettings, meters: WebhookMeters) -> Rout
     };
     let layers = ServiceBuilder::new()
         // A span per request, without its query: a token may stand there.
-        .layer(TraceLayer::new_for_http().make_span_with(|request: &Request| {
+        // Failures are counted and logged where they are understood.
+        .layer(TraceLayer::new_for_http().on_failure(()).make_span_with(|request: &Request| {
             tracing::debug_span!("http", http.method = %request.method(), http.path = request.uri().path())
         }))
         // A bug costs one request.
@@ -96,7 +97,8 @@ fn stack(api: Router, settings: &IngressSettings, meters: WebhookMeters) -> Rout
         .layer(HandleErrorLayer::new(failed))
         // At the limit a request is refused at once instead of waiting: senders have timeouts.
         .load_shed()
-        .concurrency_limit(settings.concurrency)
+        // One limit for all routes together.
+        .layer(GlobalConcurrencyLimitLayer::new(settings.concurrency))
         // Evolution gives up after 30 s; an answer after that would only make it post again.
         .timeout(REQUEST_TIMEOUT);
     api.layer(layers)

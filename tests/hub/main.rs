@@ -9,6 +9,10 @@ mod bad_input;
 #[cfg(test)]
 mod body_forms;
 #[cfg(test)]
+mod demo;
+#[cfg(test)]
+mod durable;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod health;

@@ -10,13 +10,14 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, future::join_all, stream};
 use omnihub_common::queue::{
     Claimed, Layout, Lease, Membership, MembershipError, Nats, PumpEnd, Roll, SharedPartition, claim, owner_of, pump,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
-    task::{AbortHandle, JoinSet},
+    task::{AbortHandle, JoinError, JoinSet},
+    time::MissedTickBehavior,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -36,10 +37,13 @@ pub(crate) async fn keep_beating(
     mut membership: Membership,
     stop: CancellationToken,
 ) -> Result<Membership, MembershipError> {
+    let mut ticks = tokio::time::interval(membership.interval());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.reset();
     loop {
         tokio::select! {
             () = stop.cancelled() => return Ok(membership),
-            () = tokio::time::sleep(membership.interval()) => {}
+            _ = ticks.tick() => {}
         }
         match membership.beat().await {
             Ok(()) => {}
@@ -51,9 +55,11 @@ pub(crate) async fn keep_beating(
 
 struct Mine {
     partition: SharedPartition,
-    generation: u64,
     pump: AbortHandle,
 }
+
+/// Who reports: partition, epoch and generation of a consumer.
+type PumpId = (u16, u64, u64);
 
 /// The task that owns partitions.
 pub(crate) struct Ownership {
@@ -65,46 +71,75 @@ pub(crate) struct Ownership {
     pub(crate) events: mpsc::UnboundedSender<Event>,
     /// Partitions this worker owns now.
     pub(crate) owned: watch::Sender<Option<usize>>,
+    /// Cancelled when nothing of this worker may act any more.
+    pub(crate) end: CancellationToken,
 }
 
 /// What the rounds change.
-#[derive(Default)]
 struct Book {
     mine: HashMap<u16, Mine>,
     doubts: HashSet<u16>,
-    pumps: JoinSet<(u16, u64, PumpEnd)>,
+    pumps: JoinSet<(PumpId, PumpEnd)>,
     handovers: JoinSet<u16>,
     handing_over: HashSet<u16>,
+    /// Every partition that was claimed since the last lapse of the lease acts under this.
+    acting: CancellationToken,
+    listening: mpsc::UnboundedSender<u16>,
 }
 
 impl Ownership {
     /// Runs rounds until told to stop, then gives everything back within `grace`.
     pub(crate) async fn run(self, mut doubts: mpsc::UnboundedReceiver<u16>, stop: CancellationToken, grace: Duration) {
-        let mut book = Book::default();
+        let (listening, mut listens) = mpsc::unbounded_channel();
+        let mut book = Book {
+            mine: HashMap::new(),
+            doubts: HashSet::new(),
+            pumps: JoinSet::new(),
+            handovers: JoinSet::new(),
+            handing_over: HashSet::new(),
+            acting: self.end.child_token(),
+            listening,
+        };
         let mut changes = self.nats.changes.clone();
         changes.mark_unchanged();
         let mut ticks = tokio::time::interval(self.layout.lease_ttl / 6);
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = ticks.tick() => {}
                 Some(partition) = doubts.recv() => { book.doubts.insert(partition); }
                 Ok(()) = changes.changed() => book.doubts.extend(book.mine.keys().copied()),
-                Some(Ok((partition, generation, end))) = book.pumps.join_next() => book.pump_ended(partition, generation, end),
-                Some(Ok(partition)) = book.handovers.join_next() => { book.handing_over.remove(&partition); }
+                Some(ended) = book.pumps.join_next() => book.pump_ended(ended),
+                Some(ended) = book.handovers.join_next() => book.handed_over(ended),
+                Some(_) = listens.recv() => {
+                    while listens.try_recv().is_ok() {}
+                    self.show(&book);
+                    continue;
+                }
             }
+            book.collect_ended();
             if let Err(error) = self.round(&mut book).await {
                 tracing::warn!(error.message = %error, "an ownership round failed, trying again");
             }
-            self.owned.send_replace(Some(book.mine.len()));
+            self.show(&book);
         }
         self.give_everything_back(book, grace).await;
+    }
+
+    /// Tells how many partitions are owned, once all of them are listened to.
+    fn show(&self, book: &Book) {
+        if book.mine.values().all(|mine| mine.partition.is_listening()) && self.lease.holds() {
+            self.owned.send_replace(Some(book.mine.len()));
+        }
     }
 
     async fn round(&self, book: &mut Book) -> Result<(), MembershipError> {
         if self.lease.lapsed() {
             tracing::warn!("the lease has lapsed: every partition is dropped");
+            // Those that are being handed over act under it too.
+            book.acting.cancel();
+            book.acting = self.end.child_token();
             for partition in book.mine.keys().copied().collect::<Vec<_>>() {
                 self.drop_partition(book, partition);
             }
@@ -128,9 +163,11 @@ impl Ownership {
     }
 
     async fn claim_missing(&self, book: &mut Book, missing: Vec<u16>) {
+        let acting = book.acting.clone();
+        let acting = &acting;
         let claims = stream::iter(missing)
             .map(|partition| async move {
-                claim(&self.nats.js, &self.layout, partition, &self.me, &self.roll, &self.lease).await
+                claim(&self.nats.js, &self.layout, partition, &self.me, &self.roll, &self.lease, acting).await
             })
             .buffer_unordered(CLAIMS_AT_ONCE)
             .collect::<Vec<_>>();
@@ -154,25 +191,37 @@ impl Ownership {
     fn begin(&self, book: &mut Book, partition: SharedPartition, generation: u64) {
         let number = partition.number();
         let _ = self.events.send(Event::Owned(partition.clone(), generation));
-        let (events, pumped) = (self.events.clone(), partition.clone());
+        let (events, listening, pumped) = (self.events.clone(), book.listening.clone(), partition.clone());
         let pump = book.pumps.spawn(async move {
             let deliver = move |delivery| {
                 let _ = events.send(Event::Arrived(delivery));
             };
-            (number, generation, pump(pumped, generation, deliver).await)
+            let listening = move || {
+                let _ = listening.send(number);
+            };
+            let id = (number, pumped.epoch(), generation);
+            (id, pump(pumped, generation, listening, deliver).await)
         });
-        book.mine.insert(number, Mine { partition, generation, pump });
+        book.mine.insert(number, Mine { partition, pump });
     }
 
     /// Where there was a gap, an error or a new connection: still ours by the record means the
     /// same fence and the next generation of the consumer; otherwise the partition is lost.
     async fn settle_doubts(&self, book: &mut Book) {
-        for number in std::mem::take(&mut book.doubts) {
-            let Some(mine) = book.mine.get(&number) else { continue };
-            let (partition, next) = (mine.partition.clone(), mine.generation + 1);
-            match partition.verify().await {
+        let doubtful: Vec<SharedPartition> =
+            book.doubts.drain().filter_map(|number| Some(book.mine.get(&number)?.partition.clone())).collect();
+        let verified = join_all(doubtful.into_iter().map(|partition| async move {
+            let verified = partition.verify().await;
+            (partition, verified)
+        }));
+        for (partition, verified) in verified.await {
+            let number = partition.number();
+            match verified {
                 Ok(true) if !partition.gone().is_cancelled() => {
-                    mine.pump.abort();
+                    if let Some(mine) = book.mine.get(&number) {
+                        mine.pump.abort();
+                    }
+                    let next = partition.generation() + 1;
                     self.begin(book, partition, next);
                 }
                 Ok(_) => {
@@ -182,6 +231,9 @@ impl Ownership {
                 Err(error) => {
                     tracing::warn!(error.message = %error, "an ownership could not be verified, trying again");
                     book.doubts.insert(number);
+                    // The others would wait as long for a broker that does not answer, and a stop
+                    // or a lapsed lease would wait with them.
+                    return;
                 }
             }
         }
@@ -212,14 +264,52 @@ impl Ownership {
 }
 
 impl Book {
-    fn pump_ended(&mut self, partition: u16, generation: u64, end: PumpEnd) {
-        if self.mine.get(&partition).is_none_or(|mine| mine.generation != generation) {
-            return;
+    /// Everything that has ended beside what woke the round.
+    fn collect_ended(&mut self) {
+        while let Some(ended) = self.pumps.try_join_next() {
+            self.pump_ended(ended);
         }
-        if end != PumpEnd::Gone {
-            tracing::info!(partition.number = partition, end = ?end, "a consumer ended");
+        while let Some(ended) = self.handovers.try_join_next() {
+            self.handed_over(ended);
         }
-        self.doubts.insert(partition);
+    }
+
+    fn pump_ended(&mut self, ended: Result<(PumpId, PumpEnd), JoinError>) {
+        match ended {
+            Ok(((partition, epoch, generation), end)) => {
+                let current =
+                    self.mine.get(&partition).map(|mine| (mine.partition.epoch(), mine.partition.generation()));
+                if current != Some((epoch, generation)) {
+                    return;
+                }
+                if let PumpEnd::Superseded = end
+                    && let Some(mine) = self.mine.get(&partition)
+                {
+                    // Either somebody else owns it, or a consumer outlived the record of its
+                    // owner: claimed again, under a higher epoch, it shows.
+                    mine.partition.gone().cancel();
+                }
+                tracing::info!(partition.number = partition, end = ?end, "a consumer ended");
+                self.doubts.insert(partition);
+            }
+            Err(error) if error.is_panic() => {
+                tracing::error!(error.message = %error, "a consumer panicked: every partition is verified");
+                self.doubts.extend(self.mine.keys().copied());
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn handed_over(&mut self, ended: Result<u16, JoinError>) {
+        match ended {
+            Ok(partition) => {
+                self.handing_over.remove(&partition);
+            }
+            Err(error) => {
+                tracing::error!(error.message = %error, "a handover panicked");
+                self.handing_over.clear();
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A worker from start to stop.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use omnihub_common::{
     instance::Directory,
@@ -15,7 +15,7 @@ use crate::{
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Scheduler},
     settings::WorkerSettings,
-    turn::{Kit, TurnMetrics},
+    turn::{Kit, Receipts, TurnMetrics},
 };
 
 /// Why a worker cannot go on.
@@ -27,6 +27,9 @@ pub enum WorkerError {
     /// The object store could not be opened.
     #[error("the object store could not be opened")]
     Media(#[from] MediaError),
+    /// A part of the worker has ended although the worker has not.
+    #[error("the worker's {0} has died; the log says why")]
+    Died(&'static str),
     /// The client for agents and channels could not be made.
     #[error("the HTTP client could not be made")]
     Http(#[from] reqwest::Error),
@@ -67,6 +70,7 @@ impl Worker {
             dead: DeadLetters::new(nats.js.clone()),
             media: Media::open(&nats.js).await?,
             metrics: TurnMetrics::new(),
+            receipts: Receipts::default(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);
@@ -105,10 +109,7 @@ impl Worker {
         let (events, inbox) = self.events;
         let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, events.clone(), doubt);
         show(figures, self.owned.subscribe());
-        let scheduler = tokio::spawn(scheduler.run(inbox));
-        let recording = CancellationToken::new();
-        let (recorder, until) = (self.recorder, recording.clone());
-        let recorder = tokio::spawn(async move { recorder.run(until).await });
+        let end = CancellationToken::new();
         let ownership = Ownership {
             nats: self.nats,
             layout: self.layout,
@@ -117,62 +118,75 @@ impl Worker {
             lease: self.lease,
             events,
             owned: self.owned,
+            end: end.clone(),
         };
         tracing::info!(worker.id = ownership.me, "the worker has joined");
-        let ended = serve(ownership, self.membership, doubts, &stop, self.settings.grace).await;
+        let recording = CancellationToken::new();
+        let (recorder, until) = (self.recorder, recording.clone());
+        let mut recorder = tokio::spawn(async move { recorder.run(until).await });
+        let mut scheduler = tokio::spawn(scheduler.run(inbox));
+        let serving = serve(ownership, self.membership, doubts, &stop, self.settings.grace);
+        // Each of the three runs as long as the worker: one that ends early ends it.
+        let ended = tokio::select! {
+            ended = serving => ended,
+            _ = &mut scheduler => Err(WorkerError::Died("scheduler")),
+            _ = &mut recorder => Err(WorkerError::Died("recorder")),
+        };
+        end.cancel();
         scheduler.abort();
         recording.cancel();
-        if let Err(error) = recorder.await {
+        if !recorder.is_finished()
+            && let Err(error) = recorder.await
+        {
             tracing::error!(error.message = %error, "the recorder did not end well");
         }
         ended
     }
 }
 
-/// Owns partitions until told to stop; the heartbeat goes on while they are given back.
+/// Owns partitions until told to stop. A stop goes
+///
+/// ```text
+/// no longer ready  ->  partitions given back (running turns first)  ->  no longer alive
+/// ```
+///
+/// so that the others see at once what becomes free, and nobody takes what is not.
 async fn serve(
     ownership: Ownership,
-    mut membership: Membership,
+    membership: Membership,
     doubts: mpsc::UnboundedReceiver<u16>,
     stop: &CancellationToken,
-    grace: std::time::Duration,
+    grace: Duration,
 ) -> Result<(), WorkerError> {
-    let (beating, releasing) = (CancellationToken::new(), CancellationToken::new());
-    let mut owning = tokio::spawn(ownership.run(doubts, releasing.clone(), grace));
-    let stopping = stop.clone();
-    let retire_first = CancellationToken::new();
-    let mut heart = {
-        let (beating, retire) = (beating.clone(), retire_first.clone());
-        tokio::spawn(async move {
-            membership = keep_beating(membership, retire).await?;
-            if let Err(error) = membership.retire().await {
-                tracing::debug!(error.message = %error, "the readiness record will expire by itself");
-            }
-            // Alive, no longer ready: the others see what is released at once.
-            keep_beating(membership, beating).await
-        })
+    let (retire, leave) = (stop.clone(), CancellationToken::new());
+    let heart = beat(membership, retire, leave.clone());
+    let owning = async {
+        let owned = tokio::spawn(ownership.run(doubts, stop.clone(), grace)).await;
+        leave.cancel();
+        owned.map_err(|_| WorkerError::Died("ownership"))
     };
-    let lost = tokio::select! {
-        () = stopping.cancelled() => None,
-        ended = &mut heart => Some(ended),
-    };
-    retire_first.cancel();
-    releasing.cancel();
-    if let Some(ended) = lost {
-        owning.abort();
-        return match ended {
-            Ok(Err(error)) => Err(error.into()),
-            _ => Ok(()),
-        };
-    }
-    let _ = (&mut owning).await;
-    beating.cancel();
-    if let Ok(Ok(mut membership)) = heart.await
-        && let Err(error) = membership.leave().await
-    {
-        tracing::debug!(error.message = %error, "the worker's record will expire by itself");
-    }
-    Ok(())
+    tokio::try_join!(async { Ok(heart.await?) }, owning).map(drop)
+}
+
+/// Beats until everything is given back, no longer ready from the stop on.
+async fn beat(
+    membership: Membership,
+    retire: CancellationToken,
+    leave: CancellationToken,
+) -> Result<(), MembershipError> {
+    // A task of its own: nothing that is slow here may silence it.
+    let beating = tokio::spawn(async move {
+        let mut membership = keep_beating(membership, retire).await?;
+        if let Err(error) = membership.retire().await {
+            tracing::debug!(error.message = %error, "the readiness record will expire by itself");
+        }
+        let mut membership = keep_beating(membership, leave).await?;
+        if let Err(error) = membership.leave().await {
+            tracing::debug!(error.message = %error, "the worker's record will expire by itself");
+        }
+        Ok(())
+    });
+    beating.await.unwrap_or_else(|error| Err(MembershipError::Unavailable(error.into())))
 }
 
 /// One client for agents and channels: no redirects (a redirected call would carry keys
@@ -180,7 +194,7 @@ async fn serve(
 fn outbound_client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(std::time::Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(5))
         .user_agent(concat!("omnihub/", env!("CARGO_PKG_VERSION")))
         .build()
 }

@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use omnihub_common::config::{ConfigError, Settings, number_or};
+use omnihub_common::config::{ConfigError, Settings, number_or, write_private};
 
 /// The settings of a worker.
 #[derive(Clone, Debug)]
@@ -26,7 +26,7 @@ impl WorkerSettings {
     pub fn load(settings: &dyn Settings, data: &Path) -> Result<Self, ConfigError> {
         let id = match settings.get("OMNIHUB_WORKER_ID") {
             Some(id) => id,
-            None => remembered_id(settings, data),
+            None => remembered_id(data),
         };
         Ok(Self {
             id,
@@ -39,16 +39,17 @@ impl WorkerSettings {
 
 /// The id kept in `worker.id` of the data folder; where that cannot be written, a new one each
 /// time, which costs a restart the wait until the old one counts as dead.
-fn remembered_id(settings: &dyn Settings, data: &Path) -> String {
+fn remembered_id(data: &Path) -> String {
     let file = data.join("worker.id");
     if let Ok(kept) = std::fs::read_to_string(&file)
         && !kept.trim().is_empty()
     {
         return kept.trim().to_owned();
     }
-    let host = settings.get("HOSTNAME").unwrap_or_else(|| "worker".to_owned());
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = if host.is_empty() { "worker".to_owned() } else { host };
     let id = format!("{host}-{:08x}", rand::random::<u32>());
-    if let Err(error) = std::fs::write(&file, &id) {
+    if let Err(error) = write_private(&file, id.as_bytes()) {
         tracing::warn!(error.message = %error, "the worker's id could not be kept: a restart will look like a new worker");
     }
     id

@@ -11,19 +11,19 @@ use std::{
 use omnihub_common::secret::Secret;
 
 /// The block that `omnihub up` prints once, on standard output.
-pub(super) struct Banner<P> {
+pub(crate) struct Banner<P> {
     /// Where the hub is reached.
-    pub(super) url: String,
+    pub(crate) url: String,
     /// The admin key, when this start has made it.
-    pub(super) new_admin_key: Option<Secret>,
+    pub(crate) new_admin_key: Option<Secret>,
     /// Where the admin key is kept.
-    pub(super) admin_key_file: P,
+    pub(crate) admin_key_file: P,
     /// The data folder.
-    pub(super) data: P,
+    pub(crate) data: P,
     /// The database, without its password.
-    pub(super) database: String,
+    pub(crate) database: String,
     /// When the start began.
-    pub(super) started: Instant,
+    pub(crate) started: Instant,
 }
 
 impl<P: AsRef<Path>> Banner<P> {

@@ -29,7 +29,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::migrate;
-use banner::Banner;
+pub(crate) use banner::Banner;
 use lock::FolderLock;
 pub use nats_child::{NatsChild, NatsChildError};
 
@@ -38,6 +38,12 @@ pub use nats_child::{NatsChild, NatsChildError};
 /// # Errors
 /// When it cannot start (each cause with its remedy), or when a part of it fails for good.
 pub async fn run(program: Program) -> anyhow::Result<()> {
+    run_and_tell(program, |banner| banner.print()).await
+}
+
+/// The same, for another program that stands around the hub: `tell` hears where the hub is as
+/// soon as it is about to serve.
+pub(crate) async fn run_and_tell(program: Program, tell: impl FnOnce(Banner<PathBuf>)) -> anyhow::Result<()> {
     let started = Instant::now();
     let settings = Arc::clone(&program.settings);
     let data = DataFolder::open(&*settings)?;
@@ -72,7 +78,7 @@ pub async fn run(program: Program) -> anyhow::Result<()> {
                 database: database.place(),
                 started,
             };
-            prepare_and_serve(&program, ground, listener, banner).await
+            prepare_and_serve(&program, ground, listener, || tell(banner)).await
         }
     };
     child.stop().await;
@@ -83,11 +89,11 @@ async fn prepare_and_serve(
     program: &Program,
     ground: Ground,
     listener: TcpListener,
-    banner: Banner<PathBuf>,
+    tell: impl FnOnce(),
 ) -> anyhow::Result<()> {
     migrate::prepare_streams(&ground.nats, &Layout::fsync_always()).await?;
     migrate::seed(&ground).await?;
-    banner.print();
+    tell();
     serve(ground, listener, &program.stop.token()).await
 }
 

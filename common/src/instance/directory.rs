@@ -139,12 +139,31 @@ impl Directory {
     /// # Errors
     /// [`Unavailable`] when the database does not answer, even if the instance is known.
     pub async fn fresh_by_name(&self, name: &str) -> Result<Option<Arc<Instance>>, Unavailable> {
+        Ok(self.forced(Lookup::Name(name.to_owned())).await?.first().cloned())
+    }
+
+    /// The default instance as the database has it now; see [`Directory::fresh_by_name`].
+    ///
+    /// # Errors
+    /// As [`Directory::fresh_by_name`].
+    pub async fn fresh_default(&self) -> Result<Option<Arc<Instance>>, Unavailable> {
+        Ok(self.forced(Lookup::Default).await?.first().cloned())
+    }
+
+    /// Those of an Evolution name as the database has them now; see [`Directory::fresh_by_name`].
+    ///
+    /// # Errors
+    /// As [`Directory::fresh_by_name`].
+    pub async fn fresh_by_whatsapp_instance(&self, slug: &str) -> Result<Vec<Arc<Instance>>, Unavailable> {
+        Ok(self.forced(Lookup::WhatsappInstance(slug.to_owned())).await?.to_vec())
+    }
+
+    async fn forced(&self, lookup: Lookup) -> Result<Found, Unavailable> {
         let seat = tokio::time::timeout(PATIENCE, self.forced.acquire()).await;
         let _seat = seat.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
-        let lookup = Lookup::Name(name.to_owned());
         let found = self.read(&lookup).await?;
         self.fresh.insert(lookup, Arc::clone(&found)).await;
-        Ok(found.first().cloned())
+        Ok(found)
     }
 
     async fn first(&self, lookup: Lookup) -> Result<Option<Arc<Instance>>, Unavailable> {

@@ -43,6 +43,9 @@ pub struct OpenTurn {
     pub ids: Vec<MessageId>,
     /// How often the agent was asked or the channel tried, without success.
     pub attempt: u32,
+    /// How often in this phase: the schedule of waits begins anew when the agent has answered.
+    #[serde(default)]
+    pub failures: u32,
     /// How far it is.
     pub phase: Phase,
     /// Whether `attempt` counts the last beginning already. Only memory knows: a turn that is
@@ -99,6 +102,12 @@ pub struct AgentSession {
     pub user_id: Option<String>,
 }
 
+/// What is read first, since a newer version may have another shape.
+#[derive(Deserialize)]
+struct Version {
+    v: u8,
+}
+
 /// A checkpoint that cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
@@ -125,8 +134,8 @@ impl Checkpoint {
     /// # Errors
     /// When it is unreadable or of a newer version.
     pub fn read(bytes: &[u8]) -> Result<Self, CheckpointError> {
-        let checkpoint: Self = serde_json::from_slice(bytes)?;
-        if checkpoint.v == Self::VERSION { Ok(checkpoint) } else { Err(CheckpointError::Version(checkpoint.v)) }
+        let Version { v } = serde_json::from_slice(bytes)?;
+        if v == Self::VERSION { Ok(serde_json::from_slice(bytes)?) } else { Err(CheckpointError::Version(v)) }
     }
 
     pub(super) fn to_bytes(&self) -> Result<Bytes, serde_json::Error> {
@@ -198,7 +207,8 @@ mod tests {
     #[test]
     fn an_open_turn_is_resumed_only_for_its_own_messages() {
         let mut checkpoint = Checkpoint::new();
-        checkpoint.open = Some(OpenTurn { ids: vec![id(1)], attempt: 2, phase: Phase::Asking, counted: false });
+        checkpoint.open =
+            Some(OpenTurn { ids: vec![id(1)], attempt: 2, failures: 0, phase: Phase::Asking, counted: false });
         assert!(checkpoint.open_for(&[id(1)]).is_some());
         assert!(checkpoint.open_for(&[id(1), id(2)]).is_none());
         let bytes = checkpoint.to_bytes().unwrap();

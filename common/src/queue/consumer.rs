@@ -1,20 +1,29 @@
 //! The disposable consumer of one partition.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
-use async_nats::jetstream::{
-    AckKind,
-    consumer::{AckPolicy, DeliverPolicy, pull},
-    message::Acker,
-    stream::{ConsumerErrorKind, Stream},
+use async_nats::{
+    Subject,
+    jetstream::{
+        Context,
+        consumer::{AckPolicy, DeliverPolicy, pull},
+        stream::Stream,
+    },
 };
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::{LaneAddress, Subjects, partition::Partition};
 
+/// The protocol's word for an acknowledgement.
+const ACK: &str = "+ACK";
 /// Longer than any turn: nothing is ever redelivered by a timer.
 const ACK_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// A consumer counts as having ended after this time at the earliest.
+const SHORTEST_LIFE: Duration = Duration::from_millis(250);
 /// Messages of one partition that may be with the owner at once.
 const MAX_ACK_PENDING: i64 = 500_000;
 /// The server removes a consumer that nobody has asked for so long.
@@ -34,7 +43,8 @@ pub struct Delivery {
     pub payload: Bytes,
     /// Its headers: the trace context.
     pub headers: Option<async_nats::HeaderMap>,
-    acker: Acker,
+    js: Context,
+    reply: Subject,
 }
 
 impl std::fmt::Debug for Delivery {
@@ -48,8 +58,8 @@ impl Delivery {
     ///
     /// # Errors
     /// When the broker did not confirm: it will come again and be known as done.
-    pub async fn ack(&self) -> Result<(), async_nats::Error> {
-        self.acker.double_ack_with(AckKind::Ack).await
+    pub async fn ack(&self) -> Result<(), async_nats::RequestError> {
+        self.js.client().request(self.reply.clone(), ACK.into()).await.map(drop)
     }
 }
 
@@ -66,16 +76,31 @@ pub enum PumpEnd {
 
 /// Makes the consumer of `(epoch, generation)` and hands each delivery to `deliver`, in stream
 /// order, until the partition is gone or in doubt.
-pub async fn pump(partition: Arc<Partition>, generation: u64, deliver: impl Fn(Delivery) + Send) -> PumpEnd {
+///
+/// `listening` is called once the consumer is there.
+pub async fn pump(
+    partition: Arc<Partition>,
+    generation: u64,
+    listening: impl FnOnce() + Send,
+    deliver: impl Fn(Delivery) + Send,
+) -> PumpEnd {
     let gone = partition.gone().clone();
+    partition.begin_generation(generation);
+    let begun = Instant::now();
+    let work = async {
+        let end = run(&partition, generation, listening, deliver).await;
+        // A consumer that fails at once would be made again at once, as fast as the broker answers.
+        tokio::time::sleep(SHORTEST_LIFE.saturating_sub(begun.elapsed())).await;
+        end
+    };
     tokio::select! {
         biased;
         () = gone.cancelled() => PumpEnd::Gone,
-        end = run(&partition, generation, deliver) => end,
+        end = work => end,
     }
 }
 
-async fn run(partition: &Partition, generation: u64, deliver: impl Fn(Delivery)) -> PumpEnd {
+async fn run(partition: &Partition, generation: u64, listening: impl FnOnce(), deliver: impl Fn(Delivery)) -> PumpEnd {
     let doubt = |error: &dyn std::fmt::Display| PumpEnd::Doubt(error.to_string());
     let stream = match partition.js().get_stream(partition.inbound()).await {
         Ok(stream) => stream,
@@ -97,6 +122,8 @@ async fn run(partition: &Partition, generation: u64, deliver: impl Fn(Delivery))
         Ok(messages) => messages,
         Err(error) => return doubt(&error),
     };
+    partition.set_listening();
+    listening();
     let mut expected = 1;
     while let Some(message) = messages.next().await {
         let message = match message {
@@ -107,13 +134,14 @@ async fn run(partition: &Partition, generation: u64, deliver: impl Fn(Delivery))
             Ok(info) => (info.stream_sequence, info.consumer_sequence),
             Err(error) => return doubt(&error),
         };
+        let message = message.message;
+        let Some(reply) = message.reply else { return doubt(&"a delivery that cannot be acknowledged") };
         if position != expected {
             return PumpEnd::Doubt(format!("a gap: delivery {position} instead of {expected}"));
         }
         expected += 1;
-        let (message, acker) = message.split();
         let Some(lane) = LaneAddress::read(&message.subject) else {
-            // The stream takes only subjects of this form; nothing of ours can be lost here.
+            // Nobody of ours publishes such a subject; whoever did will find it there.
             tracing::error!(nats.subject = %message.subject, "a message with a foreign subject is left in the queue");
             continue;
         };
@@ -124,7 +152,8 @@ async fn run(partition: &Partition, generation: u64, deliver: impl Fn(Delivery))
             replayed: sequence <= already_there,
             payload: message.payload,
             headers: message.headers,
-            acker,
+            js: partition.js().clone(),
+            reply,
         });
     }
     PumpEnd::Doubt("the consumer's deliveries ended".to_owned())
@@ -144,10 +173,9 @@ async fn create(
         match read_name(&name) {
             Some((p, tag)) if p == partition.number() && tag > me => return Err(PumpEnd::Superseded),
             Some((p, tag)) if p == partition.number() && tag < me => {
-                if let Err(error) = stream.delete_consumer(&name).await
-                    && error.kind() != ConsumerErrorKind::Other
-                {
-                    tracing::debug!(consumer.name = name, error.message = %error, "an old consumer was gone already");
+                // One that is gone already, or stays, shows when ours is made.
+                if let Err(error) = stream.delete_consumer(&name).await {
+                    tracing::debug!(consumer.name = name, error.message = %error, "an old consumer was not deleted");
                 }
             }
             _ => {}
@@ -162,13 +190,15 @@ async fn create(
         max_deliver: -1,
         max_ack_pending: MAX_ACK_PENDING,
         inactive_threshold: ABANDONED_AFTER,
+        // It is disposable: what it knows is rebuilt from the stream, so no disk need wait for it.
+        memory_storage: true,
         ..Default::default()
     };
     stream.create_consumer(config).await.map_err(|error| PumpEnd::Doubt(error.to_string()))
 }
 
-/// Removes the consumers of a partition that is being given back.
-pub(super) fn read_name(name: &str) -> Option<(u16, (u64, u64))> {
+/// Partition, epoch and generation out of a consumer's name.
+fn read_name(name: &str) -> Option<(u16, (u64, u64))> {
     let (partition, rest) = name.strip_prefix('p')?.split_once("-e")?;
     let (epoch, generation) = rest.split_once("-g")?;
     Some((partition.parse().ok()?, (epoch.parse().ok()?, generation.parse().ok()?)))

@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::{
     Envelope, EnvelopeBody, InstanceToken, LaneAddress, Layout, Media, MediaError, Subjects, connect::Nats,
-    partition_of, token,
+    partition::refusal, partition_of, token,
 };
 use crate::telemetry::propagation;
 
@@ -64,9 +64,10 @@ impl Intake {
     /// # Errors
     /// When the store does not confirm.
     pub async fn store(&self, name: &str, bytes: &[u8]) -> Result<(), IntakeError> {
+        self.check_connected()?;
         self.media.put(name, bytes).await.map_err(|error| match error {
-            MediaError::Unavailable(source) => IntakeError::Unavailable(source),
-            MediaError::Absent => IntakeError::Full,
+            MediaError::Full => IntakeError::Full,
+            error => IntakeError::Unavailable(error.into()),
         })
     }
 
@@ -77,9 +78,7 @@ impl Intake {
     /// When only a part was confirmed: the sender posts all of it again, and what was confirmed
     /// is known then.
     pub async fn accept(&self, envelopes: Vec<Envelope>) -> Result<Vec<Accepted>, IntakeError> {
-        if !self.nats.connected() {
-            return Err(IntakeError::Unavailable("the connection to NATS is down".into()));
-        }
+        self.check_connected()?;
         let mut conversations: Vec<Vec<(usize, Envelope)>> = Vec::new();
         for (index, envelope) in envelopes.into_iter().enumerate() {
             match conversations.iter_mut().find(|c| c[0].1.session_name == envelope.session_name) {
@@ -97,6 +96,14 @@ impl Intake {
         let mut accepted: Vec<_> = confirmed.await?.into_iter().flatten().collect();
         accepted.sort_by_key(|(index, _)| *index);
         Ok(accepted.into_iter().map(|(_, accepted)| accepted).collect())
+    }
+
+    /// Without a connection every request would wait for its timeout, and the sender with it.
+    fn check_connected(&self) -> Result<(), IntakeError> {
+        match self.nats.connected() {
+            true => Ok(()),
+            false => Err(IntakeError::Unavailable("the connection to NATS is down".into())),
+        }
     }
 
     async fn accept_one(&self, envelope: Envelope) -> Result<Accepted, IntakeError> {
@@ -137,11 +144,7 @@ async fn publish(js: &Context, subject: String, headers: HeaderMap, payload: Byt
 }
 
 fn refused(error: PublishError) -> IntakeError {
-    let source = std::error::Error::source(&error);
-    let known = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
-    let full = known.is_some_and(|known| {
-        [ErrorCode::STREAM_STORE_FAILED, ErrorCode::STORAGE_RESOURCES_EXCEEDED].contains(&known.error_code())
-    });
+    let full = matches!(refusal(&error), Some(ErrorCode::STREAM_STORE_FAILED | ErrorCode::STORAGE_RESOURCES_EXCEEDED));
     match error.kind() {
         PublishErrorKind::MaxAckPending => IntakeError::Busy,
         _ if full => IntakeError::Full,

@@ -1,10 +1,15 @@
 //! The object store: media taken out of webhooks, and bodies too large for a queue message.
 
+use std::time::Duration;
+
 use async_nats::jetstream::{Context, object_store::ObjectStore};
 use futures_util::TryStreamExt;
 use tokio::io::AsyncReadExt;
 
 use super::{InstanceToken, MessageId, streams::MEDIA};
+
+/// How long reading an object may take.
+const READ_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Objects of one message, named so that an instance's can be found and removed.
 #[derive(Clone)]
@@ -24,6 +29,9 @@ pub enum MediaError {
     /// The object is not there (any more).
     #[error("the object is not in the store")]
     Absent,
+    /// The store is at its limit.
+    #[error("the object store is full")]
+    Full,
     /// NATS did not answer or refused.
     #[error("the object store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -53,7 +61,10 @@ impl Media {
     /// # Errors
     /// When NATS does not confirm.
     pub async fn put(&self, name: &str, mut bytes: &[u8]) -> Result<(), MediaError> {
-        self.store.put(name, &mut bytes).await.map(drop).map_err(unavailable)
+        self.store.put(name, &mut bytes).await.map(drop).map_err(|error| {
+            // The client keeps the server's code only in its words.
+            if error.to_string().contains("maximum bytes exceeded") { MediaError::Full } else { unavailable(error) }
+        })
     }
 
     /// Reads an object of at most `limit` bytes.
@@ -67,7 +78,9 @@ impl Media {
             _ => unavailable(error),
         })?;
         let mut bytes = Vec::new();
-        object.take(limit).read_to_end(&mut bytes).await.map_err(unavailable)?;
+        // A chunk that was removed meanwhile is waited for without end by the client.
+        let read = tokio::time::timeout(READ_PATIENCE, object.take(limit).read_to_end(&mut bytes)).await;
+        read.map_err(unavailable)?.map_err(unavailable)?;
         Ok(bytes)
     }
 

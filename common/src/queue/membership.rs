@@ -86,10 +86,24 @@ impl Membership {
     /// [`MembershipError::Superseded`] is final: stop acting and exit.
     pub async fn beat(&mut self) -> Result<(), MembershipError> {
         let sent = self.lease.sending();
-        self.write_alive().await?;
+        let ready = self.ready_from.is_some_and(|from| from <= Instant::now());
+        let (store, key, nonce) = (self.store.clone(), Subjects::ready(&self.id), self.nonce.clone());
+        let write_ready = async move { if ready { store.put(key, nonce).await.map(drop) } else { Ok(()) } };
+        // At once: one after the other, a slow broker would stretch the time between heartbeats.
+        // An answer that a broken connection swallowed must not cost the lease.
+        let patience = self.ttl / 3;
+        let alive = tokio::time::timeout(patience, self.write_alive());
+        let (alive, ready) = tokio::join!(alive, write_ready);
+        alive.map_err(unavailable)??;
         self.lease.renewed(sent, self.ttl);
-        if self.ready_from.is_some_and(|from| from <= Instant::now()) {
-            self.store.put(Subjects::ready(&self.id), self.nonce.clone()).await.map_err(unavailable)?;
+        ready.map_err(unavailable)?;
+        self.settle().await
+    }
+
+    /// Ends the settling early when the last ready worker is gone: nobody is left to spare.
+    async fn settle(&mut self) -> Result<(), MembershipError> {
+        if self.ready_from.is_some_and(|from| from > Instant::now()) && self.ready().await?.is_empty() {
+            self.ready_from = Some(Instant::now());
         }
         Ok(())
     }

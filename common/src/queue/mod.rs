@@ -21,6 +21,7 @@
 
 mod checkpoint;
 mod clock;
+mod confirm;
 mod connect;
 mod consumer;
 mod dead;
@@ -39,6 +40,7 @@ mod tracebus;
 
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use clock::now_ms;
+pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, PumpEnd, pump};
 pub use dead::{DeadLetter, DeadLetters};

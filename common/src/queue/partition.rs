@@ -1,6 +1,13 @@
 //! A partition that this worker owns: how it is claimed, written to and given back.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use async_nats::{
     HeaderMap,
@@ -16,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Checkpoint, LaneAddress, Layout, Lease, Subjects,
+    checkpoint::CheckpointError,
     membership::Roll,
     ownership::{OwnershipRecord, Step, step},
 };
@@ -75,6 +83,8 @@ pub struct Partition {
     /// expected subject, even when the sequence is right.
     writer: Mutex<()>,
     gone: CancellationToken,
+    generation: AtomicU64,
+    listening: AtomicBool,
 }
 
 impl fmt::Debug for Partition {
@@ -84,7 +94,8 @@ impl fmt::Debug for Partition {
 }
 
 /// Claims a partition that rendezvous gives to `me`: reads the ownership record, then whether its
-/// owner is alive, then writes. The order matters, see [`step`].
+/// owner is alive, then writes. The order matters, see [`step`]. Cancelling `until` loses the
+/// partition together with all others that were claimed under it.
 ///
 /// # Errors
 /// When NATS does not answer.
@@ -95,6 +106,7 @@ pub async fn claim(
     me: &str,
     roll: &Roll,
     lease: &Lease,
+    until: &CancellationToken,
 ) -> Result<Claimed, ClaimError> {
     let failed = |source: Cause| ClaimError { partition, source };
     let turns = layout.turns(partition);
@@ -118,7 +130,9 @@ pub async fn claim(
             turns,
             lease: lease.clone(),
             writer: Mutex::new(()),
-            gone: CancellationToken::new(),
+            gone: until.child_token(),
+            generation: AtomicU64::new(0),
+            listening: AtomicBool::new(false),
         }))),
         Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Claimed::NotYet),
         Err(error) => Err(failed(error.into())),
@@ -154,6 +168,27 @@ impl Partition {
         &self.gone
     }
 
+    /// The generation of the consumer that feeds it now.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    /// Whether its consumer is there.
+    #[must_use]
+    pub fn is_listening(&self) -> bool {
+        self.listening.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn begin_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::SeqCst);
+        self.listening.store(false, Ordering::SeqCst);
+    }
+
+    pub(super) fn set_listening(&self) {
+        self.listening.store(true, Ordering::SeqCst);
+    }
+
     /// Whether work for it may go on right now; asked before each call to the outside.
     #[must_use]
     pub fn may_act(&self) -> bool {
@@ -178,7 +213,15 @@ impl Partition {
         let failed = |source: Cause| ClaimError { partition: self.number, source };
         let stream = self.js.get_stream_no_info(&self.turns).await.map_err(|error| failed(error.into()))?;
         match stream.get_last_raw_message_by_subject(&Subjects::turn(lane)).await {
-            Ok(message) => Checkpoint::read(&message.payload).map(Some).map_err(|error| failed(error.into())),
+            Ok(message) => match Checkpoint::read(&message.payload) {
+                Ok(checkpoint) => Ok(Some(checkpoint)),
+                Err(CheckpointError::Unreadable(error)) => {
+                    // It can tell nobody anything any more; the conversation must go on.
+                    tracing::error!(error.message = %error, partition.number = self.number, "an unreadable checkpoint is begun anew");
+                    Ok(None)
+                }
+                Err(newer) => Err(failed(newer.into())),
+            },
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(failed(error.into())),
         }
@@ -273,9 +316,13 @@ impl Partition {
 /// Whether a replicated stream refused the write only because another with the same expected
 /// subject was in flight (JetStream error 10164).
 fn is_concurrent_write(error: &PublishError) -> bool {
-    let source = std::error::Error::source(error);
-    let known = source.and_then(|source| source.downcast_ref::<async_nats::jetstream::Error>());
-    known.is_some_and(|error| error.error_code() == ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+    refusal(error) == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+}
+
+/// The server's own code, when it was the server that refused a publish.
+pub(super) fn refusal(error: &PublishError) -> Option<ErrorCode> {
+    let source = std::error::Error::source(error)?;
+    Some(source.downcast_ref::<async_nats::jetstream::Error>()?.error_code())
 }
 
 async fn read_record(js: &Context, turns: &str, partition: u16) -> Result<Option<(OwnershipRecord, u64)>, Cause> {

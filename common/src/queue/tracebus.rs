@@ -1,10 +1,8 @@
 //! Where a message's story goes: steps without waiting, outcomes confirmed.
 
-use std::time::Duration;
-
 use async_nats::HeaderMap;
 
-use super::{InstanceToken, Subjects, connect::Nats};
+use super::{InstanceToken, Subjects, confirm::until_confirmed, connect::Nats};
 use crate::trace::TraceEvent;
 
 /// Larger payloads are left out of an event, so that it always fits into a message.
@@ -59,18 +57,7 @@ impl TraceBus {
 
     /// Publishes an outcome until it is confirmed or `may_go_on` says no.
     pub async fn outcome_until(&self, event: &TraceEvent, may_go_on: impl Fn() -> bool) -> bool {
-        let mut pause = Duration::from_millis(50);
-        while may_go_on() {
-            match self.outcome(event).await {
-                Ok(()) => return true,
-                Err(error) => {
-                    tracing::warn!(error.message = %error, trace.id = %event.record.trace_id, "an outcome was not confirmed, trying again");
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(2));
-        }
-        false
+        until_confirmed("outcome", may_go_on, || self.outcome(event)).await.is_some()
     }
 }
 
@@ -83,5 +70,13 @@ fn encode(event: &TraceEvent) -> Result<Vec<u8>, serde_json::Error> {
     if bytes.len() <= EVENT_LIMIT {
         return Ok(bytes);
     }
-    serde_json::to_vec(&TraceEvent { payload: None, ..event.clone() })
+    // What the payloads tell is dropped first, then the texts, so that the outcome itself is kept.
+    let mut smaller = TraceEvent { payload: None, ..event.clone() };
+    let bytes = serde_json::to_vec(&smaller)?;
+    if bytes.len() <= EVENT_LIMIT {
+        return Ok(bytes);
+    }
+    let details = &mut smaller.record.details;
+    (details.message_content, details.agent_response) = (None, None);
+    serde_json::to_vec(&smaller)
 }

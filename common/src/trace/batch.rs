@@ -15,13 +15,11 @@ use uuid::Uuid;
 use super::{
     Outcome, Stage, StagePayload, TraceEvent,
     entity::{message_trace, trace_payload},
+    event::TEXT_CAP,
     mask::{head, without_nul},
     payload,
 };
 
-/// The most bytes kept of a message's text and of the agent's answer; both are capped at their
-/// source too, this bounds a row whatever the source did.
-const TEXT_CAP: usize = 64 * 1024;
 /// The most bytes kept of an error or another text for people.
 const NOTE_CAP: usize = 4 * 1024;
 /// The most bytes of every other text. PostgreSQL's indexes hold at most about 2,700.

@@ -3,6 +3,12 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::mask::{head, mask_text, presentable};
+use crate::channel::InboundMessage;
+
+/// The most bytes kept of a message's text and of the agent's answer.
+pub(super) const TEXT_CAP: usize = 64 * 1024;
+
 /// The version that this build writes into each [`TraceEvent`].
 pub const TRACE_EVENT_VERSION: u8 = 1;
 
@@ -219,6 +225,52 @@ pub struct TraceEvent {
     pub record: TraceRecord,
     /// The payload of the step, if it has one.
     pub payload: Option<StagePayload>,
+}
+
+impl TraceDetails {
+    /// What is known of a message as soon as it is read.
+    #[must_use]
+    pub fn of(message: &InboundMessage) -> Self {
+        let text = message.content.text.as_deref();
+        Self {
+            provider_message_id: Some(message.provider_id.clone()),
+            sender_phone: message.sender.phone.clone(),
+            sender_name: message.sender.name.clone(),
+            sender_id: Some(message.sender.id.clone()),
+            message_type: Some(message.content.kind.as_str().to_owned()),
+            message_content: text.map(|text| head(text, TEXT_CAP).to_owned()),
+            message_length: text.and_then(|text| i32::try_from(text.chars().count()).ok()),
+            has_media: Some(message.content.kind.has_media()),
+            has_quoted_message: Some(message.quoted.is_some()),
+            ..Self::default()
+        }
+    }
+
+    /// Hides the instance's secrets in whatever people, agents and channels wrote.
+    fn mask(&mut self, secrets: &[&str]) {
+        let texts = [
+            &mut self.message_content,
+            &mut self.sender_name,
+            &mut self.agent_response,
+            &mut self.error_message,
+            &mut self.outcome_reason,
+            &mut self.session_id,
+            &mut self.user_id,
+        ];
+        for text in texts.into_iter().flatten().chain(&mut self.warnings) {
+            mask_text(text, secrets);
+        }
+    }
+}
+
+impl TraceEvent {
+    /// An event, fit to leave the process: secrets hidden, files out, texts within their caps.
+    #[must_use]
+    pub fn new(revision: i64, mut record: TraceRecord, payload: Option<StagePayload>, secrets: &[&str]) -> Self {
+        record.details.mask(secrets);
+        let payload = payload.map(|payload| StagePayload { body: presentable(payload.body, secrets), ..payload });
+        Self { v: TRACE_EVENT_VERSION, revision, record, payload }
+    }
 }
 
 /// The [`TraceEvent::revision`] of a step: attempts first, then the step, the outcome above all.

@@ -8,7 +8,6 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
-use super::TraceDetails;
 use crate::secret::Secret;
 
 /// The most bytes of JSON that one stored payload has.
@@ -54,11 +53,18 @@ pub fn presentable(mut value: Value, secrets: &[&str]) -> Value {
 /// `secrets` are the values that the instance keeps: wherever one of them appears in a string or
 /// in a key, `****` and its last four characters stand instead.
 pub fn mask(value: &mut Value, secrets: &[&str]) {
-    walk(value, &worth_hiding(secrets), 0);
+    walk(value, &searchable(secrets), 0);
+}
+
+/// Hides secrets in a text and removes U+0000.
+pub(super) fn mask_text(text: &mut String, secrets: &[&str]) {
+    if let Cow::Owned(mended) = cleaned(text, &searchable(secrets)) {
+        *text = mended;
+    }
 }
 
 /// The longest first: a secret that begins with another one must vanish as a whole.
-fn worth_hiding<'a>(secrets: &[&'a str]) -> Vec<&'a str> {
+fn searchable<'a>(secrets: &[&'a str]) -> Vec<&'a str> {
     let mut secrets: Vec<&str> = secrets.iter().copied().filter(|secret| secret.len() >= SHORTEST_SECRET).collect();
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.len()));
     secrets
@@ -141,25 +147,6 @@ fn cleaned<'a>(text: &'a str, secrets: &[&str]) -> Cow<'a, str> {
         }
     }
     cleaned
-}
-
-/// Hides the instance's secrets in the columns that hold other people's words: a person or an agent
-/// may have got hold of one and say it. The columns that identify are left alone.
-pub fn hide_in_columns(details: &mut TraceDetails, secrets: &[&str]) {
-    let secrets = worth_hiding(secrets);
-    let columns = [
-        &mut details.sender_name,
-        &mut details.message_content,
-        &mut details.session_id,
-        &mut details.user_id,
-        &mut details.agent_response,
-        &mut details.error_message,
-    ];
-    for text in columns.into_iter().flatten().chain(&mut details.warnings) {
-        if let Cow::Owned(mended) = cleaned(text, &secrets) {
-            *text = mended;
-        }
-    }
 }
 
 /// The text without U+0000, which PostgreSQL's text cannot hold.
@@ -345,12 +332,12 @@ mod tests {
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(Value::from),
-            "[a-z\0\"]{0,8}(planted-agent-key-9876)?[ -~]{0,8}".prop_map(Value::from)
+            "[a-z\0\"]{0,8}(planted-key-9876)?[ -~]{0,8}".prop_map(Value::from)
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::vec(("[a-z_\0]{0,6}(planted-agent-key-9876)?", inner), 0..4)
+                prop::collection::vec(("[a-z_\0]{0,6}(planted-key-9876)?", inner), 0..4)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
         })
@@ -359,27 +346,9 @@ mod tests {
     proptest! {
         #[test]
         fn no_planted_secret_and_no_nul_survives(value in any_json()) {
-            let shown = presentable(value, &["planted-agent-key-9876"]).to_string();
-            prop_assert!(!shown.contains("planted-agent-key-9876"));
+            let shown = presentable(value, &["planted-key-9876"]).to_string();
+            prop_assert!(!shown.contains("planted-key-9876"));
             prop_assert!(!shown.contains("\\u0000"));
         }
-    }
-
-    #[test]
-    fn columns_hide_the_words_of_others_and_keep_what_identifies() {
-        let says = |text: &str| Some(text.to_owned());
-        let mut details = TraceDetails {
-            message_content: says("is planted-agent-key the key?"),
-            agent_response: says("yes, planted-agent-key"),
-            session_name: says("planted-agent-key"),
-            sender_name: says("Maria"),
-            warnings: vec!["planted-agent-key".to_owned()],
-            ..TraceDetails::default()
-        };
-        hide_in_columns(&mut details, &["planted-agent-key", "is"]);
-        assert_eq!(details.message_content.as_deref(), Some("is ****-key the key?"));
-        assert_eq!(details.agent_response.as_deref(), Some("yes, ****-key"));
-        assert_eq!(details.warnings, ["****-key"]);
-        assert_eq!((details.session_name, details.sender_name), (says("planted-agent-key"), says("Maria")));
     }
 }

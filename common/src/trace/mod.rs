@@ -24,7 +24,7 @@ pub use event::{
 };
 pub use fault::{code, is_refusal};
 pub use filter::{DEFAULT_LIMIT, MAX_LIMIT, TraceFilter, bare_phone};
-pub use mask::{PAYLOAD_CAP, cap, head, hide_in_columns, mask, original_size, presentable, without_nul};
+pub use mask::{PAYLOAD_CAP, cap, head, mask, original_size, presentable, without_nul};
 pub use payload::{Packed, compress, decompress};
 pub use repository::{Traces, Written};
 pub use scope::{Everyone, Scope};

@@ -12,10 +12,7 @@ use omnihub_common::{
         Accepted, Envelope, EnvelopeBody, InstanceToken, IntakeError, Media, MessageId, MessageKey, now_ms, trace_id,
     },
     secret::Secret,
-    trace::{
-        Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, hide_in_columns,
-        presentable, revision,
-    },
+    trace::{Stage, StagePayload, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision},
 };
 use serde_json::Value;
 use uuid::Uuid;
@@ -53,7 +50,7 @@ async fn envelope(
     instance: &Instance,
     mut part: Part,
     own_id: Option<String>,
-    warnings: Vec<String>,
+    mut warnings: Vec<String>,
 ) -> Result<Envelope, IntakeError> {
     let key = MessageKey {
         instance_id: instance.id,
@@ -68,8 +65,12 @@ async fn envelope(
         let name = Media::name(&InstanceToken::new(instance.name.as_str(), instance.id), id, "media");
         // What is not base64 is kept as it came: whoever uses the media will see it.
         let bytes = STANDARD.decode(media.trim()).unwrap_or_else(|_| media.into_bytes());
-        state.intake.store(&name, &bytes).await?;
-        part.put_media_ref(&name);
+        match state.intake.store(&name, &bytes).await {
+            Ok(()) => part.put_media_ref(&name),
+            // The message matters more than its file, which Evolution can give again.
+            Err(IntakeError::Full) => warnings.push("the media store is full: the file was not kept".to_owned()),
+            Err(error) => return Err(error),
+        }
     }
     let prefix = instance.session_id_prefix.as_deref();
     Ok(Envelope {
@@ -105,41 +106,21 @@ fn received(instance: &Instance, envelope: Envelope) -> TraceEvent {
         EnvelopeBody::Inline(body) => body,
         EnvelopeBody::Object(name) => Value::String(name),
     };
-    let message = read_message(&body);
-    let length = message.content.text.as_ref().and_then(|text| i32::try_from(text.chars().count()).ok());
-    let mut details = TraceDetails {
-        provider_message_id: Some(message.provider_id),
-        sender_phone: message.sender.phone,
-        sender_name: message.sender.name,
-        sender_id: Some(message.sender.id),
-        message_type: Some(message.content.kind.as_str().to_owned()),
-        message_content: message.content.text,
-        message_length: length,
-        has_media: Some(message.content.kind.has_media()),
-        has_quoted_message: Some(message.quoted.is_some()),
+    let details = TraceDetails {
         session_name: Some(envelope.session_name),
         warnings: envelope.warnings,
-        ..TraceDetails::default()
+        ..TraceDetails::of(&read_message(&body))
     };
+    let record = TraceRecord {
+        trace_id: envelope.trace_id,
+        instance_id: envelope.instance_id,
+        instance_name: envelope.instance,
+        channel_type: envelope.channel,
+        status: TraceStatus::WebhookReceived,
+        received_at: envelope.received_at,
+        details,
+    };
+    let payload = StagePayload { stage: Stage::WebhookReceived, at: envelope.received_at, status_code: None, body };
     let secrets: Vec<&str> = instance.secrets().into_iter().map(Secret::expose).collect();
-    hide_in_columns(&mut details, &secrets);
-    TraceEvent {
-        v: TRACE_EVENT_VERSION,
-        revision: revision(0, TraceStatus::WebhookReceived, None),
-        record: TraceRecord {
-            trace_id: envelope.trace_id,
-            instance_id: envelope.instance_id,
-            instance_name: envelope.instance,
-            channel_type: envelope.channel,
-            status: TraceStatus::WebhookReceived,
-            received_at: envelope.received_at,
-            details,
-        },
-        payload: Some(StagePayload {
-            stage: Stage::WebhookReceived,
-            at: envelope.received_at,
-            status_code: None,
-            body: presentable(body, &secrets),
-        }),
-    }
+    TraceEvent::new(revision(0, TraceStatus::WebhookReceived, None), record, Some(payload), &secrets)
 }

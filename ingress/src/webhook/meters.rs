@@ -1,6 +1,7 @@
 //! Counters of the webhook door.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -18,7 +19,7 @@ pub struct WebhookMeters {
     messages: Counter<u64>,
     refused: Counter<u64>,
     unverified: Counter<u64>,
-    last_log: Arc<Mutex<Option<Instant>>>,
+    last_log: Arc<Mutex<HashMap<String, Instant>>>,
 }
 
 impl Default for WebhookMeters {
@@ -54,12 +55,15 @@ impl WebhookMeters {
         self.unverified.add(1, &[KeyValue::new("instance", instance.to_owned())]);
     }
 
-    /// Logs a wrong secret, at most once a minute.
+    /// Logs a wrong secret, at most once a minute for each instance.
     pub(super) fn wrong_secret(&self, instance: &str) {
-        let Ok(mut last) = self.last_log.lock() else { return };
-        if last.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            *last = Some(Instant::now());
-            tracing::warn!(instance.name = instance, "a webhook without the instance's secret was refused");
+        if let Ok(mut last) = self.last_log.lock() {
+            last.retain(|_, at| at.elapsed() < LOG_EVERY);
+            if last.contains_key(instance) {
+                return;
+            }
+            last.insert(instance.to_owned(), Instant::now());
         }
+        tracing::warn!(instance.name = instance, "a webhook without the instance's secret was refused");
     }
 }

@@ -17,18 +17,21 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     body::Bytes,
-    extract::{DefaultBodyLimit, Path, Query, State, rejection::BytesRejection},
+    extract::{DefaultBodyLimit, Path, RawQuery, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
     routing::post,
 };
 use omnihub_common::{
-    channel::whatsapp::{event::Event, webhook::read_webhook},
+    channel::whatsapp::{
+        event::Event,
+        webhook::{Webhook, WebhookError, read_webhook},
+    },
     instance::Directory,
     queue::{Intake, IntakeError, TraceBus},
     telemetry::propagation,
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -53,6 +56,9 @@ pub struct WebhookState {
     pub webhooks: WebhookMeters,
 }
 
+/// Larger bodies are not read on the threads that serve everybody.
+const READ_INLINE: usize = 256 * 1024;
+
 /// The routes of the webhooks, for bodies of at most `limit` bytes.
 pub fn routes(limit: usize) -> Router<WebhookState> {
     Router::new()
@@ -60,12 +66,6 @@ pub fn routes(limit: usize) -> Router<WebhookState> {
         .route("/webhook/evolution/{instance}", post(named))
         .route("/webhook/evolution/{instance}/{event}", post(named_by_event))
         .layer(DefaultBodyLimit::max(limit))
-}
-
-/// `?token=`: the secret, where headers cannot be set (Evolution's global webhook).
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct Token {
-    token: Option<String>,
 }
 
 /// The answer to an accepted webhook.
@@ -82,17 +82,17 @@ struct Answer {
 
 async fn legacy(
     State(state): State<WebhookState>,
-    Query(token): Query<Token>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    receive(&state, Target::Default, None, &token, &headers, body).await
+    receive(&state, Target::Default, None, query.as_deref(), &headers, body).await
 }
 
 async fn named(
     State(state): State<WebhookState>,
     Path(word): Path<String>,
-    Query(token): Query<Token>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -101,31 +101,31 @@ async fn named(
         Target::Default => (Target::Default, Some(word.as_str())),
         named => (named, None),
     };
-    receive(&state, target, event, &token, &headers, body).await
+    receive(&state, target, event, query.as_deref(), &headers, body).await
 }
 
 async fn named_by_event(
     State(state): State<WebhookState>,
     Path((instance, event)): Path<(String, String)>,
-    Query(token): Query<Token>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
-    receive(&state, Target::Named(instance), Some(&event), &token, &headers, body).await
+    receive(&state, Target::Named(instance), Some(&event), query.as_deref(), &headers, body).await
 }
 
 async fn receive(
     state: &WebhookState,
     target: Target,
     event: Option<&str>,
-    token: &Token,
+    query: Option<&str>,
     headers: &HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let span = tracing::info_span!("webhook", instance.name = tracing::field::Empty);
     propagation::set_parent(&span, propagation::extract_http(headers));
     let result = match body {
-        Ok(body) => handle(state, target, event, token, headers, &body).instrument(span).await,
+        Ok(body) => handle(state, target, event, query, headers, body).instrument(span).await,
         Err(rejection) => Err(unread(&rejection)),
     };
     match &result {
@@ -139,14 +139,23 @@ async fn handle(
     state: &WebhookState,
     target: Target,
     event: Option<&str>,
-    token: &Token,
+    query: Option<&str>,
     headers: &HeaderMap,
-    body: &[u8],
+    body: Bytes,
 ) -> Result<(Event, Answer), Problem> {
-    let webhook = read_webhook(body, event)
+    let proof = verify::Proof::read(headers, query);
+    // Where the path decides, a stranger's body is not even read.
+    let named = match &target {
+        Target::Named(_) => Some(route::find(state, &target, None, &proof).await?),
+        Target::Default => None,
+    };
+    let webhook = read(body, event)
+        .await
         .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "webhook_unreadable", error.to_string()))?;
-    let proof = verify::Proof::read(headers, token.token.as_deref());
-    let instance = route::find(state, &target, webhook.instance.as_deref(), &proof).await?;
+    let instance = match named {
+        Some(instance) => instance,
+        None => route::find(state, &target, webhook.instance.as_deref(), &proof).await?,
+    };
     tracing::Span::current().record("instance.name", instance.name.as_str());
     let event = webhook.event.clone();
     let mut answer = Answer {
@@ -164,6 +173,16 @@ async fn handle(
         Event::Other(name) => answer.ignored_event = Some(name.clone()),
     }
     Ok((event, answer))
+}
+
+/// Reads the body; a large one on a thread that may take its time.
+async fn read(body: Bytes, event: Option<&str>) -> Result<Webhook, WebhookError> {
+    if body.len() <= READ_INLINE {
+        return read_webhook(&body, event);
+    }
+    let event = event.map(str::to_owned);
+    let read = tokio::task::spawn_blocking(move || read_webhook(&body, event.as_deref()));
+    read.await.unwrap_or_else(|_| Err(WebhookError::NotJson("the body could not be read".to_owned())))
 }
 
 fn unread(rejection: &BytesRejection) -> Problem {

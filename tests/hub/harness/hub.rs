@@ -129,6 +129,11 @@ impl Hub {
         self.process.is_running()
     }
 
+    /// Its exit code; `None` while it runs and when a signal ended it.
+    pub(crate) fn exit_code(&mut self) -> Option<i32> {
+        self.process.exit_code()
+    }
+
     /// SIGKILL: what a crash looks like. A nats-server child lives on, as it would.
     pub(crate) fn kill9(&mut self) {
         self.process.kill();
@@ -142,6 +147,11 @@ impl Hub {
         self.process.terminate();
         let what = format!("omnihub {} ends after SIGTERM", self.args.join(" "));
         until(&what, STOP, async || !self.process.is_running()).await;
+    }
+
+    /// SIGTERM, without waiting for the end.
+    pub(crate) fn ask_to_stop(&self) {
+        self.process.terminate();
     }
 
     /// Everything it has written to stdout and stderr, over all its starts.

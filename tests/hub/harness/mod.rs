@@ -5,8 +5,10 @@
 
 mod command;
 mod databases;
+mod deployment;
 mod forwarder;
 mod hub;
+mod ledger;
 mod nats;
 mod postgres;
 mod process;
@@ -16,10 +18,13 @@ mod wait;
 
 pub(crate) use command::omnihub;
 pub(crate) use databases::{Database, Store, on_both_databases};
+pub(crate) use deployment::Deployment;
 pub(crate) use forwarder::Forwarder;
 pub(crate) use hub::Hub;
+pub(crate) use ledger::{Ledger, phone};
 pub(crate) use nats::Nats;
 pub(crate) use postgres::Postgres;
+pub(crate) use process::is_alive;
 pub(crate) use site::{ADMIN_KEY, DEADLINE, ENCRYPTION_KEYS, EVOLUTION_KEY, INSTANCE, Site, message_id, now, webhook};
 pub(crate) use wait::until;
 

@@ -25,6 +25,11 @@ impl Process {
         matches!(self.0.try_wait(), Ok(None))
     }
 
+    /// Its exit code; `None` while it runs and when a signal ended it.
+    pub(super) fn exit_code(&mut self) -> Option<i32> {
+        self.0.try_wait().ok().flatten()?.code()
+    }
+
     /// SIGTERM.
     pub(super) fn terminate(&self) {
         signal("-TERM", self.id());
@@ -54,6 +59,13 @@ pub(super) fn signal(signal: &str, pid: u32) {
 pub(super) fn command_line(pid: u32) -> String {
     let listed = Command::new("ps").args(["-ww", "-o", "args=", "-p", &pid.to_string()]).output();
     listed.map(|listed| String::from_utf8_lossy(&listed.stdout).trim().to_owned()).unwrap_or_default()
+}
+
+/// Whether a process lives; one that has ended and waits to be reaped does not.
+pub(crate) fn is_alive(pid: u32) -> bool {
+    let listed = Command::new("ps").args(["-o", "stat=", "-p", &pid.to_string()]).output();
+    let state = listed.map(|listed| String::from_utf8_lossy(&listed.stdout).trim().to_owned()).unwrap_or_default();
+    !state.is_empty() && !state.starts_with('Z')
 }
 
 /// A port that was free a moment ago on the loopback.

@@ -22,13 +22,23 @@ pub(super) trait Item: Clone {
     fn id(&self) -> MessageId;
 }
 
+/// How long a lane waits before its next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// At most so long.
+    pub(crate) at_most: Duration,
+    /// The instance as the failed attempt knew it (when it last changed, in microseconds since
+    /// 1970): a newer one ends the wait.
+    pub(crate) instance: Option<i64>,
+}
+
 /// How a turn ended.
 #[derive(Debug)]
 pub(crate) enum TurnEnd {
     /// It has ended; the checkpoint is written and the messages may be acknowledged.
     Done(Checkpoint),
     /// Its messages stay; try again after a while, with this checkpoint in memory.
-    Again(Checkpoint, Duration),
+    Again(Checkpoint, Wait),
     /// The partition was lost; whoever owns it now goes on.
     Fenced,
 }
@@ -43,7 +53,7 @@ pub(super) enum Action<M> {
     /// Acknowledge these.
     Ack(Vec<M>),
     /// Wake the lane after a while.
-    Sleep(Arc<LaneAddress>, Duration),
+    Sleep(Arc<LaneAddress>, Wait),
     /// No turn of the partition runs any more, and it was asked to be released.
     Drained(u16),
     /// A turn was fenced: verify the ownership of the partition.
@@ -123,13 +133,10 @@ impl<M: Item> Lanes<M> {
 
     /// The partition is to be given back: nothing new is started.
     pub(super) fn release(&mut self, partition: u16) -> Vec<Action<M>> {
-        match self.owned.get_mut(&partition) {
-            Some(owned) if owned.running > 0 => {
-                owned.releasing = true;
-                Vec::new()
-            }
-            _ => vec![Action::Drained(partition)],
-        }
+        let Some(owned) = self.owned.get_mut(&partition) else { return vec![Action::Drained(partition)] };
+        // Also where nothing runs: a turn that started now would be cut a moment later.
+        owned.releasing = true;
+        if owned.running > 0 { Vec::new() } else { vec![Action::Drained(partition)] }
     }
 
     /// A message was delivered by the consumer of `tag`.
@@ -156,9 +163,11 @@ impl<M: Item> Lanes<M> {
     }
 
     /// The lane's checkpoint was read (a conversation without one has an empty one).
-    pub(super) fn loaded(&mut self, address: &Arc<LaneAddress>, checkpoint: Checkpoint) -> Vec<Action<M>> {
+    /// `epoch` is the ownership it was read under: what an older one read may be out of date.
+    pub(super) fn loaded(&mut self, address: &Arc<LaneAddress>, epoch: u64, checkpoint: Checkpoint) -> Vec<Action<M>> {
+        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
         match self.lanes.get_mut(address) {
-            Some(lane) if lane.state == State::Loading => {
+            Some(lane) if current && lane.state == State::Loading => {
                 lane.state = State::Idle;
                 lane.checkpoint = Some(checkpoint);
                 self.advance(address)
@@ -222,9 +231,10 @@ impl<M: Item> Lanes<M> {
     }
 
     /// The lane has waited long enough.
-    pub(super) fn woken(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
+    pub(super) fn woken(&mut self, address: &Arc<LaneAddress>, epoch: u64) -> Vec<Action<M>> {
+        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
         match self.lanes.get_mut(address) {
-            Some(lane) if lane.state == State::Waiting => {
+            Some(lane) if current && lane.state == State::Waiting => {
                 lane.state = State::Idle;
                 self.advance(address)
             }
@@ -349,7 +359,7 @@ mod tests {
         assert!(matches!(lanes.arrived(lane("a"), TAG, message(1))[..], [Action::Load(_)]));
         assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty());
         assert!(lanes.dispatch().is_empty(), "nothing starts before the checkpoint is known");
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 1, Checkpoint::new());
         assert_eq!(started(&lanes.dispatch()), [1]);
         assert!(lanes.dispatch().is_empty());
         let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
@@ -364,7 +374,7 @@ mod tests {
         let (mut lanes, a) = (owning(), Arc::new(lane("a")));
         lanes.arrived(lane("a"), TAG, message(1));
         lanes.arrived(lane("a"), TAG, message(2));
-        let actions = lanes.loaded(&a, done(&[1]));
+        let actions = lanes.loaded(&a, 1, done(&[1]));
         assert_eq!(acked(&actions), [message(1)]);
         assert_eq!(started(&lanes.dispatch()), [2]);
     }
@@ -375,12 +385,12 @@ mod tests {
         for (name, sequence) in [("a", 1), ("a", 2), ("b", 3)] {
             lanes.arrived(lane(name), TAG, message(sequence));
         }
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 1, Checkpoint::new());
         assert_eq!(started(&lanes.dispatch()), [1]);
-        lanes.ended(&a, TurnEnd::Again(Checkpoint::new(), Duration::from_secs(1)));
-        lanes.loaded(&Arc::new(lane("b")), Checkpoint::new());
+        lanes.ended(&a, TurnEnd::Again(Checkpoint::new(), Wait { at_most: Duration::from_secs(1), instance: None }));
+        lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new());
         assert_eq!(started(&lanes.dispatch()), [3]);
-        lanes.woken(&a);
+        lanes.woken(&a, 1);
         assert_eq!(started(&lanes.dispatch()), [1]);
     }
 
@@ -389,7 +399,7 @@ mod tests {
         let (mut lanes, a) = (owning(), Arc::new(lane("a")));
         lanes.arrived(lane("a"), TAG, message(1));
         lanes.arrived(lane("a"), TAG, message(2));
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 1, Checkpoint::new());
         lanes.dispatch();
         lanes.owned(0, (1, 1));
         assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty(), "the old consumer is not listened to");
@@ -405,11 +415,11 @@ mod tests {
         let (mut lanes, a) = (owning(), Arc::new(lane("a")));
         lanes.arrived(lane("a"), TAG, message(1));
         lanes.arrived(lane("a"), TAG, message(2));
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 1, Checkpoint::new());
         lanes.dispatch();
         let actions = lanes.ended(&a, TurnEnd::Fenced);
         assert!(actions.iter().any(|action| matches!(action, Action::Doubt(0))));
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 1, Checkpoint::new());
         assert!(lanes.dispatch().is_empty(), "message 2 must not overtake message 1");
         lanes.owned(0, (1, 1));
         lanes.arrived(lane("a"), (1, 1), message(1));
@@ -420,14 +430,14 @@ mod tests {
     fn after_a_loss_the_orphaned_turn_neither_acknowledges_nor_hides_a_replay() {
         let (mut lanes, a) = (owning(), Arc::new(lane("a")));
         lanes.arrived(lane("a"), TAG, message(1));
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 1, Checkpoint::new());
         lanes.dispatch();
         lanes.lost(0);
         lanes.owned(0, (3, 0));
         assert!(lanes.arrived(lane("a"), (3, 0), message(1)).is_empty());
         let actions = lanes.ended(&a, TurnEnd::Fenced);
         assert!(matches!(actions[..], [Action::Load(_)]));
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 3, Checkpoint::new());
         assert_eq!(started(&lanes.dispatch()), [1]);
     }
 
@@ -436,12 +446,36 @@ mod tests {
         let (mut lanes, a) = (owning(), Arc::new(lane("a")));
         lanes.arrived(lane("a"), TAG, message(1));
         lanes.arrived(lane("a"), TAG, message(2));
-        lanes.loaded(&a, Checkpoint::new());
+        lanes.loaded(&a, 1, Checkpoint::new());
         lanes.dispatch();
         assert!(lanes.release(0).is_empty());
         let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
         assert!(actions.iter().any(|action| matches!(action, Action::Drained(0))));
         assert!(lanes.dispatch().is_empty());
+    }
+
+    #[test]
+    fn what_was_read_or_slept_under_an_older_ownership_counts_for_nothing() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.lost(0);
+        lanes.owned(0, (2, 0));
+        lanes.arrived(lane("a"), (2, 0), message(1));
+        lanes.loaded(&a, 1, done(&[1]));
+        assert!(lanes.dispatch().is_empty());
+        lanes.loaded(&a, 2, Checkpoint::new());
+        assert_eq!(started(&lanes.dispatch()), [1]);
+    }
+
+    #[test]
+    fn a_release_holds_back_what_is_ready_and_what_comes_even_where_nothing_runs() {
+        let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+        lanes.arrived(lane("a"), TAG, message(1));
+        lanes.loaded(&a, 1, Checkpoint::new());
         assert!(matches!(lanes.release(0)[..], [Action::Drained(0)]));
+        assert!(lanes.dispatch().is_empty());
+        lanes.arrived(lane("b"), TAG, message(2));
+        lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new());
+        assert!(lanes.dispatch().is_empty());
     }
 }

@@ -7,20 +7,24 @@
 mod lanes;
 mod ring;
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use omnihub_common::queue::{Checkpoint, Delivery, LaneAddress, MessageId, SharedPartition};
+use omnihub_common::queue::{Checkpoint, Delivery, LaneAddress, MessageId, SharedPartition, until_confirmed};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use lanes::TurnEnd;
+pub(crate) use lanes::{TurnEnd, Wait};
 
 use crate::{
     settings::WorkerSettings,
     turn::{Kit, Turn, bury_unreadable},
 };
 use lanes::{Action, Item, Lanes};
+
+/// An acknowledgement is sent so often before its consumer counts as doubtful.
+const ACK_ATTEMPTS: u32 = 3;
+const ACK_PAUSE: Duration = Duration::from_millis(500);
 
 /// A delivery whose identity is known.
 #[derive(Clone, Debug)]
@@ -56,12 +60,12 @@ pub(crate) enum Event {
     Release(u16, oneshot::Sender<()>),
     /// A message.
     Arrived(Delivery),
-    /// A checkpoint was read.
-    Loaded(Arc<LaneAddress>, Checkpoint),
+    /// A checkpoint was read under the ownership of this epoch.
+    Loaded(Arc<LaneAddress>, u64, Checkpoint),
     /// A turn has ended.
     Ended(Arc<LaneAddress>, TurnEnd),
-    /// A lane has waited long enough.
-    Woken(Arc<LaneAddress>),
+    /// A lane has waited long enough, under the ownership of this epoch.
+    Woken(Arc<LaneAddress>, u64),
 }
 
 /// What the scheduler shows of itself.
@@ -78,8 +82,9 @@ pub struct Figures {
 pub(crate) struct Scheduler {
     kit: Arc<Kit>,
     lanes: Lanes<Message>,
-    partitions: std::collections::HashMap<u16, SharedPartition>,
-    releases: std::collections::HashMap<u16, Vec<oneshot::Sender<()>>>,
+    /// Shared with the tasks that acknowledge; changes are rare.
+    partitions: Arc<HashMap<u16, SharedPartition>>,
+    releases: HashMap<u16, Vec<oneshot::Sender<()>>>,
     events: mpsc::UnboundedSender<Event>,
     doubts: mpsc::UnboundedSender<u16>,
     figures: watch::Sender<Figures>,
@@ -127,12 +132,12 @@ impl Scheduler {
         match event {
             Event::Owned(partition, generation) => {
                 self.lanes.owned(partition.number(), (partition.epoch(), generation));
-                self.partitions.insert(partition.number(), partition);
+                Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
             Event::Lost(partition) => {
                 self.lanes.lost(partition);
-                self.partitions.remove(&partition);
+                Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
             Event::Release(partition, done) => {
@@ -140,9 +145,9 @@ impl Scheduler {
                 self.lanes.release(partition)
             }
             Event::Arrived(delivery) => self.arrived(delivery),
-            Event::Loaded(lane, checkpoint) => self.lanes.loaded(&lane, checkpoint),
+            Event::Loaded(lane, epoch, checkpoint) => self.lanes.loaded(&lane, epoch, checkpoint),
             Event::Ended(lane, end) => self.lanes.ended(&lane, end),
-            Event::Woken(lane) => self.lanes.woken(&lane),
+            Event::Woken(lane, epoch) => self.lanes.woken(&lane, epoch),
         }
     }
 
@@ -154,8 +159,9 @@ impl Scheduler {
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
+                let Some(partition) = self.partitions.get(&delivery.lane.partition).cloned() else { return Vec::new() };
                 let kit = self.kit.clone();
-                self.tasks.spawn(async move { bury_unreadable(&kit, &delivery, &error).await });
+                self.tasks.spawn(async move { bury_unreadable(&kit, &partition, &delivery, &error).await });
                 Vec::new()
             }
         }
@@ -184,19 +190,11 @@ impl Scheduler {
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
         let events = self.events.clone();
         self.tasks.spawn(async move {
-            let mut pause = Duration::from_millis(20);
-            while partition.may_act() {
-                match partition.read(&lane).await {
-                    Ok(checkpoint) => {
-                        let _ = events.send(Event::Loaded(lane, checkpoint.unwrap_or_else(Checkpoint::new)));
-                        return;
-                    }
-                    Err(error) => {
-                        tracing::warn!(error.message = %error, "a checkpoint could not be read, trying again");
-                    }
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(2));
+            let read = || partition.read(&lane);
+            let may_go_on = || partition.may_act();
+            if let Some(checkpoint) = until_confirmed("checkpoint read", may_go_on, read).await {
+                let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
+                let _ = events.send(Event::Loaded(lane, partition.epoch(), checkpoint));
             }
         });
     }
@@ -212,23 +210,47 @@ impl Scheduler {
     }
 
     fn acknowledge(&self, items: Vec<Message>) {
+        let (partitions, doubts) = (self.partitions.clone(), self.doubts.clone());
         self.tasks.spawn(async move {
             for item in items {
-                if let Err(error) = item.delivery.ack().await {
-                    // It comes again with the next replay, and the checkpoint knows it as done.
-                    tracing::debug!(error.message = %error, "an acknowledgement was not confirmed");
+                let Some(partition) = partitions.get(&item.delivery.lane.partition) else { continue };
+                if !acknowledged(&item.delivery, partition).await {
+                    let _ = doubts.send(partition.number());
                 }
             }
         });
     }
 
-    fn sleep(&self, lane: Arc<LaneAddress>, after: Duration) {
+    fn sleep(&self, lane: Arc<LaneAddress>, wait: Wait) {
+        let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
         let (kit, events) = (self.kit.clone(), self.events.clone());
         self.tasks.spawn(async move {
-            kit.wait_for_retry(&lane, after).await;
-            let _ = events.send(Event::Woken(lane));
+            tokio::select! {
+                () = partition.gone().cancelled() => {}
+                () = kit.wait_for_retry(&lane, wait) => {
+                    let _ = events.send(Event::Woken(lane, partition.epoch()));
+                }
+            }
         });
     }
+}
+
+/// Acknowledges a delivery; `false` when its consumer does not confirm although it should be there:
+/// the message must then be delivered again, while its lane still knows it as done. A consumer that
+/// was replaced meanwhile has had all its messages delivered again.
+async fn acknowledged(delivery: &Delivery, partition: &SharedPartition) -> bool {
+    for _ in 0..ACK_ATTEMPTS {
+        let current = (partition.epoch(), partition.generation());
+        if delivery.tag != current || !partition.may_act() {
+            return true;
+        }
+        match delivery.ack().await {
+            Ok(()) => return true,
+            Err(error) => tracing::debug!(error.message = %error, "an acknowledgement was not confirmed"),
+        }
+        tokio::time::sleep(ACK_PAUSE).await;
+    }
+    false
 }
 
 /// A turn's place. It is given back even when the turn panics: the lane then counts as fenced and

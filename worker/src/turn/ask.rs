@@ -5,7 +5,7 @@ use std::time::Instant;
 use omnihub_common::{
     channel::InboundMessage,
     conversation::{session_id, user_id},
-    queue::{AgentSession, Answer, OpenTurn, Phase, now_ms},
+    queue::{AgentSession, Answer, Phase, now_ms},
     telemetry::propagation,
     trace::{Outcome, Stage, TraceStatus},
 };
@@ -15,7 +15,7 @@ use super::{
     Exit, Opened, Turn,
     admit::Ignored,
     answer::{apology, stored},
-    ignored,
+    dead, ignored,
     presence::Typing,
     story::Story,
 };
@@ -23,6 +23,8 @@ use crate::agent::{self, AgentError, CallContext, Question, Reply};
 
 /// A turn that was begun and cut so often has killed its workers; it is not begun again.
 const MOST_BEGINNINGS: u32 = 7;
+/// Longer ids of an agent are not kept: they would be in every checkpoint.
+const LONGEST_ID: usize = 512;
 /// So much of a quoted text is shown to the agent.
 const QUOTE_LENGTH: usize = 200;
 
@@ -44,6 +46,9 @@ impl Turn {
             request_id: opened.envelope.trace_id.to_string(),
             trace_headers: propagation::inject_current(),
         };
+        if !self.partition.may_act() {
+            return Err(Exit::Fenced);
+        }
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
         let replied = agent::ask(&self.kit.http, &opened.instance, &request, &context).await;
@@ -62,18 +67,18 @@ impl Turn {
     /// attempt is counted before the call, so that a message that kills its worker is found out.
     async fn count_beginning(&mut self, story: &mut Story) -> Result<(), Exit> {
         let replayed = self.items.iter().any(|item| item.delivery.replayed);
-        let attempt = match self.open_turn() {
-            Some(open) if open.counted => open.attempt,
-            Some(open) => open.attempt + 1,
-            None if replayed => 0,
+        let (attempt, failures) = match self.open_turn() {
+            Some(open) if open.counted => (open.attempt, open.failures),
+            Some(open) => (open.attempt + 1, open.failures + 1),
+            None if replayed => (0, 0),
             None => return Ok(()),
         };
-        if attempt >= MOST_BEGINNINGS {
+        if failures >= MOST_BEGINNINGS {
             story.note_error("agent_called", "the turn was begun and cut too often");
-            return Err(Exit::End(Outcome::Dead, "begun_too_often".to_owned()));
+            return Err(dead("begun_too_often"));
         }
         story.details().attempts = i32::try_from(attempt + 1).ok();
-        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, phase: Phase::Asking, counted: true });
+        self.remember(attempt, failures, Phase::Asking);
         self.write().await
     }
 
@@ -111,9 +116,10 @@ impl Turn {
         let answered_at = now_ms();
         let (answer, shortened) = stored(&opened.instance, reply, asked_at, answered_at);
         let known = self.checkpoint.session.clone().unwrap_or_default();
+        let given = |id: &Option<String>| id.clone().filter(|id| id.len() <= LONGEST_ID);
         self.checkpoint.session = Some(AgentSession {
-            session_id: reply.session_id.clone().or(known.session_id),
-            user_id: reply.user_id.clone().or(known.user_id),
+            session_id: given(&reply.session_id).or(known.session_id),
+            user_id: given(&reply.user_id).or(known.user_id),
         })
         .filter(|session| *session != AgentSession::default());
         if shortened {
@@ -141,8 +147,8 @@ impl Turn {
         details.agent_response_success = Some(false);
         details.agent_processing_time_ms = i32::try_from(now - asked_at).ok();
         let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
-        story.failed("agent_called", &error.message, payload).await;
         let exit = self.fail(story, "agent", error.decision, Phase::Asking).await;
+        story.failed("agent_called", &error.message, payload).await;
         match (exit, opened.instance.agent.error_message.as_deref()) {
             (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {
                 Ok(apology(&opened.instance, text, &reason, now))

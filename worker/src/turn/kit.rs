@@ -11,8 +11,11 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
+use super::Receipts;
+use crate::scheduler::Wait;
+
 /// Shared by all turns of a worker.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
     pub(crate) http: reqwest::Client,
@@ -20,6 +23,7 @@ pub(crate) struct Kit {
     pub(crate) dead: DeadLetters,
     pub(crate) media: Media,
     pub(crate) metrics: TurnMetrics,
+    pub(crate) receipts: Receipts,
 }
 
 /// A waiting lane looks so often whether its instance was changed.
@@ -28,13 +32,12 @@ const LOOK: Duration = Duration::from_secs(1);
 impl Kit {
     /// Waits before the next attempt; a change of the instance (a new key, another URL) ends the
     /// wait at once.
-    pub(crate) async fn wait_for_retry(&self, lane: &LaneAddress, after: Duration) {
-        let until = tokio::time::Instant::now() + after;
-        let before = self.changed_at(lane).await;
+    pub(crate) async fn wait_for_retry(&self, lane: &LaneAddress, wait: Wait) {
+        let until = tokio::time::Instant::now() + wait.at_most;
         while until > tokio::time::Instant::now() {
             tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)).await;
             let now = self.changed_at(lane).await;
-            if now.is_some() && now != before {
+            if now.is_some() && wait.instance.is_some() && now != wait.instance {
                 return;
             }
         }

@@ -15,6 +15,7 @@ mod ask;
 mod bury;
 mod kit;
 mod presence;
+mod receipts;
 mod retry;
 mod send;
 mod story;
@@ -32,14 +33,16 @@ use omnihub_common::{
         SharedPartition, WriteError, now_ms,
     },
     telemetry::propagation,
-    trace::{Outcome, TraceStatus},
+    trace::{Outcome, TraceEvent, TraceStatus},
 };
+use serde_json::Value;
 use tracing::Instrument;
 
 pub(crate) use bury::bury_unreadable;
 pub(crate) use kit::{Kit, TurnMetrics};
+pub(crate) use receipts::Receipts;
 
-use crate::scheduler::{Message, TurnEnd};
+use crate::scheduler::{Message, TurnEnd, Wait};
 use admit::{Ignored, admit};
 use story::Story;
 
@@ -64,7 +67,7 @@ enum Exit {
     End(Outcome, String),
     /// It ends without a trace: there is no instance left to tell it to. Nothing is kept either.
     Vanish,
-    /// Its messages stay.
+    /// Its messages stay, for at most so long.
     Later(Duration),
     /// The partition is lost.
     Fenced,
@@ -74,7 +77,7 @@ impl From<WriteError> for Exit {
     fn from(error: WriteError) -> Self {
         match error {
             WriteError::Fenced => Self::Fenced,
-            WriteError::Refused(_) => Self::End(Outcome::Dead, "checkpoint_refused".to_owned()),
+            WriteError::Refused(_) => dead("checkpoint_refused"),
         }
     }
 }
@@ -118,54 +121,65 @@ impl Turn {
         if !self.partition.may_act() {
             return TurnEnd::Fenced;
         }
-        let opened = match self.open().await {
-            Ok(opened) => opened,
+        let envelope = match self.read_envelope() {
+            Ok(envelope) => envelope,
             Err(exit) => return self.leave(None, None, exit).await,
         };
-        tracing::Span::current().record("trace.id", tracing::field::display(opened.envelope.trace_id));
-        let mut story = self.begin_story(&opened);
-        match self.answer(&opened, &mut story).await {
-            Ok(()) => self.leave(Some(&opened), Some(&mut story), Exit::End(Outcome::Answered, String::new())).await,
-            Err(exit) => self.leave(Some(&opened), Some(&mut story), exit).await,
+        tracing::Span::current().record("trace.id", tracing::field::display(envelope.trace_id));
+        let attempt = self.open_turn().map_or(0, |open| open.attempt);
+        let mut story = Story::new(self.kit.traces.clone(), &envelope, self.turn_id(), attempt);
+        let mut known = None;
+        let exit = match self.open(envelope, &mut story).await {
+            Ok(opened) => {
+                known = Some(opened.instance.updated_at.timestamp_micros());
+                match self.answer(&opened, &mut story).await {
+                    Ok(()) => Exit::End(Outcome::Answered, String::new()),
+                    Err(exit) => exit,
+                }
+            }
+            Err(exit) => exit,
+        };
+        self.leave(Some(&mut story), known, exit).await
+    }
+
+    /// The message as ingress queued it. A newer version waits for a worker that knows it.
+    fn read_envelope(&self) -> Result<Envelope, Exit> {
+        #[derive(serde::Deserialize)]
+        struct Version {
+            v: u8,
+        }
+        let payload = self.items.first().map(|item| item.delivery.payload.clone()).unwrap_or_default();
+        match serde_json::from_slice::<Version>(&payload) {
+            Ok(Version { v }) if v > Envelope::VERSION => Err(Exit::Later(retry::HOLD)),
+            _ => serde_json::from_slice(&payload).map_err(|_| dead("unreadable")),
         }
     }
 
-    /// Reads the message and the instance it belongs to.
-    async fn open(&self) -> Result<Opened, Exit> {
-        let Some(item) = self.items.first() else { return Err(Exit::Vanish) };
-        let Ok(mut envelope) = serde_json::from_slice::<Envelope>(&item.delivery.payload) else {
-            return Err(Exit::End(Outcome::Dead, "unreadable".to_owned()));
-        };
-        if envelope.v != Envelope::VERSION {
-            return Err(Exit::End(Outcome::Dead, "unknown_version".to_owned()));
+    /// Finds the instance it belongs to, and what the channel said.
+    async fn open(&self, envelope: Envelope, story: &mut Story) -> Result<Opened, Exit> {
+        if now_ms() - envelope.received_at > ANSWER_MAX_AGE_MS {
+            return Err(dead("too_old"));
         }
         let instance = match self.kit.directory.by_id(envelope.instance_id).await {
             Ok(Some(instance)) => instance,
             Ok(None) => return Err(Exit::Vanish),
             Err(_) => return Err(Exit::Later(retry::PAUSE)),
         };
-        if let EnvelopeBody::Object(name) = &envelope.body {
-            let bytes = match self.kit.media.get(name, BODY_LIMIT).await {
-                Ok(bytes) => bytes,
-                Err(MediaError::Absent) => return Err(Exit::End(Outcome::Dead, "body_missing".to_owned())),
-                Err(MediaError::Unavailable(_)) => return Err(Exit::Later(retry::PAUSE)),
-            };
-            let Ok(body) = serde_json::from_slice(&bytes) else {
-                return Err(Exit::End(Outcome::Dead, "body_unreadable".to_owned()));
-            };
-            envelope.body = EnvelopeBody::Inline(body);
-        }
-        let EnvelopeBody::Inline(body) = &envelope.body else { return Err(Exit::Vanish) };
-        let message = read_message(body);
+        story.hide(&instance);
+        let message = match &envelope.body {
+            EnvelopeBody::Inline(body) => read_message(body),
+            EnvelopeBody::Object(name) => read_message(&self.fetch(name).await?),
+        };
+        story.read(&message);
         Ok(Opened { envelope, instance, message })
     }
 
-    fn begin_story(&self, opened: &Opened) -> Story {
-        let attempt = self.open_turn().map_or(0, |open| open.attempt);
-        let mut story = Story::new(self.kit.traces.clone(), &opened.envelope, &opened.instance, attempt);
-        story.read(&opened.message);
-        story.details().turn_id = Some(self.turn_id());
-        story
+    async fn fetch(&self, name: &str) -> Result<Value, Exit> {
+        match self.kit.media.get(name, BODY_LIMIT).await {
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| dead("body_unreadable")),
+            Err(MediaError::Absent) => Err(dead("body_missing")),
+            Err(_) => Err(Exit::Later(retry::PAUSE)),
+        }
     }
 
     /// The straight path.
@@ -174,9 +188,6 @@ impl Turn {
             Some(Phase::Sending(answer)) => answer.clone(),
             _ => {
                 admit(&opened.instance, &opened.message, opened.envelope.own_id.as_deref()).map_err(ignored)?;
-                if now_ms() - opened.envelope.received_at > ANSWER_MAX_AGE_MS {
-                    return Err(Exit::End(Outcome::Dead, "too_old".to_owned()));
-                }
                 story.step(TraceStatus::Processing, None).await;
                 self.ask(opened, story).await?
             }
@@ -184,30 +195,37 @@ impl Turn {
         self.send(opened, story, answer).await
     }
 
-    /// Whatever happened, the one place where a turn ends.
-    async fn leave(self, opened: Option<&Opened>, story: Option<&mut Story>, exit: Exit) -> TurnEnd {
+    /// Whatever happened, the one place where a turn ends. `instance` is when the instance that
+    /// it knew had last changed.
+    async fn leave(mut self, story: Option<&mut Story>, instance: Option<i64>, exit: Exit) -> TurnEnd {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
-            Exit::Later(after) => return TurnEnd::Again(self.checkpoint, after),
+            Exit::Later(at_most) => return TurnEnd::Again(self.checkpoint, Wait { at_most, instance }),
             Exit::Vanish => return self.vanish().await,
             // The instance went while the message failed.
             Exit::End(Outcome::Dead, _) if self.is_orphaned().await => return self.vanish().await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
-        let instance = opened.map_or(self.lane.instance.as_str(), |opened| opened.envelope.instance.as_str());
-        self.kit.metrics.ended(instance, outcome.as_str());
-        if outcome == Outcome::Dead && !self.bury(opened, story.as_deref(), &reason).await {
+        if outcome == Outcome::Dead && !self.bury(story.as_deref(), &reason).await {
             return TurnEnd::Fenced;
         }
         if let Some(story) = story {
-            let partition = self.partition.clone();
+            self.kit.metrics.ended(story.instance(), outcome.as_str());
             let reason = Some(reason.as_str()).filter(|reason| !reason.is_empty());
-            let payload = self.sent_payload();
-            if !story.end(outcome, reason, payload, || partition.may_act()).await {
+            let event = story.end(outcome, reason, self.sent_payload());
+            if !self.tell(&event).await {
                 return TurnEnd::Fenced;
             }
         }
-        self.done().await
+        let ids = self.ids();
+        self.checkpoint.close(&ids, now_ms());
+        match self.write().await {
+            Ok(()) => {
+                self.kit.receipts.forget(&self.turn_id());
+                TurnEnd::Done(self.checkpoint)
+            }
+            Err(_) => TurnEnd::Fenced,
+        }
     }
 
     /// Whether the instance was deleted while the turn ran: then nothing more may be asked, sent
@@ -219,6 +237,7 @@ impl Turn {
 
     async fn vanish(self) -> TurnEnd {
         tracing::info!(instance.token = %self.lane.instance, "a message of a deleted instance is dropped");
+        self.kit.receipts.forget(&self.turn_id());
         match self.partition.forget(&self.lane).await {
             Ok(()) => TurnEnd::Done(Checkpoint::new()),
             Err(error) => {
@@ -228,32 +247,33 @@ impl Turn {
         }
     }
 
-    async fn done(mut self) -> TurnEnd {
-        let ids = self.ids();
-        self.checkpoint.close(&ids, now_ms());
-        match self.partition.write(&self.lane, &self.checkpoint).await {
-            Ok(()) => TurnEnd::Done(self.checkpoint),
-            Err(error) => {
-                tracing::debug!(error.message = %error, "a turn could not be closed");
-                TurnEnd::Fenced
-            }
+    /// Publishes the outcome until it is confirmed; `false` when the partition was lost meanwhile.
+    async fn tell(&self, outcome: &TraceEvent) -> bool {
+        if self.kit.traces.outcome(outcome).await.is_ok() {
+            return true;
         }
+        // This may take as long as the broker's or the recorder's trouble: that every bubble is
+        // out must not stand in memory alone meanwhile.
+        if self.checkpoint.open.is_some() && self.write().await.is_err() {
+            return false;
+        }
+        self.kit.traces.outcome_until(outcome, || self.partition.may_act()).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next
     /// attempt begins.
     async fn fail(&mut self, story: &mut Story, step: &'static str, decision: Decision, phase: Phase) -> Exit {
-        let failed = self.open_turn().map_or(0, |open| open.attempt) + 1;
+        let (attempt, failures) = self.open_turn().map_or((0, 0), |open| (open.attempt, open.failures));
         match decision {
             Decision::Dead(reason) => Exit::End(Outcome::Dead, reason),
             Decision::Hold(reason) => {
                 story.warn(format!("held: {reason}")).await;
-                self.remember(failed - 1, phase);
+                self.remember(attempt, failures, phase);
                 Exit::Later(retry::HOLD)
             }
-            Decision::Again(asked) => match retry::wait(failed, asked, rand::random()) {
+            Decision::Again(asked) => match retry::wait(failures + 1, asked, rand::random()) {
                 Some(wait) => {
-                    self.remember(failed, phase);
+                    self.remember(attempt + 1, failures + 1, phase);
                     Exit::Later(wait)
                 }
                 None => Exit::End(Outcome::Dead, format!("{step}_failed")),
@@ -261,8 +281,9 @@ impl Turn {
         }
     }
 
-    fn remember(&mut self, attempt: u32, phase: Phase) {
-        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, phase, counted: true });
+    /// Keeps the open turn in memory, for the next attempt or the next write.
+    fn remember(&mut self, attempt: u32, failures: u32, phase: Phase) {
+        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, failures, phase, counted: true });
     }
 
     async fn write(&self) -> Result<(), Exit> {
@@ -289,6 +310,10 @@ impl Turn {
         let ids: String = self.ids().iter().map(|id| id.to_hex()).collect();
         self::answer::hash_of(&ids)
     }
+}
+
+fn dead(reason: &str) -> Exit {
+    Exit::End(Outcome::Dead, reason.to_owned())
 }
 
 fn ignored(why: Ignored) -> Exit {

@@ -6,7 +6,7 @@ use omnihub_common::{
     channel::whatsapp::outbound::{Evolution, SendError, Sent, recipient},
     conversation::Decision,
     instance::{ChannelSettings, Instance},
-    queue::{Answer, OpenTurn, Phase, now_ms},
+    queue::{Answer, Phase, now_ms},
     telemetry::propagation,
     trace::{Outcome, Stage, TraceStatus},
 };
@@ -36,6 +36,8 @@ impl Turn {
     /// Sends what is not out yet.
     pub(super) async fn send(&mut self, opened: &Opened, story: &mut Story, mut answer: Answer) -> Result<(), Exit> {
         story.answered(&answer);
+        self.kit.receipts.complete(&self.turn_id(), &mut answer);
+        note_out(story, &answer);
         if answer.in_doubt {
             let bubble = answer.sent.len() + 1;
             let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
@@ -59,25 +61,35 @@ impl Turn {
             };
             self.kit.metrics.took("send", since);
             match sent {
-                Ok(sent) => note_sent(story, &mut answer, sent),
+                Ok(sent) => {
+                    note_sent(story, &mut answer, sent);
+                    self.kit.receipts.keep(&self.turn_id(), &answer);
+                }
                 Err(error) => return Err(self.send_failed(opened, story, answer, error).await),
             }
         }
         // For the end: what is surely out stands in memory.
-        let attempt = self.open_turn().map_or(0, |open| open.attempt);
         let instead_of = answer.instead_of.clone();
-        self.remember(attempt, Phase::Sending(answer));
+        self.remember_sending(answer);
         match instead_of {
             Some(reason) => Err(Exit::End(Outcome::Dead, reason)),
             None => Ok(()),
         }
     }
 
+    /// The first time, the schedule of waits begins anew: the agent's failures are past.
+    fn remember_sending(&mut self, answer: Answer) {
+        let (attempt, failures) = match self.open_turn() {
+            Some(open) if matches!(open.phase, Phase::Sending(_)) => (open.attempt, open.failures),
+            Some(open) => (open.attempt, 0),
+            None => (0, 0),
+        };
+        self.remember(attempt, failures, Phase::Sending(answer));
+    }
+
     /// "sent up to i-1, sending i": from here on bubble i may be out.
     async fn checkpoint_sending(&mut self, answer: &Answer) -> Result<(), Exit> {
-        let attempt = self.open_turn().map_or(0, |open| open.attempt);
-        let phase = Phase::Sending(answer.clone());
-        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, phase, counted: true });
+        self.remember_sending(answer.clone());
         self.write().await
     }
 
@@ -89,9 +101,9 @@ impl Turn {
         details.channel_success = Some(false);
         details.evolution_response_code = error.status.map(i32::from);
         let payload = outgoing("", &answer, Some(json!({"status": error.status, "error": error.message})));
-        story.failed("channel_send", &error.message, Some((Stage::ChannelSend, error.status, payload))).await;
         let reason = answer.instead_of.clone();
         let exit = self.fail(story, "channel", error.decision, Phase::Sending(answer)).await;
+        story.failed("channel_send", &error.message, Some((Stage::ChannelSend, error.status, payload))).await;
         match (exit, reason) {
             // An apology that cannot be sent either changes nothing about why the message died.
             (Exit::End(outcome, _), Some(reason)) => Exit::End(outcome, reason),
@@ -113,6 +125,15 @@ fn note_sent(story: &mut Story, answer: &mut Answer, sent: Sent) {
     let details = story.details();
     details.channel_send_at = Some(now_ms());
     details.evolution_response_code = Some(i32::from(sent.status));
+    note_out(story, answer);
+}
+
+/// What is surely out: since this turn began, or since an earlier beginning of it.
+fn note_out(story: &mut Story, answer: &Answer) {
+    if answer.sent.is_empty() {
+        return;
+    }
+    let details = story.details();
     details.evolution_success = Some(true);
     details.channel_success = Some(true);
     details.reply_message_ids.clone_from(&answer.sent);

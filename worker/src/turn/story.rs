@@ -5,10 +5,7 @@ use omnihub_common::{
     instance::Instance,
     queue::{Answer, Envelope, TraceBus, now_ms},
     secret::Secret,
-    trace::{
-        Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus,
-        hide_in_columns, presentable, revision,
-    },
+    trace::{Outcome, Stage, StagePayload, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision},
 };
 use serde_json::Value;
 
@@ -23,7 +20,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    pub(super) fn new(bus: TraceBus, envelope: &Envelope, instance: &Instance, attempt: u32) -> Self {
+    pub(super) fn new(bus: TraceBus, envelope: &Envelope, turn_id: String, attempt: u32) -> Self {
         let record = TraceRecord {
             trace_id: envelope.trace_id,
             instance_id: envelope.instance_id,
@@ -32,6 +29,7 @@ impl Story {
             status: TraceStatus::Processing,
             received_at: envelope.received_at,
             details: TraceDetails {
+                turn_id: Some(turn_id),
                 session_name: Some(envelope.session_name.clone()),
                 processing_started_at: Some(now_ms()),
                 attempts: i32::try_from(attempt + 1).ok(),
@@ -39,7 +37,12 @@ impl Story {
                 ..TraceDetails::default()
             },
         };
-        Self { bus, record, attempt, secrets: instance.secrets().into_iter().cloned().collect() }
+        Self { bus, record, attempt, secrets: Vec::new() }
+    }
+
+    /// The instance's name.
+    pub(super) fn instance(&self) -> &str {
+        &self.record.instance_name
     }
 
     /// The columns, to be filled as things become known.
@@ -49,17 +52,20 @@ impl Story {
 
     /// What the message says.
     pub(super) fn read(&mut self, message: &InboundMessage) {
-        let details = &mut self.record.details;
-        details.provider_message_id = Some(message.provider_id.clone());
-        details.sender_phone = message.sender.phone.clone();
-        details.sender_name = message.sender.name.clone();
-        details.sender_id = Some(message.sender.id.clone());
-        details.message_type = Some(message.content.kind.as_str().to_owned());
-        details.message_content = message.content.text.clone();
-        details.message_length =
-            message.content.text.as_ref().and_then(|text| i32::try_from(text.chars().count()).ok());
-        details.has_media = Some(message.content.kind.has_media());
-        details.has_quoted_message = Some(message.quoted.is_some());
+        let known = std::mem::take(&mut self.record.details);
+        self.record.details = TraceDetails {
+            session_name: known.session_name,
+            processing_started_at: known.processing_started_at,
+            attempts: known.attempts,
+            turn_id: known.turn_id,
+            warnings: known.warnings,
+            ..TraceDetails::of(message)
+        };
+    }
+
+    /// From here on the instance's secrets are hidden.
+    pub(super) fn hide(&mut self, instance: &Instance) {
+        self.secrets = instance.secrets().into_iter().cloned().collect();
     }
 
     /// What the agent said, as far as a stored answer tells.
@@ -100,24 +106,23 @@ impl Story {
 
     /// Keeps what went wrong, for the row.
     pub(super) fn note_error(&mut self, stage: &str, message: &str) {
-        let masked = presentable(Value::String(message.to_owned()), &self.secret_words());
         self.record.details.error_stage = Some(stage.to_owned());
-        self.record.details.error_message = masked.as_str().map(str::to_owned);
+        self.record.details.error_message = Some(message.to_owned());
     }
 
-    /// What is kept of a failure for a dead letter.
+    /// What is kept of a failure for a dead letter, with secrets hidden.
     pub(super) fn error_message(&self) -> String {
-        self.record.details.error_message.clone().unwrap_or_default()
+        let event = self.event(None, None);
+        event.record.details.error_message.unwrap_or_default()
     }
 
-    /// The message has ended; publishes until it is confirmed or `may_go_on` says no.
-    pub(super) async fn end(
+    /// The message has ended: the event that says so.
+    pub(super) fn end(
         &mut self,
         outcome: Outcome,
         reason: Option<&str>,
         payload: Option<(Stage, Option<u16>, Value)>,
-        may_go_on: impl Fn() -> bool,
-    ) -> bool {
+    ) -> TraceEvent {
         let now = now_ms();
         self.record.status = if outcome == Outcome::Dead { TraceStatus::Error } else { TraceStatus::Completed };
         let details = &mut self.record.details;
@@ -125,8 +130,7 @@ impl Story {
         details.outcome_reason = reason.map(str::to_owned);
         details.completed_at = Some(now);
         details.total_processing_time_ms = i32::try_from(now - self.record.received_at).ok();
-        let event = self.event(Some(outcome), payload);
-        self.bus.outcome_until(&event, may_go_on).await
+        self.event(Some(outcome), payload)
     }
 
     fn event(&self, outcome: Option<Outcome>, payload: Option<(Stage, Option<u16>, Value)>) -> TraceEvent {
@@ -134,16 +138,10 @@ impl Story {
             stage,
             at: now_ms(),
             status_code: status.map(i32::from),
-            body: presentable(body, &self.secret_words()),
+            body,
         });
-        let mut record = self.record.clone();
-        hide_in_columns(&mut record.details, &self.secret_words());
-        TraceEvent {
-            v: TRACE_EVENT_VERSION,
-            revision: revision(self.attempt, self.record.status, outcome),
-            record,
-            payload,
-        }
+        let revision = revision(self.attempt, self.record.status, outcome);
+        TraceEvent::new(revision, self.record.clone(), payload, &self.secret_words())
     }
 
     fn secret_words(&self) -> Vec<&str> {

@@ -1,0 +1,18 @@
+//! What was accepted is kept, answered once, and answered in order, whatever happens meanwhile.
+//!
+//! Each promise is tried on both shapes of the hub: `omnihub up` on SQLite, and its parts apart on
+//! PostgreSQL with a NATS server of their own.
+
+mod broker;
+mod crash;
+mod duplicates;
+mod large;
+mod load;
+mod order;
+mod stop;
+mod workers;
+
+use std::time::Duration;
+
+/// Far above what any step takes on a loaded machine.
+const DEADLINE: Duration = Duration::from_secs(30);
