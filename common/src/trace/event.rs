@@ -247,7 +247,7 @@ impl TraceDetails {
     }
 
     /// Hides the instance's secrets in whatever people, agents and channels wrote.
-    fn mask(&mut self, secrets: &[&str]) {
+    pub(super) fn mask(&mut self, secrets: &[&str]) {
         let texts = [
             &mut self.message_content,
             &mut self.sender_name,

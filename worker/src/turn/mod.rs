@@ -235,15 +235,14 @@ impl Turn {
         matches!(self.kit.directory.by_id(id).await, Ok(None))
     }
 
+    /// The instance is gone, and whatever was kept of it goes too.
     async fn vanish(self) -> TurnEnd {
-        tracing::info!(instance.token = %self.lane.instance, "a message of a deleted instance is dropped");
+        tracing::warn!(instance.token = %self.lane.instance, "a message of an instance that the database does not have is dropped");
+        self.kit.metrics.ended(&self.lane.instance, "dropped");
         self.kit.receipts.forget(&self.turn_id());
         match self.partition.forget(&self.lane).await {
             Ok(()) => TurnEnd::Done(Checkpoint::new()),
-            Err(error) => {
-                tracing::debug!(error.message = %error, "a conversation could not be forgotten");
-                TurnEnd::Fenced
-            }
+            Err(_) => TurnEnd::Fenced,
         }
     }
 
