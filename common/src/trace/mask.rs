@@ -333,12 +333,12 @@ mod tests {
     fn any_json() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             any::<bool>().prop_map(Value::from),
-            "[a-z\0\"]{0,8}(planted-key-9876)?[ -~]{0,8}".prop_map(Value::from)
+            "[a-z\0\"]{0,8}(planted-agent-key-9876)?[ -~]{0,8}".prop_map(Value::from)
         ];
         leaf.prop_recursive(4, 32, 4, |inner| {
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::vec(("[a-z_\0]{0,6}(planted-key-9876)?", inner), 0..4)
+                prop::collection::vec(("[a-z_\0]{0,6}(planted-agent-key-9876)?", inner), 0..4)
                     .prop_map(|fields| Value::Object(fields.into_iter().collect())),
             ]
         })
@@ -347,8 +347,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_planted_secret_and_no_nul_survives(value in any_json()) {
-            let shown = presentable(value, &["planted-key-9876"]).to_string();
-            prop_assert!(!shown.contains("planted-key-9876"));
+            let shown = presentable(value, &["planted-agent-key-9876"]).to_string();
+            prop_assert!(!shown.contains("planted-agent-key-9876"));
             prop_assert!(!shown.contains("\\u0000"));
         }
     }
@@ -357,17 +357,17 @@ mod tests {
     fn columns_hide_the_words_of_others_and_keep_what_identifies() {
         let says = |text: &str| Some(text.to_owned());
         let mut details = TraceDetails {
-            message_content: says("is planted-key the key?"),
-            agent_response: says("yes, planted-key"),
-            session_name: says("planted-key"),
+            message_content: says("is planted-agent-key the key?"),
+            agent_response: says("yes, planted-agent-key"),
+            session_name: says("planted-agent-key"),
             sender_name: says("Maria"),
-            warnings: vec!["planted-key".to_owned()],
+            warnings: vec!["planted-agent-key".to_owned()],
             ..TraceDetails::default()
         };
-        details.mask(&["planted-key", "is"]);
+        details.mask(&["planted-agent-key", "is"]);
         assert_eq!(details.message_content.as_deref(), Some("is ****-key the key?"));
         assert_eq!(details.agent_response.as_deref(), Some("yes, ****-key"));
         assert_eq!(details.warnings, ["****-key"]);
-        assert_eq!((details.session_name, details.sender_name), (says("planted-key"), says("Maria")));
+        assert_eq!((details.session_name, details.sender_name), (says("planted-agent-key"), says("Maria")));
     }
 }

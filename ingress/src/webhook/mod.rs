@@ -1,7 +1,7 @@
 //! The public door: webhooks of the channels.
 //!
-//! The journey of a webhook: [`route`] finds whose it is, [`verify`] whether its sender knows the
-//! instance's secret, the channel's folder reads and splits it, [`accept`] names each message and
+//! The journey of a webhook: `route` finds whose it is, `verify` whether its sender knows the
+//! instance's secret, the channel's folder reads and splits it, `accept` names each message and
 //! hands it to the queue, and only when the queue has confirmed all of them is the answer 200.
 //!
 //! Evolution drops a message for ever on 400, 401, 403, 404 and 422, so those are answered only

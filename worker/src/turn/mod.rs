@@ -239,6 +239,7 @@ impl Turn {
     async fn vanish(self) -> TurnEnd {
         tracing::warn!(instance.token = %self.lane.instance, "a message of an instance that the database does not have is dropped");
         self.kit.metrics.ended(&self.lane.instance, "dropped");
+        self.kit.receipts.forget(&self.turn_id());
         match self.partition.forget(&self.lane).await {
             Ok(()) => TurnEnd::Done(Checkpoint::new()),
             Err(_) => TurnEnd::Fenced,
@@ -260,12 +261,12 @@ impl Turn {
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next
     /// attempt begins.
-    fn fail(&mut self, story: &mut Story, step: &'static str, decision: Decision, phase: Phase) -> Exit {
+    async fn fail(&mut self, story: &mut Story, step: &'static str, decision: Decision, phase: Phase) -> Exit {
         let (attempt, failures) = self.open_turn().map_or((0, 0), |open| (open.attempt, open.failures));
         match decision {
             Decision::Dead(reason) => Exit::End(Outcome::Dead, reason),
             Decision::Hold(reason) => {
-                story.details().warnings.push(format!("held: {reason}"));
+                story.warn(format!("held: {reason}")).await;
                 self.remember(attempt, failures, phase);
                 Exit::Later(retry::HOLD)
             }
