@@ -147,7 +147,7 @@ impl Turn {
         details.agent_response_success = Some(false);
         details.agent_processing_time_ms = i32::try_from(now - asked_at).ok();
         let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
-        let exit = self.fail(story, "agent", error.decision, Phase::Asking).await;
+        let exit = self.fail(story, "agent", error.decision, Phase::Asking);
         story.failed("agent_called", &error.message, payload).await;
         match (exit, opened.instance.agent.error_message.as_deref()) {
             (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {

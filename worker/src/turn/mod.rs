@@ -261,12 +261,12 @@ impl Turn {
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next
     /// attempt begins.
-    async fn fail(&mut self, story: &mut Story, step: &'static str, decision: Decision, phase: Phase) -> Exit {
+    fn fail(&mut self, story: &mut Story, step: &'static str, decision: Decision, phase: Phase) -> Exit {
         let (attempt, failures) = self.open_turn().map_or((0, 0), |open| (open.attempt, open.failures));
         match decision {
             Decision::Dead(reason) => Exit::End(Outcome::Dead, reason),
             Decision::Hold(reason) => {
-                story.warn(format!("held: {reason}")).await;
+                story.details().warnings.push(format!("held: {reason}"));
                 self.remember(attempt, failures, phase);
                 Exit::Later(retry::HOLD)
             }

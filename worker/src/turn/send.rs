@@ -102,7 +102,7 @@ impl Turn {
         details.evolution_response_code = error.status.map(i32::from);
         let payload = outgoing("", &answer, Some(json!({"status": error.status, "error": error.message})));
         let reason = answer.instead_of.clone();
-        let exit = self.fail(story, "channel", error.decision, Phase::Sending(answer)).await;
+        let exit = self.fail(story, "channel", error.decision, Phase::Sending(answer));
         story.failed("channel_send", &error.message, Some((Stage::ChannelSend, error.status, payload))).await;
         match (exit, reason) {
             // An apology that cannot be sent either changes nothing about why the message died.
