@@ -91,7 +91,9 @@ async fn prepare_and_serve(
     listener: TcpListener,
     tell: impl FnOnce(),
 ) -> anyhow::Result<()> {
-    migrate::prepare_streams(&ground.nats, &Layout::fsync_always()).await?;
+    // Our own server writes everything through and has no replicas, whatever the settings say.
+    let wanted = Layout { lease_ttl: Layout::load(&*ground.settings)?.lease_ttl, ..Layout::fsync_always() };
+    migrate::prepare_streams(&ground.nats, &wanted).await?;
     migrate::seed(&ground).await?;
     tell();
     serve(ground, listener, &program.stop.token()).await
