@@ -97,13 +97,6 @@ impl Story {
         self.step(status, payload).await;
     }
 
-    /// Something an operator should see while the message waits.
-    pub(super) async fn warn(&mut self, warning: String) {
-        self.record.details.warnings.push(warning);
-        let status = self.record.status;
-        self.step(status, None).await;
-    }
-
     /// Keeps what went wrong, for the row.
     pub(super) fn note_error(&mut self, stage: &str, message: &str) {
         self.record.details.error_stage = Some(stage.to_owned());
