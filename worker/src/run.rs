@@ -50,19 +50,20 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Joins the workers.
+    /// Joins the workers; `pulse` is the connection of its heartbeats.
     ///
     /// # Errors
     /// When NATS does not answer.
     pub async fn join(
         nats: Nats,
+        pulse: Nats,
         layout: Layout,
         directory: Arc<Directory>,
         traces: Traces,
         settings: WorkerSettings,
     ) -> Result<Self, WorkerError> {
         let lease = Lease::default();
-        let membership = Membership::join(&nats.js, &layout, &settings.id, lease.clone()).await?;
+        let membership = Membership::join(&pulse.js, &layout, &settings.id, lease.clone()).await?;
         let kit = Kit {
             directory,
             http: outbound_client()?,

@@ -14,24 +14,15 @@ use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
 
-pub(crate) use lanes::{TurnEnd, Wait};
-
 use crate::{
     settings::WorkerSettings,
-    turn::{Kit, Turn, bury_unreadable},
+    turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable},
 };
 use lanes::{Action, Item, Lanes};
 
 /// An acknowledgement is sent so often before its consumer counts as doubtful.
 const ACK_ATTEMPTS: u32 = 3;
 const ACK_PAUSE: Duration = Duration::from_millis(500);
-
-/// A delivery whose identity is known.
-#[derive(Clone, Debug)]
-pub struct Message {
-    pub(crate) delivery: Arc<Delivery>,
-    pub(crate) id: MessageId,
-}
 
 impl Item for Message {
     fn sequence(&self) -> u64 {

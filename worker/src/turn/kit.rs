@@ -11,8 +11,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
-use super::Receipts;
-use crate::scheduler::Wait;
+use super::{Receipts, Wait};
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]

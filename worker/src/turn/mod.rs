@@ -13,6 +13,7 @@ mod admit;
 mod answer;
 mod ask;
 mod bury;
+mod end;
 mod kit;
 mod presence;
 mod receipts;
@@ -39,10 +40,10 @@ use serde_json::Value;
 use tracing::Instrument;
 
 pub(crate) use bury::bury_unreadable;
+pub(crate) use end::{Message, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
 pub(crate) use receipts::Receipts;
 
-use crate::scheduler::{Message, TurnEnd, Wait};
 use admit::{Ignored, admit};
 use story::Story;
 
