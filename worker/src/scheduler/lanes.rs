@@ -264,4 +264,6 @@ impl<M: Item> Lanes<M> {
 }
 
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod tests;

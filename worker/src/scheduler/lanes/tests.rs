@@ -7,7 +7,7 @@ use omnihub_common::queue::MessageKey;
 use super::*;
 
 #[derive(Clone, Debug, PartialEq)]
-struct Message {
+pub(super) struct Message {
     sequence: u64,
     delivery: u8,
 }
@@ -33,11 +33,11 @@ impl Item for Message {
 
 const TAG: (u64, u64) = (1, 0);
 
-fn lane(name: &str) -> LaneAddress {
+pub(super) fn lane(name: &str) -> LaneAddress {
     LaneAddress { partition: 0, instance: "acme-1".into(), conversation: name.into() }
 }
 
-fn message(sequence: u64) -> Message {
+pub(super) fn message(sequence: u64) -> Message {
     Message { sequence, delivery: 0 }
 }
 

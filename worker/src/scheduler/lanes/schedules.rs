@@ -1,0 +1,214 @@
+//! Lanes under thousands of random schedules: deliveries, ends, crashes of turns, new generations
+//! and lost ownerships in any order. Whatever happens, the messages of a conversation are begun in
+//! order, one at a time, none is begun again once it is done, and none is left behind.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{
+    tests::{Message, lane, message},
+    *,
+};
+
+const CONVERSATIONS: u64 = 3;
+
+/// Everything outside the lanes: the stream, the stored checkpoints, the turns and the timers.
+struct World {
+    lanes: Lanes<Message>,
+    messages: u64,
+    tag: (u64, u64),
+    /// The next message the current consumer delivers.
+    cursor: u64,
+    acked: BTreeSet<u64>,
+    /// What the stored checkpoints know as done.
+    done: BTreeSet<u64>,
+    /// Checkpoints on their way: as they were when they were asked for.
+    loading: Vec<(Arc<LaneAddress>, u64, Checkpoint)>,
+    sleeping: Vec<(Arc<LaneAddress>, u64)>,
+    /// Lane, message, and the epoch it runs under.
+    running: Vec<(Arc<LaneAddress>, u64, u64)>,
+    in_doubt: bool,
+}
+
+fn conversation(sequence: u64) -> u64 {
+    sequence % CONVERSATIONS
+}
+
+impl World {
+    fn new(messages: u64) -> Self {
+        let mut lanes = Lanes::new(4, 2);
+        lanes.owned(0, (1, 0));
+        Self {
+            lanes,
+            messages,
+            tag: (1, 0),
+            cursor: 1,
+            acked: BTreeSet::new(),
+            done: BTreeSet::new(),
+            loading: Vec::new(),
+            sleeping: Vec::new(),
+            running: Vec::new(),
+            in_doubt: false,
+        }
+    }
+
+    fn checkpoint(&self, address: &LaneAddress) -> Checkpoint {
+        let mine = self.done.iter().filter(|s| address.conversation == conversation(**s).to_string());
+        let ids: Vec<_> = mine.map(|sequence| message(*sequence).id()).collect();
+        let mut checkpoint = Checkpoint::new();
+        checkpoint.close(&ids, 1);
+        checkpoint
+    }
+
+    fn perform(&mut self, actions: Vec<Action<Message>>) {
+        for action in actions {
+            match action {
+                Action::Load(address) => {
+                    let checkpoint = self.checkpoint(&address);
+                    self.loading.push((address, self.tag.0, checkpoint));
+                }
+                Action::Start { lane, items, .. } => self.start(lane, items[0].sequence()),
+                Action::Ack(items) => self.acked.extend(items.iter().map(Item::sequence)),
+                Action::Sleep(address, _) => self.sleeping.push((address, self.tag.0)),
+                Action::Doubt(_) => self.in_doubt = true,
+                Action::Drained(_) => {}
+            }
+        }
+    }
+
+    fn start(&mut self, address: Arc<LaneAddress>, sequence: u64) {
+        assert!(!self.done.contains(&sequence), "{sequence} is begun again although it is done");
+        let earlier = (1..sequence).filter(|s| conversation(*s) == conversation(sequence));
+        for before in earlier {
+            assert!(self.done.contains(&before), "{sequence} is begun before {before} is done");
+        }
+        let live = self.running.iter().filter(|(lane, _, epoch)| *lane == address && *epoch == self.tag.0);
+        assert_eq!(live.count(), 0, "two turns of one conversation at once");
+        self.running.push((address, sequence, self.tag.0));
+    }
+
+    fn deliver(&mut self) {
+        while self.acked.contains(&self.cursor) {
+            self.cursor += 1;
+        }
+        if self.cursor <= self.messages {
+            let address = lane(&conversation(self.cursor).to_string());
+            let actions = self.lanes.arrived(address, self.tag, message(self.cursor));
+            self.cursor += 1;
+            self.perform(actions);
+        }
+    }
+
+    fn load(&mut self, which: usize) {
+        if !self.loading.is_empty() {
+            let (address, epoch, checkpoint) = self.loading.remove(which % self.loading.len());
+            let actions = self.lanes.loaded(&address, epoch, checkpoint);
+            self.perform(actions);
+        }
+    }
+
+    fn wake(&mut self, which: usize) {
+        if !self.sleeping.is_empty() {
+            let (address, epoch) = self.sleeping.remove(which % self.sleeping.len());
+            let actions = self.lanes.woken(&address, epoch);
+            self.perform(actions);
+        }
+    }
+
+    /// A turn of a lost ownership can only end as fenced.
+    fn end(&mut self, which: usize, how: u8) {
+        if self.running.is_empty() {
+            return;
+        }
+        let (address, sequence, epoch) = self.running.remove(which % self.running.len());
+        let end = match how {
+            _ if epoch != self.tag.0 => TurnEnd::Fenced,
+            0 => TurnEnd::Fenced,
+            1 => TurnEnd::Again(self.checkpoint(&address), Wait { at_most: Duration::from_secs(1), instance: None }),
+            _ => {
+                self.done.insert(sequence);
+                TurnEnd::Done(self.checkpoint(&address))
+            }
+        };
+        let actions = self.lanes.ended(&address, end);
+        self.perform(actions);
+    }
+
+    /// A new consumer of the same ownership: everything unacknowledged comes again.
+    fn resync(&mut self) {
+        self.tag.1 += 1;
+        self.begin();
+    }
+
+    /// The ownership is lost, and won again after another worker has ended a turn, perhaps.
+    fn lose(&mut self, which: usize) {
+        self.lanes.lost(0);
+        let theirs = (1..=self.messages).filter(|s| conversation(*s) == which as u64 % CONVERSATIONS);
+        if let Some(next) = theirs.into_iter().find(|s| !self.done.contains(s)).filter(|_| which % 2 == 0) {
+            self.done.insert(next);
+        }
+        self.tag = (self.tag.0 + 1, 0);
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        self.lanes.owned(0, self.tag);
+        (self.cursor, self.in_doubt) = (1, false);
+    }
+
+    fn step(&mut self, operation: u8, which: usize) {
+        match operation {
+            0..=5 => self.deliver(),
+            6..=8 => self.load(which),
+            9..=12 => self.end(which, 2),
+            13 => self.end(which, 1),
+            14 => self.end(which, 0),
+            15 => self.wake(which),
+            16 => self.resync(),
+            17 => self.lose(which),
+            _ if self.in_doubt => self.resync(),
+            _ => {}
+        }
+        let actions = self.lanes.dispatch();
+        self.perform(actions);
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..50 * self.messages {
+            if self.in_doubt {
+                self.resync();
+            }
+            for operation in [0, 6, 15, 9] {
+                self.step(operation, 0);
+            }
+        }
+        // What a stale acknowledgement left behind comes with the next consumer.
+        self.resync();
+        for _ in 0..4 * self.messages {
+            for operation in [0, 6, 15, 9] {
+                self.step(operation, 0);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn order_holds_and_nothing_is_left_behind(
+        messages in 1_u64..15,
+        schedule in prop::collection::vec((0_u8..20, any::<usize>()), 0..120),
+    ) {
+        let mut world = World::new(messages);
+        for (operation, which) in schedule {
+            world.step(operation, which);
+        }
+        world.settle();
+        let all: BTreeSet<u64> = (1..=messages).collect();
+        prop_assert_eq!(&world.done, &all);
+        prop_assert_eq!(&world.acked, &all);
+        prop_assert_eq!(world.lanes.figures(), (0, 0));
+    }
+}
