@@ -109,6 +109,14 @@ start_postgres() {
 }
 
 command -v cargo >/dev/null || fail "cargo is not installed" "install Rust 1.94 or newer from https://rustup.rs"
+minor=$(cargo --version | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p')
+if [ "${minor:-0}" -lt 94 ]; then fail "$(cargo --version) is too old" "install Rust 1.94 or newer: rustup update stable"; fi
+if ! cargo fmt --version >/dev/null 2>&1 || ! cargo clippy --version >/dev/null 2>&1; then
+    fail "rustfmt or clippy is not installed" "rustup component add rustfmt clippy"
+fi
+command -v cc >/dev/null ||
+    fail "there is no C compiler, which TLS and SQLite need" \
+        "Debian: apt-get install build-essential; macOS: xcode-select --install"
 
 begin "nats-server"
 OMNIHUB_NATS_SERVER=$(deploy/nats-server.sh)

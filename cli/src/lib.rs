@@ -33,9 +33,9 @@ pub struct Cli {
 pub enum Command {
     /// Run the whole hub in one process, with its own database file and NATS server.
     Up,
-    /// Run an ingress: webhooks and the admin API. Needs NATS_URL and DATABASE_URL.
+    /// Run an ingress: webhooks and the admin API. Uses NATS_URL and DATABASE_URL.
     Ingress,
-    /// Run a worker: it asks the agents and sends the replies. Needs NATS_URL and DATABASE_URL.
+    /// Run a worker: it asks the agents and sends the replies. Uses NATS_URL and DATABASE_URL.
     Worker,
     /// Make or change the tables of the database, and make the streams of the queue.
     #[command(subcommand)]

@@ -1,5 +1,5 @@
-//! Secrets are planted everywhere, good and failing traffic runs, and then everything that can be
-//! read is searched for them.
+//! Secrets are planted everywhere, good and failing traffic runs, and then every log, answer, call
+//! and table is searched for them. Payloads are stored packed: they are searched as REST shows them.
 
 use std::path::Path;
 

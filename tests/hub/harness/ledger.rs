@@ -15,6 +15,16 @@ const ACCEPTED_WITHIN: Duration = Duration::from_secs(60);
 /// How long after its acceptance the last message may still wait for its answer.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(60);
 
+/// Recorded webhooks that carry a text: plain, addressed by `@lid`, after an advertisement, from
+/// the Cloud API, and from Evolution's own channel.
+const RECORDED: [&str; 5] = [
+    include_str!("../../../common/src/channel/whatsapp/fixtures/05-text-conversation.json"),
+    include_str!("../../../common/src/channel/whatsapp/fixtures/06-text-lid-addressed.json"),
+    include_str!("../../../common/src/channel/whatsapp/fixtures/08-text-link-preview-ad-referral.json"),
+    include_str!("../../../common/src/channel/whatsapp/fixtures/73-cloud-api-text.json"),
+    include_str!("../../../common/src/channel/whatsapp/fixtures/81-evolution-channel-text.json"),
+];
+
 /// Conversations, and the texts that the hub has accepted in each.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
@@ -22,10 +32,22 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// The webhook of a conversation's nth message.
+    /// The webhook of a conversation's nth message: a recorded one, the forms by turns, with the
+    /// person, the id, the text and the time of this message.
     pub(crate) fn webhook(conversation: usize, nth: usize) -> Value {
-        let id = customers::message_id(conversation as u64, nth as u64);
-        customers::webhook("acme", &phone(conversation), &id, &text(conversation, nth), sent_at())
+        let mut body: Value = serde_json::from_str(RECORDED[(conversation + nth) % RECORDED.len()]).unwrap();
+        let (phone, data) = (phone(conversation), &mut body["data"]);
+        let person = format!("{phone}@s.whatsapp.net");
+        if data["key"]["addressingMode"] == "lid" {
+            data["key"]["remoteJid"] = format!("99{conversation}@lid").into();
+            data["key"]["remoteJidAlt"] = person.into();
+        } else {
+            data["key"]["remoteJid"] = person.into();
+        }
+        data["key"]["id"] = customers::message_id(conversation as u64, nth as u64).into();
+        data["message"]["conversation"] = text(conversation, nth).into();
+        data["messageTimestamp"] = sent_at().into();
+        body
     }
 
     /// Every conversation posts its next `messages` webhooks, one at a time; so many conversations

@@ -145,7 +145,7 @@ impl World {
     fn lose(&mut self, which: usize) {
         self.lanes.lost(0);
         let theirs = (1..=self.messages).filter(|s| conversation(*s) == which as u64 % CONVERSATIONS);
-        if let Some(next) = theirs.into_iter().find(|s| !self.done.contains(s)).filter(|_| which % 2 == 0) {
+        if let Some(next) = theirs.into_iter().find(|s| !self.done.contains(s)).filter(|_| which.is_multiple_of(2)) {
             self.done.insert(next);
         }
         self.tag = (self.tag.0 + 1, 0);
