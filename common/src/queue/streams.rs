@@ -27,6 +27,8 @@ const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Accepted messages that may wait, in bytes over all shards; beyond it ingress answers 503.
 const INBOUND_BYTES: i64 = 1 << 30;
+/// The server's words for code 10047, `JSStorageResourcesExceededErr`.
+const NO_ROOM: &str = "insufficient storage resources";
 const TRACES_BYTES: i64 = 512 << 20;
 const STEPS_BYTES: i64 = 256 << 20;
 const MEDIA_BYTES: i64 = 1 << 30;
@@ -43,6 +45,11 @@ pub enum PrepareError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// The broker has less room than the streams reserve.
+    #[error(
+        "NATS has no room for the queue's streams, which reserve 2.75 GiB: free disk space, or raise its max_file_store"
+    )]
+    NoRoom,
     /// The streams are not there.
     #[error("the queue's streams do not exist yet: run `omnihub migrate up` first")]
     Absent,
@@ -116,7 +123,12 @@ async fn prepare_media(js: &Context, layout: &Layout) -> Result<(), PrepareError
 }
 
 fn failed(stream: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PrepareError {
-    PrepareError::Stream { stream: stream.to_owned(), source: source.into() }
+    let source = source.into();
+    // Streams, buckets and object stores each have an error of their own around the server's.
+    if source.to_string().contains(NO_ROOM) {
+        return PrepareError::NoRoom;
+    }
+    PrepareError::Stream { stream: stream.to_owned(), source }
 }
 
 fn base(layout: &Layout, name: String, subjects: Vec<String>, purpose: &str) -> Config {
