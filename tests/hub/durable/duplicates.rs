@@ -66,6 +66,11 @@ async fn the_same_webhook_is_answered_once_all_in_one() {
 }
 
 #[tokio::test]
+async fn the_same_webhook_is_answered_once_all_in_one_on_postgres() {
+    one_answer(Deployment::up_on_postgres(Behaviour::Echo).await).await;
+}
+
+#[tokio::test]
 async fn the_same_webhook_is_answered_once_with_the_parts_apart() {
     one_answer(Deployment::apart(Behaviour::Echo, &["w1"]).await).await;
 }

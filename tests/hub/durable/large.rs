@@ -69,6 +69,11 @@ async fn a_large_webhook_is_kept_outside_the_queue_all_in_one() {
 }
 
 #[tokio::test]
+async fn a_large_webhook_is_kept_outside_the_queue_all_in_one_on_postgres() {
+    large_webhooks(Deployment::up_on_postgres(Behaviour::Fixed("noted".into())).await).await;
+}
+
+#[tokio::test]
 async fn a_large_webhook_is_kept_outside_the_queue_with_the_parts_apart() {
     large_webhooks(Deployment::apart(Behaviour::Fixed("noted".into()), &["w1"]).await).await;
 }

@@ -29,6 +29,11 @@ async fn two_thousand_messages_all_in_one() {
 }
 
 #[tokio::test]
+async fn two_thousand_messages_all_in_one_on_postgres() {
+    two_thousand_messages(Deployment::up_on_postgres(Behaviour::Echo).await, "up, PostgreSQL, fsync always").await;
+}
+
+#[tokio::test]
 async fn two_thousand_messages_with_the_parts_apart() {
     two_thousand_messages(Deployment::apart(Behaviour::Echo, &["w1"]).await, "apart, PostgreSQL, default fsync").await;
 }

@@ -1,7 +1,7 @@
 //! What was accepted is kept, answered once, and answered in order, whatever happens meanwhile.
 //!
-//! Most are tried on both shapes of the hub: `omnihub up` on SQLite, and its parts apart on
-//! PostgreSQL with a NATS server of their own; what needs one of them says so in its name.
+//! Most are tried on three shapes of the hub: `omnihub up` on SQLite and on PostgreSQL, and its parts
+//! apart on PostgreSQL with a NATS server of their own; what needs one of them says so in its name.
 
 mod broker;
 mod crash;

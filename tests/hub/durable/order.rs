@@ -46,6 +46,11 @@ async fn a_failing_agent_delays_only_its_own_conversation_all_in_one() {
 }
 
 #[tokio::test]
+async fn a_failing_agent_delays_only_its_own_conversation_all_in_one_on_postgres() {
+    the_failing_one_waits_alone(Deployment::up_on_postgres(Behaviour::Echo).await).await;
+}
+
+#[tokio::test]
 async fn a_failing_agent_delays_only_its_own_conversation_with_the_parts_apart() {
     the_failing_one_waits_alone(Deployment::apart(Behaviour::Echo, &["w1"]).await).await;
 }

@@ -48,12 +48,24 @@ pub(crate) struct Deployment {
 impl Deployment {
     /// `omnihub up`: one process, SQLite, a nats-server child.
     pub(crate) async fn up(behaviour: Behaviour) -> Self {
+        Self::up_on(None, behaviour).await
+    }
+
+    /// The same process on PostgreSQL.
+    pub(crate) async fn up_on_postgres(behaviour: Behaviour) -> Self {
+        Self::up_on(Some(Postgres::database().await), behaviour).await
+    }
+
+    async fn up_on(database: Option<Postgres>, behaviour: Behaviour) -> Self {
         let (evolution, agent) = fakes(behaviour).await;
-        let env = environment(&evolution, &agent);
+        let mut env = environment(&evolution, &agent);
+        if let Some(database) = &database {
+            env.insert("DATABASE_URL".to_owned(), database.url());
+        }
         let mut front = Hub::spawn(&["up"], &env);
         front.wait_ready().await;
         let client = reqwest::Client::new();
-        Self { evolution, agent, front, workers: Vec::new(), nats: None, env, client, _database: None }
+        Self { evolution, agent, front, workers: Vec::new(), nats: None, env, client, _database: database }
     }
 
     /// `omnihub migrate up`, then an ingress and these workers, on PostgreSQL and a NATS server.
