@@ -181,7 +181,9 @@ async fn answers_become_bubbles(database: Database) {
     assert_eq!((&trace["outcome"], &trace["outcome_reason"]), (&json!("ignored"), &json!("empty_answer")));
     assert!(site.replies_to("14155553011").is_empty());
 
-    // Typing is shown while the agent is asked.
+    // Typing is shown while the agent is asked; nobody waits for it where the agent is quick.
+    site.agent.set_behaviour(Behaviour::Hang);
+    site.say("14155553012", "still thinking").await;
     let shown = site.evolution.wait_for_presences(1, DEADLINE).await.unwrap();
     assert_eq!(shown[0].presence, "composing");
     site.assert_no_violations();
