@@ -24,7 +24,7 @@ pub(crate) struct Kit {
     pub(crate) media: Media,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
-    pub(crate) breakers: Breakers,
+    pub(crate) breakers: Arc<Breakers>,
 }
 
 /// A waiting lane looks so often whether its instance was changed.
