@@ -1,0 +1,282 @@
+//! The ledger: a pure verdict over the facts of a run.
+//!
+//! *In flight at a fault* means, for a bubble: the time from the arrival of its send until
+//! [`RECORDING_MS`] after its answer (so long the hub may take to keep that it was sent) overlaps
+//! the span of a fault that hurt a worker, the broker, or a worker's link to it. A fault excuses
+//! at most one repeated bubble per conversation. For two calls at once it means that the earlier
+//! one overlaps a fault that cuts calls; again a fault excuses one per conversation. A SIGTERM
+//! excuses nothing: what runs is finished before a process ends.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use serde::Serialize;
+
+use super::facts::{Accepted, Bubble, Call, Conversation, Done, Facts, Span};
+use super::schedule::FaultKind;
+
+/// How long the hub may take, after a send was answered, to keep that it was.
+pub const RECORDING_MS: u64 = 500;
+
+/// How many examples of each wrong are shown.
+const SHOWN: usize = 20;
+
+/// What the ledger says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Verdict {
+    /// Messages that were accepted.
+    pub messages: usize,
+    /// Of these, how many were answered with all their bubbles.
+    pub answered: usize,
+    /// Messages that were never accepted.
+    pub never_accepted: usize,
+    /// Bubbles of accepted messages that nobody got.
+    pub lost: usize,
+    /// Bubbles that came again though nothing was in flight at a fault.
+    pub duplicated: usize,
+    /// Bubbles that came again and were in flight at a fault.
+    pub duplicated_in_flight: usize,
+    /// These and the calls below by the kind of the fault.
+    pub in_flight_by: BTreeMap<FaultKind, usize>,
+    /// Bubbles that came first after a later one.
+    pub reordered: usize,
+    /// Pairs of calls of one conversation that ran at once with different keys.
+    pub overlapping: usize,
+    /// Such pairs of which the earlier was in flight at a fault.
+    pub overlapping_in_flight: usize,
+    /// Calls with a key that had been asked before.
+    pub repeated_calls: usize,
+    /// Accepted messages without an outcome in their trace, and traces without a message.
+    pub orphan_traces: usize,
+    /// Messages that ended otherwise than answered.
+    pub not_answered: usize,
+    /// The longest time in which nobody got a bubble while an accepted message waited.
+    pub longest_silence_ms: u64,
+    /// What is left in the queue, what the fakes accuse, what reached a person and is no answer.
+    pub wrong: Vec<String>,
+    /// Examples of everything above that should not be.
+    pub examples: Vec<String>,
+}
+
+impl Verdict {
+    /// Whether every promise was kept.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        let broken = [
+            self.never_accepted,
+            self.lost,
+            self.duplicated,
+            self.reordered,
+            self.overlapping,
+            self.orphan_traces,
+            self.not_answered,
+            self.wrong.len(),
+        ];
+        broken.iter().all(|count| *count == 0)
+    }
+
+    fn example(&mut self, text: impl FnOnce() -> String) {
+        if self.examples.len() < SHOWN {
+            self.examples.push(text());
+        }
+    }
+}
+
+/// Balances the ledger.
+#[must_use]
+pub fn verdict(facts: &Facts) -> Verdict {
+    let mut verdict =
+        Verdict { messages: facts.accepted.len(), never_accepted: facts.never_accepted, ..Verdict::default() };
+    verdict.wrong = [&facts.left, &facts.violations, &facts.strange].into_iter().flatten().cloned().collect();
+    let mut accepted: BTreeMap<Conversation, Vec<&Accepted>> = BTreeMap::new();
+    for message in &facts.accepted {
+        accepted.entry(message.conversation).or_default().push(message);
+    }
+    let mut bubbles: BTreeMap<Conversation, Vec<&Bubble>> = BTreeMap::new();
+    for bubble in &facts.bubbles {
+        bubbles.entry(bubble.conversation).or_default().push(bubble);
+    }
+    let none = Vec::new();
+    for conversation in accepted.keys().chain(bubbles.keys()).copied().collect::<BTreeSet<_>>() {
+        let got = bubbles.get(&conversation).unwrap_or(&none);
+        verdict.losses(accepted.get(&conversation).map_or(&[], Vec::as_slice), got);
+        verdict.repetitions(got, &facts.faults);
+        verdict.order(got);
+    }
+    verdict.calls(&facts.calls, &facts.faults);
+    verdict.traces(facts);
+    verdict.longest_silence_ms = longest_silence(facts);
+    verdict
+}
+
+impl Verdict {
+    fn losses(&mut self, accepted: &[&Accepted], got: &[&Bubble]) {
+        let got: HashSet<(usize, usize)> = got.iter().map(|bubble| (bubble.nth, bubble.part)).collect();
+        for message in accepted {
+            let missing = (0..message.bubbles).filter(|part| !got.contains(&(message.nth, *part))).count();
+            self.lost += missing;
+            self.answered += usize::from(missing == 0);
+            if missing > 0 {
+                let Accepted { conversation, nth, bubbles, trace, .. } = message;
+                self.example(|| {
+                    format!("lost: {missing} of {bubbles} bubbles of message {nth} of {conversation}, trace {trace}")
+                });
+            }
+        }
+        let known: HashMap<usize, usize> = accepted.iter().map(|message| (message.nth, message.bubbles)).collect();
+        for (nth, part) in got {
+            if known.get(&nth).is_none_or(|bubbles| part >= *bubbles) {
+                self.wrong.push(format!("an answer to nothing: bubble {part} of message {nth}"));
+            }
+        }
+    }
+
+    /// Copies of a bubble beyond its first; each fault excuses one of a conversation.
+    fn repetitions(&mut self, got: &[&Bubble], faults: &[Done]) {
+        let mut last: HashMap<(usize, usize), Span> = HashMap::new();
+        let mut used: HashSet<usize> = HashSet::new();
+        for bubble in got {
+            let Some(before) = last.insert((bubble.nth, bubble.part), bubble.span) else { continue };
+            let spans = [before, bubble.span].map(|span| span.longer(RECORDING_MS));
+            match excuse(&spans, faults, &used, |fault| fault.cuts_sends) {
+                Some(fault) => {
+                    used.insert(fault);
+                    self.duplicated_in_flight += 1;
+                    *self.in_flight_by.entry(faults[fault].kind).or_default() += 1;
+                }
+                None => {
+                    self.duplicated += 1;
+                    let Bubble { conversation, nth, part, span } = bubble;
+                    self.example(|| {
+                        format!(
+                            "duplicated: bubble {part} of message {nth} of {conversation} at {} to {} ms and again at {} to {} ms",
+                            before.from, before.to, span.from, span.to
+                        )
+                    });
+                }
+            }
+        }
+    }
+
+    /// First arrivals go up.
+    fn order(&mut self, got: &[&Bubble]) {
+        let mut seen = HashSet::new();
+        let mut highest = None;
+        for bubble in got {
+            let place = (bubble.nth, bubble.part);
+            if !seen.insert(place) {
+                continue;
+            }
+            if highest.is_some_and(|highest| place < highest) {
+                self.reordered += 1;
+                self.example(|| {
+                    format!(
+                        "reordered: bubble {} of message {} of {} at {} ms, after {highest:?}",
+                        bubble.part, bubble.nth, bubble.conversation, bubble.span.from
+                    )
+                });
+            }
+            highest = highest.max(Some(place));
+        }
+    }
+
+    fn calls(&mut self, calls: &[Call], faults: &[Done]) {
+        let mut keys = HashSet::new();
+        self.repeated_calls = calls.iter().filter(|call| !keys.insert(call.key.as_str())).count();
+        let mut of: BTreeMap<Conversation, Vec<&Call>> = BTreeMap::new();
+        for call in calls {
+            of.entry(call.conversation).or_default().push(call);
+        }
+        for (conversation, mut calls) in of {
+            calls.sort_by_key(|call| call.span.from);
+            let mut used = HashSet::new();
+            for (nth, later) in calls.iter().enumerate() {
+                // One that ends at the moment the next begins does not run beside it.
+                let beside = |call: &&&Call| call.span.to > later.span.from && call.key != later.key;
+                for earlier in calls[..nth].iter().filter(beside) {
+                    match excuse(&[earlier.span], faults, &used, |fault| fault.cuts_calls) {
+                        Some(fault) => {
+                            used.insert(fault);
+                            self.overlapping_in_flight += 1;
+                            *self.in_flight_by.entry(faults[fault].kind).or_default() += 1;
+                        }
+                        None => {
+                            self.overlapping += 1;
+                            self.example(|| {
+                                format!(
+                                    "overlapping: calls of {conversation} at {:?} and {:?}",
+                                    earlier.span, later.span
+                                )
+                            });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn traces(&mut self, facts: &Facts) {
+        let messages: HashMap<&str, &Accepted> =
+            facts.accepted.iter().map(|message| (message.trace.as_str(), message)).collect();
+        let mut told = HashSet::new();
+        for trace in &facts.traces {
+            match (messages.get(trace.id.as_str()), trace.outcome.as_deref()) {
+                (Some(_), Some("answered")) => {}
+                (Some(message), Some(outcome)) => {
+                    self.not_answered += 1;
+                    let (nth, conversation) = (message.nth, message.conversation);
+                    self.example(|| format!("{outcome}: message {nth} of {conversation}, trace {}", trace.id));
+                }
+                (Some(_), None) | (None, _) => {
+                    self.orphan_traces += 1;
+                    self.example(|| format!("orphan trace: {} ({:?})", trace.id, trace.outcome));
+                }
+            }
+            told.insert(trace.id.as_str());
+        }
+        for message in messages.values().filter(|message| !told.contains(message.trace.as_str())) {
+            self.orphan_traces += 1;
+            self.example(|| format!("no trace: message {} of {}", message.nth, message.conversation));
+        }
+    }
+}
+
+/// A fault in whose span something was in flight, and that has excused nothing here yet.
+fn excuse(spans: &[Span], faults: &[Done], used: &HashSet<usize>, cuts: impl Fn(&Done) -> bool) -> Option<usize> {
+    let excuses = |(nth, fault): &(usize, &Done)| {
+        cuts(fault) && !used.contains(nth) && spans.iter().any(|span| span.overlaps(fault.span))
+    };
+    faults.iter().enumerate().find(excuses).map(|(nth, _)| nth)
+}
+
+/// The longest time between two bubbles of anybody while an accepted message waited.
+fn longest_silence(facts: &Facts) -> u64 {
+    let mut last_of: HashMap<(Conversation, usize), u64> = HashMap::new();
+    for bubble in &facts.bubbles {
+        let last = last_of.entry((bubble.conversation, bubble.nth)).or_default();
+        *last = bubble.span.to.max(*last);
+    }
+    // (when, +1 accepted or -1 answered, whether a bubble came)
+    let mut events: Vec<(u64, i64)> = Vec::new();
+    for message in &facts.accepted {
+        let answered = last_of.get(&(message.conversation, message.nth)).copied().unwrap_or(message.at);
+        events.push((message.at.min(answered), 1));
+        events.push((answered, -1));
+    }
+    events.extend(facts.bubbles.iter().map(|bubble| (bubble.span.to, 0)));
+    events.sort_unstable();
+    let (mut waiting, mut since, mut longest) = (0, 0, 0);
+    for (at, change) in events {
+        if waiting > 0 {
+            longest = longest.max(at.saturating_sub(since));
+        }
+        // Another message that begins to wait does not end a silence.
+        if change <= 0 || waiting == 0 {
+            since = at;
+        }
+        waiting += change;
+    }
+    longest
+}
+
+#[cfg(test)]
+mod tests;
