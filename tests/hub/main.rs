@@ -23,6 +23,8 @@ mod instances;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod secrets;
