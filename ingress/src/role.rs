@@ -4,7 +4,7 @@ use std::{io::Write as _, sync::Arc};
 
 use omnihub_common::{
     config::HttpSettings,
-    instance::EvolutionFallback,
+    instance::{Announcer, EvolutionFallback},
     key::{AdminKey, Created},
     process::{Ground, Program, listen},
     queue::{Intake, Media, TraceBus},
@@ -48,11 +48,13 @@ pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken)
     let media = Media::open(&nats.js).await?;
     ground.health.add_database(ground.database.clone());
     ground.health.add_nats(nats.clone());
+    let _following = tenants.directory.follow(nats.clone());
     let doors = Doors {
         admin: AppState {
             database: ground.database,
             instances: tenants.instances,
             directory: tenants.directory.clone(),
+            announcer: Announcer::start(tenants.directory.clone(), nats.clone()),
             admin_key: Arc::new(admin_key),
             evolution_fallback: Arc::new(EvolutionFallback::load(&*ground.settings)),
             purger: Purger::start(nats.clone(), layout.clone()),

@@ -34,6 +34,7 @@ pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: Cancellati
     let settings = WorkerSettings::load(&*ground.settings, &ground.data.0)?;
     let directory = ground.tenants().await?.directory;
     let (nats, layout) = ground.queue("omnihub-worker").await?;
+    let _following = directory.follow(nats.clone());
     let traces = Traces::new(ground.database.clone());
     // Heartbeats have a connection of their own, where no message stands in their way.
     let (pulse, _) = ground.queue("omnihub-heartbeat").await?;

@@ -14,6 +14,7 @@
 //! - [`Checkpoint`]: what a conversation must remember to go on elsewhere.
 //! - [`DeadLetter`] and [`TraceBus`]: where a message goes that cannot be answered, and where
 //!   its story goes.
+//! - [`ConfigWatch`] and [`announce_change`]: how every process hears that an instance was changed.
 //!
 //! The work-queue stream is the only truth. There is no NAK, no redelivery timer, no in-progress
 //! ack and no scheduled message: waiting is the business of the owner's memory, which the replay
@@ -21,6 +22,7 @@
 
 mod checkpoint;
 mod clock;
+mod config;
 mod confirm;
 mod connect;
 mod consumer;
@@ -40,6 +42,7 @@ mod tracebus;
 
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use clock::now_ms;
+pub use config::{ConfigBucketError, ConfigWatch, announce_change};
 pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, PumpEnd, pump};
