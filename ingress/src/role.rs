@@ -7,7 +7,7 @@ use omnihub_common::{
     instance::{Announcer, EvolutionFallback},
     key::{AdminKey, Created},
     process::{Ground, Program, listen},
-    queue::{Intake, Media, TraceBus},
+    queue::{Backlogs, Intake, Media, TraceBus},
     secret::Secret,
 };
 use tokio::net::TcpListener;
@@ -18,7 +18,7 @@ use crate::{
     server::{Doors, serve},
     settings::IngressSettings,
     state::AppState,
-    webhook::{WebhookMeters, WebhookState},
+    webhook::{Quota, WebhookMeters, WebhookState},
 };
 
 /// Runs an ingress in a process of its own: `omnihub ingress`, `omnihub-ingress`.
@@ -61,6 +61,7 @@ pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken)
         },
         webhook: WebhookState {
             directory: tenants.directory,
+            quota: Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog),
             intake: Intake::new(nats.clone(), layout, media, settings.in_flight),
             traces: TraceBus::new(nats),
             webhooks: WebhookMeters::default(),

@@ -4,6 +4,7 @@
 //! lanes what to do, and does it: read a checkpoint, start a turn, acknowledge, sleep. All that
 //! waits for the network runs in tasks of its own and reports back.
 
+mod backlog;
 mod lanes;
 mod ring;
 
@@ -18,6 +19,7 @@ use crate::{
     settings::WorkerSettings,
     turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable},
 };
+pub(crate) use backlog::SharedBacklog;
 use lanes::{Action, Item, Lanes};
 
 /// An acknowledgement is sent so often before its consumer counts as doubtful.
@@ -79,6 +81,7 @@ pub(crate) struct Scheduler {
     events: mpsc::UnboundedSender<Event>,
     doubts: mpsc::UnboundedSender<u16>,
     figures: watch::Sender<Figures>,
+    backlog: SharedBacklog,
     tasks: TaskTracker,
 }
 
@@ -99,9 +102,15 @@ impl Scheduler {
             events,
             doubts,
             figures,
+            backlog: SharedBacklog::default(),
             tasks: TaskTracker::new(),
         };
         (scheduler, shown)
+    }
+
+    /// What waits in this worker.
+    pub(crate) fn backlog(&self) -> SharedBacklog {
+        self.backlog.clone()
     }
 
     /// Runs until every sender of events is gone or the task is dropped.
@@ -123,11 +132,13 @@ impl Scheduler {
         match event {
             Event::Owned(partition, generation) => {
                 self.lanes.owned(partition.number(), (partition.epoch(), generation));
+                self.backlog.with(|backlog| backlog.owned(partition.number(), (partition.epoch(), generation)));
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
             Event::Lost(partition) => {
                 self.lanes.lost(partition);
+                self.backlog.with(|backlog| backlog.lost(partition));
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
@@ -143,6 +154,7 @@ impl Scheduler {
     }
 
     fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
+        self.backlog.with(|backlog| backlog.arrived(&delivery.lane, delivery.tag));
         match serde_json::from_slice::<Head>(&delivery.payload) {
             Ok(head) => {
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
@@ -152,6 +164,7 @@ impl Scheduler {
                 // It has no identity, so no lane can hold it up.
                 let Some(partition) = self.partitions.get(&delivery.lane.partition).cloned() else { return Vec::new() };
                 let kit = self.kit.clone();
+                self.backlog.with(|backlog| backlog.done(&delivery.lane, delivery.tag));
                 self.tasks.spawn(async move { bury_unreadable(&kit, &partition, &delivery, &error).await });
                 Vec::new()
             }
@@ -201,6 +214,9 @@ impl Scheduler {
     }
 
     fn acknowledge(&self, items: Vec<Message>) {
+        self.backlog.with(|backlog| {
+            items.iter().for_each(|item| backlog.done(&item.delivery.lane, item.delivery.tag));
+        });
         let (partitions, doubts) = (self.partitions.clone(), self.doubts.clone());
         self.tasks.spawn(async move {
             for item in items {
