@@ -15,6 +15,7 @@ mod patch;
 mod repository;
 mod seed;
 mod trust;
+mod turns;
 mod url;
 
 #[cfg(test)]
@@ -30,4 +31,5 @@ pub use model::{
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
 pub use repository::{Deleted, Instances, NewInstance, StoreError};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
+pub use turns::{Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};

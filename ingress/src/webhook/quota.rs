@@ -26,8 +26,9 @@ impl Quota {
         Self { backlogs, default }
     }
 
-    fn of(&self, _instance: &Instance) -> u64 {
-        self.default
+    /// The instance's own quota, else the default.
+    fn of(&self, instance: &Instance) -> u64 {
+        instance.turns.max_backlog.map_or(self.default, u64::from)
     }
 }
 
