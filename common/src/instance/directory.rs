@@ -21,7 +21,7 @@ use super::{
     Instance, Instances, Lookup, StoreError,
     trust::{Trust, Worth},
 };
-use crate::config::{ConfigError, Settings};
+use crate::config::{ConfigError, Settings, number_or};
 
 /// How long the database may take for one read before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -34,6 +34,8 @@ const FORCED_READS: usize = 4;
 const CHANGES_KEPT: usize = 1024;
 /// The setting for [`DirectorySettings::known_for`], in hours.
 const KNOWN_HOURS: &str = "OMNIHUB_INSTANCE_CACHE_HOURS";
+/// The setting for [`DirectorySettings::watched_for`], in seconds.
+const POLL_SECONDS: &str = "OMNIHUB_INSTANCE_POLL";
 
 /// What a lookup found: none, one, or for a WhatsApp instance several.
 type Found = Arc<[Arc<Instance>]>;
@@ -86,16 +88,15 @@ impl Default for DirectorySettings {
 }
 
 impl DirectorySettings {
-    /// `OMNIHUB_INSTANCE_CACHE_HOURS` (24).
+    /// `OMNIHUB_INSTANCE_CACHE_HOURS` (24) and `OMNIHUB_INSTANCE_POLL` (25 seconds).
     ///
     /// # Errors
-    /// When it is not a number of hours from 1 to 8760.
+    /// Names the one that is no such number.
     pub fn load(settings: &dyn Settings) -> Result<Self, ConfigError> {
-        let Some(text) = settings.get(KNOWN_HOURS) else { return Ok(Self::default()) };
-        let hours = text.trim().parse().ok().filter(|hours| (1..=8760).contains(hours)).ok_or_else(|| {
-            ConfigError::Bad { name: KNOWN_HOURS, problem: "expected hours, from 1 to 8760".to_owned() }
-        })?;
-        Ok(Self { known_for: Duration::from_hours(hours), ..Self::default() })
+        let hours = number_or(settings, KNOWN_HOURS, 24, 1..=8760)? as u64;
+        let seconds = number_or(settings, POLL_SECONDS, 25, 1..=3600)? as u64;
+        let (known_for, watched_for) = (Duration::from_hours(hours), Duration::from_secs(seconds));
+        Ok(Self { known_for, watched_for, ..Self::default() })
     }
 }
 
