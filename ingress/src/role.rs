@@ -24,10 +24,11 @@ use crate::{
 /// Runs an ingress in a process of its own: `omnihub ingress`, `omnihub-ingress`.
 ///
 /// # Errors
-/// When a setting cannot be used, the port is taken, or the database or NATS cannot be reached.
+/// When a setting cannot be used, the port is taken, or the tables or streams were not made yet. A
+/// database or NATS that is away is waited for.
 pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let listener = listen(&HttpSettings::ingress(&*program.settings)?, "Set API_PORT to another one.").await?;
-    let ground = Ground::open(&program).await?;
+    let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "ingress listens");
     run(listener, ground, program.stop.token()).await
 }
@@ -48,6 +49,7 @@ pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken)
     let media = Media::open(&nats.js).await?;
     ground.health.add_database(ground.database.clone());
     ground.health.add_nats(nats.clone());
+    ground.health.add_queue(nats.clone(), layout.clone());
     let _following = tenants.directory.follow(nats.clone());
     let doors = Doors {
         admin: AppState {

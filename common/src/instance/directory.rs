@@ -302,7 +302,9 @@ impl Directory {
             Ok(Err(error)) => return Err(self.failed(lookup, Some(&error))),
             Err(_) => return Err(self.failed(lookup, None)),
         };
-        self.set_ask_again(None);
+        if self.set_ask_again(None).is_some() {
+            tracing::info!("instances can be read again");
+        }
         let found: Found = found.into_iter().map(Arc::new).collect();
         self.remember(lookup, &found).await;
         Ok(found)
@@ -334,9 +336,13 @@ impl Directory {
             Some(error) => error.with_causes(),
             None => format!("no answer within {} s", PATIENCE.as_secs()),
         };
-        tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
-        if !matches!(error, Some(StoreError::Unreadable { .. })) {
-            self.set_ask_again(Some(Instant::now() + self.settings.fresh_for));
+        let is_down = !matches!(error, Some(StoreError::Unreadable { .. }));
+        let known = is_down && self.set_ask_again(Some(Instant::now() + self.settings.fresh_for)).is_some();
+        if known {
+            // Once an outage: the same line every second tells nothing new.
+            tracing::debug!(lookup.kind = lookup.kind(), error.message = message, "the database is still away");
+        } else {
+            tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
         }
         Unavailable
     }
@@ -355,8 +361,8 @@ impl Directory {
         }
     }
 
-    fn set_ask_again(&self, at: Option<Instant>) {
-        *self.ask_again.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    fn set_ask_again(&self, at: Option<Instant>) -> Option<Instant> {
+        std::mem::replace(&mut *self.ask_again.lock().unwrap_or_else(PoisonError::into_inner), at)
     }
 }
 

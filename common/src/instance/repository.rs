@@ -15,7 +15,7 @@ use super::{
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
-use crate::secret::Keyring;
+use crate::{database, secret::Keyring};
 
 /// The table, as the encryption of its secrets names it. A new name would make them unreadable.
 pub(super) const TABLE: &str = "instance_configs";
@@ -46,6 +46,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database is away, so that the same may succeed later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Database(error) if database::is_away(error))
+    }
+
     /// The error with what caused it, on one line, for the one place that logs it.
     #[must_use]
     pub fn with_causes(&self) -> String {

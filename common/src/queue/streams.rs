@@ -53,7 +53,7 @@ pub enum PrepareError {
     )]
     NoRoom,
     /// The streams are not there.
-    #[error("the queue's streams do not exist yet: run `omnihub migrate up` first")]
+    #[error("the queue's streams do not exist (yet, or any more): run `omnihub migrate up`")]
     Absent,
     /// The streams are of another version.
     #[error(transparent)]

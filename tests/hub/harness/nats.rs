@@ -74,6 +74,16 @@ impl Nats {
         self.wait_ready().await;
     }
 
+    /// Starts it again on the same port with an empty store, as after the loss of its disk.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub(crate) async fn start_again_empty(&mut self) {
+        self.stop();
+        std::fs::remove_dir_all(self.folder.path().join("store")).expect("a store to remove");
+        self.start_again().await;
+    }
+
     fn spawn(&self, port: &str) -> Process {
         let folder = self.folder.path();
         let mut command = Command::new(&self.binary);

@@ -169,18 +169,23 @@ impl Turn {
         story.hide(&instance);
         let message = match &envelope.body {
             EnvelopeBody::Inline(body) => read_message(body),
-            EnvelopeBody::Object(name) => read_message(&self.fetch(name).await?),
+            EnvelopeBody::Object(name) => read_message(&self.fetch(name, story).await?),
         };
         story.read(&message);
         Ok(Opened { envelope, instance, message })
     }
 
-    async fn fetch(&self, name: &str) -> Result<Value, Exit> {
-        match self.kit.media.get(name, BODY_LIMIT).await {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| dead("body_unreadable")),
-            Err(MediaError::Absent) => Err(dead("body_missing")),
-            Err(_) => Err(Exit::Later(retry::PAUSE)),
-        }
+    async fn fetch(&self, name: &str, story: &mut Story) -> Result<Value, Exit> {
+        let (reason, words) = match self.kit.media.get(name, BODY_LIMIT).await {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(body) => return Ok(body),
+                Err(_) => ("body_unreadable", "the message's body in the object store is damaged"),
+            },
+            Err(MediaError::Absent) => ("body_missing", "the message's body is not in the object store any more"),
+            Err(_) => return Err(Exit::Later(retry::PAUSE)),
+        };
+        story.note_error(TraceStatus::Processing.as_str(), words);
+        Err(dead(reason))
     }
 
     /// The straight path.
