@@ -18,7 +18,7 @@ use opentelemetry::metrics::Counter;
 use tokio::sync::{Semaphore, broadcast};
 
 use super::{
-    Instance, Instances, Lookup, StoreError,
+    ChannelSettings, Instance, Instances, Lookup, StoreError,
     trust::{Trust, Worth},
 };
 use crate::config::{ConfigError, Settings, number_or};
@@ -323,9 +323,36 @@ impl Directory {
         }
         self.known.insert(lookup.clone(), Arc::clone(found)).await;
         for instance in found.iter() {
-            let alone: Found = Arc::new([Arc::clone(instance)]);
-            self.known.insert(Lookup::Name(instance.name.to_string()), Arc::clone(&alone)).await;
-            self.known.insert(Lookup::Id(instance.id), alone).await;
+            self.know(instance).await;
+        }
+    }
+
+    /// Keeps an instance that was read ahead.
+    pub(super) async fn know(&self, instance: &Arc<Instance>) {
+        let alone: Found = Arc::new([Arc::clone(instance)]);
+        self.known.insert(Lookup::Name(instance.name.to_string()), Arc::clone(&alone)).await;
+        self.known.insert(Lookup::Id(instance.id), alone).await;
+    }
+
+    /// Keeps all that Evolution servers know by a name.
+    pub(super) async fn know_account(&self, account: &str, instances: Vec<Arc<Instance>>) {
+        self.known.insert(Lookup::WhatsappInstance(account.to_owned()), instances.into()).await;
+    }
+
+    /// Keeps which one is the default.
+    pub(super) async fn know_default(&self, instance: Option<&Arc<Instance>>) {
+        match instance {
+            Some(instance) => self.known.insert(Lookup::Default, Arc::new([Arc::clone(instance)])).await,
+            None => self.known.invalidate(&Lookup::Default).await,
+        }
+    }
+
+    /// Forgets an instance that is gone, for an outage too.
+    pub(super) async fn unlearn(&self, instance: &Instance) {
+        self.known.invalidate(&Lookup::Name(instance.name.to_string())).await;
+        self.known.invalidate(&Lookup::Id(instance.id)).await;
+        if let ChannelSettings::Whatsapp(whatsapp) = &instance.channel {
+            self.known.invalidate(&Lookup::WhatsappInstance(whatsapp.whatsapp_instance.clone())).await;
         }
     }
 

@@ -1,17 +1,12 @@
 //! How the directory hears of changes, and how they are told.
 //!
 //! Two tasks stand behind a [`Following`]: one watches the bucket of versions over NATS, so that a
-//! change reaches this process at once; the other compares the table with what it was, now and
-//! then, for changes that somebody made by hand. An [`Announcer`] is the other end: it tells what
-//! this process changed, as often as it takes.
+//! change reaches this process at once; the other keeps the `roster`, which finds changes that
+//! somebody made by hand. An [`Announcer`] is the other end: it tells what this process changed, as
+//! often as it takes.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,17 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Following {
     _watch: AbortOnDropHandle<()>,
-    _poll: AbortOnDropHandle<()>,
+    _roster: AbortOnDropHandle<()>,
 }
 
 impl Directory {
     /// Hears of changes from here on, as long as the answer is kept.
     #[must_use = "the directory follows as long as this is kept"]
     pub fn follow(self: &Arc<Self>, nats: Nats) -> Following {
-        let (watching, polling) = (Arc::clone(self), Arc::clone(self));
+        let (watching, reading) = (Arc::clone(self), Arc::clone(self));
         Following {
             _watch: AbortOnDropHandle::new(tokio::spawn(async move { watching.watch(nats).await })),
-            _poll: AbortOnDropHandle::new(tokio::spawn(async move { polling.poll().await })),
+            _roster: AbortOnDropHandle::new(tokio::spawn(async move { reading.keep_roster().await })),
         }
     }
 
@@ -82,29 +77,6 @@ impl Directory {
             self.changed(instance);
         }
     }
-
-    /// Looks at the table now and then: a change made by hand is told to nobody.
-    async fn poll(&self) {
-        let mut known: Option<HashMap<i64, DateTime<Utc>>> = None;
-        loop {
-            match self.instances.versions().await {
-                Ok(now) => {
-                    for instance in known.iter().flat_map(|known| differences(known, &now)) {
-                        self.changed(instance);
-                    }
-                    known = Some(now);
-                }
-                Err(error) => tracing::debug!(error.message = %error, "the table was not compared"),
-            }
-            tokio::time::sleep(self.settings.watched_for).await;
-        }
-    }
-}
-
-/// The instances that were made, changed or deleted between two looks.
-fn differences(before: &HashMap<i64, DateTime<Utc>>, now: &HashMap<i64, DateTime<Utc>>) -> HashSet<i64> {
-    let ids = before.keys().chain(now.keys()).copied();
-    ids.filter(|id| before.get(id) != now.get(id)).collect()
 }
 
 /// Tells every process what this one changed, each change until the broker has confirmed it.
@@ -142,19 +114,5 @@ impl Announcer {
         if self.jobs.send((instance, done)).is_ok() && tokio::time::timeout(PATIENCE, told).await.is_err() {
             tracing::warn!(instance.id = instance, "a change of an instance will be told to the others later");
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_made_changed_or_deleted_differs() {
-        let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap();
-        let before = HashMap::from([(1, at(1)), (2, at(1)), (3, at(1))]);
-        let now = HashMap::from([(1, at(1)), (2, at(2)), (4, at(1))]);
-        assert_eq!(differences(&before, &now), HashSet::from([2, 3, 4]));
-        assert!(differences(&now, &now).is_empty());
     }
 }

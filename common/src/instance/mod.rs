@@ -13,6 +13,7 @@ mod lookup;
 mod model;
 mod patch;
 mod repository;
+mod roster;
 mod seed;
 mod trust;
 mod turns;

@@ -211,6 +211,16 @@ impl Instances {
         Ok(columns.into_tuple().all(&self.database).await?.into_iter().collect())
     }
 
+    /// Those of these row ids that are there and can be read.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn by_ids(&self, ids: &[i64]) -> Result<Vec<Instance>, StoreError> {
+        let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(&self.database).await?;
+        // One that cannot be read is logged when somebody asks for it.
+        Ok(rows.into_iter().filter_map(|row| self.read(row).ok()).collect())
+    }
+
     /// Changes an instance; `None` when there is none of this name.
     ///
     /// # Errors

@@ -40,6 +40,11 @@ async fn two_thousand_messages_without_the_database() {
     deployment.evolution.wait_for_sent(1, DEADLINE).await.unwrap();
     until("the first trace is there", DEADLINE, async || deployment.traces("status=completed").await == 1).await;
 
+    // The second worker takes its share during the outage, of an instance that it never served.
+    for worker in &deployment.workers {
+        let read_ahead = async || deployment.metric(worker, "omnihub_instances_known").await >= 1.0;
+        until("the instance is known", DEADLINE, read_ahead).await;
+    }
     deployment.cable().cut();
     ledger.post(&deployment, 0..CONVERSATIONS, MESSAGES, AT_ONCE).await;
     deployment.evolution.wait_for_sent(1 + CONVERSATIONS * MESSAGES, LONG).await.unwrap();
