@@ -14,6 +14,7 @@ use opentelemetry::{
 use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::{Receipts, Wait};
+use crate::breaker::Breakers;
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]
@@ -25,12 +26,24 @@ pub(crate) struct Kit {
     pub(crate) media: Media,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
+    pub(crate) breakers: Arc<Breakers>,
 }
 
 impl Kit {
     /// Waits before the next attempt; a change of the instance (a new key, another URL) ends the
-    /// wait at once.
+    /// wait at once, and so does a server that may be called again.
     pub(crate) async fn wait_for_retry(&self, lane: &LaneAddress, wait: Wait) {
+        match wait.circuit.clone() {
+            None => self.wait_for_change(lane, &wait).await,
+            Some(mut circuit) => tokio::select! {
+                () = self.wait_for_change(lane, &wait) => {}
+                // A breaker that was forgotten says nothing; the wait has an end of its own.
+                Ok(()) = circuit.changed() => {}
+            },
+        }
+    }
+
+    async fn wait_for_change(&self, lane: &LaneAddress, wait: &Wait) {
         let id = InstanceToken::row_id(&lane.instance);
         let changed = async {
             let mut changes = self.directory.changes();
