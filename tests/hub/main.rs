@@ -19,7 +19,7 @@ mod health;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
-mod outage;
+mod outages;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
