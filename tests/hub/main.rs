@@ -21,7 +21,7 @@ mod health;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
-mod outage;
+mod outages;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]

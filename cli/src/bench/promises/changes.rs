@@ -73,9 +73,23 @@ impl Scene {
             first_calls.len() == customers.len()
         })
         .await
-        .with_context(|| format!("{} of {} went on", first_calls.len(), customers.len()))?;
+        .with_context(|| self.standing(customers, &first_calls))?;
         let after = |at: Option<&Instant>| at.map(|at| at.duration_since(since)).unwrap_or_default();
         Ok(WentOn { first: after(first_calls.values().min()), last: after(first_calls.values().max()) })
+    }
+
+    /// What is known of those that did not go on.
+    fn standing(&self, customers: &HashSet<usize>, went_on: &HashMap<usize, Instant>) -> String {
+        let standing = customers.iter().filter(|customer| !went_on.contains_key(customer));
+        let told = standing.map(|customer| {
+            let its = |call: &&Call| customer_in(&call.text) == Some(*customer);
+            let last = self.site.outside.calls(|calls| calls.iter().rev().find(its).cloned());
+            let last = last.map(|call| (call.text, call.answered, call.at.elapsed()));
+            format!("customer {customer} stands still, the last call (answered, ago) being {last:?}")
+        });
+        let logs =
+            self.site.workers.iter().map(|worker| format!("the log of {}:\n{}", worker.command(), worker.tail()));
+        told.chain(logs).collect::<Vec<_>>().join("\n")
     }
 
     /// The customers stop; every message is answered, and the rows say so.
