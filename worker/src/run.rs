@@ -16,7 +16,7 @@ use crate::{
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Scheduler},
     settings::WorkerSettings,
-    turn::{Kit, Receipts, TurnMetrics},
+    turn::{Kit, Receipts, TurnMetrics, typing_seats},
 };
 
 /// Why a worker cannot go on.
@@ -74,6 +74,7 @@ impl Worker {
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
             breakers: Arc::new(Breakers::new()),
+            typing: typing_seats(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);
@@ -195,12 +196,16 @@ async fn beat(
     beating.await.unwrap_or_else(|error| Err(MembershipError::Unavailable(error.into())))
 }
 
+/// An idle connection holds some 25 KB: after thousands of turns at once only so many are kept.
+const IDLE_PER_HOST: usize = 512;
+
 /// One client for agents and channels: no redirects (a redirected call would carry keys
 /// elsewhere), connections kept.
 fn outbound_client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
+        .pool_max_idle_per_host(IDLE_PER_HOST)
         .user_agent(concat!("omnihub/", env!("CARGO_PKG_VERSION")))
         .build()
 }
