@@ -19,7 +19,7 @@ const HELD_FOR: Duration = Duration::from_secs(1);
 
 /// So many of these calls run at once in a worker; a turn that finds no seat asks for one again
 /// when the next presence is due.
-const SEATS: usize = 1_000;
+const SEATS: usize = 500;
 
 /// The seats of a worker.
 pub(crate) fn seats() -> Arc<Semaphore> {
