@@ -55,6 +55,12 @@ impl InstanceToken {
     pub fn row_id(token: &str) -> Option<i64> {
         token.rsplit_once('-')?.1.parse().ok()
     }
+
+    /// Whether a token is one of an instance of this name, in whichever of its lives.
+    #[must_use]
+    pub fn is_named(token: &str, name: &str) -> bool {
+        token.rsplit_once('-').is_some_and(|(of, _)| of == self::token(name))
+    }
 }
 
 /// The partition of a conversation, out of `partitions`.
@@ -150,10 +156,30 @@ impl Subjects {
         format!("step.{}", instance.as_str())
     }
 
-    /// A dead letter.
+    /// A dead letter; `letter` is its id.
     #[must_use]
-    pub fn dead(instance: &str, conversation: &str, message: &str) -> String {
-        format!("dead.{instance}.{conversation}.{message}")
+    pub fn dead(instance: &str, conversation: &str, letter: &str) -> String {
+        format!("dead.{instance}.{conversation}.{letter}")
+    }
+
+    /// The dead letter of this id, wherever it is.
+    #[must_use]
+    pub fn dead_anywhere(letter: &str) -> String {
+        format!("dead.*.*.{letter}")
+    }
+
+    /// Every dead letter.
+    #[must_use]
+    pub fn every_dead() -> String {
+        "dead.>".to_owned()
+    }
+
+    /// The instance and the id of a dead letter's subject.
+    #[must_use]
+    pub fn read_dead(subject: &str) -> Option<(&str, &str)> {
+        let mut tokens = subject.split('.');
+        let (head, instance, _, letter) = (tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?);
+        (head == "dead" && tokens.next().is_none()).then_some((instance, letter))
     }
 
     /// Every dead letter of an instance.

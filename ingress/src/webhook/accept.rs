@@ -85,6 +85,7 @@ async fn envelope(
         provider_at: part.provider_at_ms,
         own_id,
         warnings,
+        redrive: None,
         body: EnvelopeBody::Inline(part.data),
     })
 }

@@ -64,11 +64,12 @@ impl Turn {
     }
 
     /// A replayed message may have been begun elsewhere, and a retry has been begun here: the
-    /// attempt is counted before the call, so that a message that kills its worker is found out.
+    /// attempt is counted before the call, so that a message that kills its worker is found out. What
+    /// this process itself was cut in does not count: see [`super::Beginner`].
     async fn count_beginning(&mut self, story: &mut Story) -> Result<(), Exit> {
         let replayed = self.items.iter().any(|item| item.delivery.replayed);
         let (attempt, failures) = match self.open_turn() {
-            Some(open) if open.counted => (open.attempt, open.failures),
+            Some(open) if !self.kit.beginner.counts(open, &self.turn_id()) => (open.attempt, open.failures),
             Some(open) => (open.attempt + 1, open.failures + 1),
             None if replayed => (0, 0),
             None => return Ok(()),

@@ -11,7 +11,7 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
-use super::{Receipts, Wait};
+use super::{Beginner, Receipts, Wait};
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub(crate) struct Kit {
     pub(crate) media: Media,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
+    pub(crate) beginner: Beginner,
 }
 
 /// A waiting lane looks so often whether its instance was changed.

@@ -12,6 +12,7 @@
 mod admit;
 mod answer;
 mod ask;
+mod beginning;
 mod bury;
 mod end;
 mod kit;
@@ -39,6 +40,7 @@ use omnihub_common::{
 use serde_json::Value;
 use tracing::Instrument;
 
+pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
@@ -107,7 +109,9 @@ impl Turn {
         let headers = self.items.first().and_then(|item| item.delivery.headers.as_ref());
         propagation::set_parent(&span, propagation::extract_nats(headers));
         let gone = self.partition.gone().clone();
+        let kit = self.kit.clone();
         async move {
+            let _watch = kit.beginner.watch(self.turn_id());
             tokio::select! {
                 biased;
                 () = gone.cancelled() => TurnEnd::Fenced,
@@ -151,14 +155,14 @@ impl Turn {
         }
         let payload = self.items.first().map(|item| item.delivery.payload.clone()).unwrap_or_default();
         match serde_json::from_slice::<Version>(&payload) {
-            Ok(Version { v }) if v > Envelope::VERSION => Err(Exit::Later(retry::HOLD)),
+            Ok(Version { v }) if v > Envelope::REDRIVEN => Err(Exit::Later(retry::HOLD)),
             _ => serde_json::from_slice(&payload).map_err(|_| dead("unreadable")),
         }
     }
 
     /// Finds the instance it belongs to, and what the channel said.
     async fn open(&self, envelope: Envelope, story: &mut Story) -> Result<Opened, Exit> {
-        if now_ms() - envelope.received_at > ANSWER_MAX_AGE_MS {
+        if now_ms() - envelope.counts_from() > ANSWER_MAX_AGE_MS {
             return Err(dead("too_old"));
         }
         let instance = match self.kit.directory.by_id(envelope.instance_id).await {
@@ -217,6 +221,7 @@ impl Turn {
             if !self.tell(&event).await {
                 return TurnEnd::Fenced;
             }
+            self.unbury(story, outcome).await;
         }
         let ids = self.ids();
         self.checkpoint.close(&ids, now_ms());
@@ -283,7 +288,8 @@ impl Turn {
 
     /// Keeps the open turn in memory, for the next attempt or the next write.
     fn remember(&mut self, attempt: u32, failures: u32, phase: Phase) {
-        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, failures, phase, counted: true });
+        let begun_by = Some(self.kit.beginner.nonce());
+        self.checkpoint.open = Some(OpenTurn { ids: self.ids(), attempt, failures, phase, counted: true, begun_by });
     }
 
     async fn write(&self) -> Result<(), Exit> {
