@@ -56,10 +56,10 @@ impl InstanceToken {
         token.rsplit_once('-')?.1.parse().ok()
     }
 
-    /// Whether a token is one of an instance of this name, in whichever of its lives.
+    /// The instance's name in a token: a name has no letter that is escaped.
     #[must_use]
-    pub fn is_named(token: &str, name: &str) -> bool {
-        token.rsplit_once('-').is_some_and(|(of, _)| of == self::token(name))
+    pub fn name(token: &str) -> &str {
+        token.rsplit_once('-').map_or(token, |(name, _)| name)
     }
 }
 
@@ -219,7 +219,8 @@ mod tests {
     fn an_instance_token_tells_two_lives_of_a_name_apart() {
         assert_ne!(InstanceToken::new("acme", 1), InstanceToken::new("acme", 2));
         assert_ne!(InstanceToken::new("a-1", 1), InstanceToken::new("a", 11));
-        assert_eq!(InstanceToken::row_id(InstanceToken::new("a-1", 42).as_str()), Some(42));
+        let token = InstanceToken::new("a-1", 42);
+        assert_eq!((InstanceToken::name(token.as_str()), InstanceToken::row_id(token.as_str())), ("a-1", Some(42)));
     }
 
     proptest! {

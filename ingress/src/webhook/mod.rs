@@ -12,6 +12,8 @@ mod meters;
 mod route;
 mod verify;
 
+pub(crate) use accept::received;
+
 use std::sync::Arc;
 
 use axum::{

@@ -30,7 +30,7 @@ impl DeadFilter {
     /// Whether a letter of this instance (as its subject names it) is meant.
     #[must_use]
     pub fn matches(&self, instance_token: &str, letter: &Summary) -> bool {
-        self.instance_name.as_deref().is_none_or(|name| InstanceToken::is_named(instance_token, name))
+        self.instance_name.as_deref().is_none_or(|name| InstanceToken::name(instance_token) == name)
             && self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
             && self.session_name.as_ref().is_none_or(|name| letter.session_name.as_ref() == Some(name))
             && self.phone.as_deref().is_none_or(|phone| is_of_phone(bare_phone(phone), letter))
@@ -67,7 +67,7 @@ impl Stretch {
 
     /// As a cursor for people to give back.
     #[must_use]
-    pub fn to_cursor(&self) -> String {
+    pub fn to_cursor(self) -> String {
         format!("{}-{}", self.after, self.upto)
     }
 

@@ -93,6 +93,14 @@ impl DeadLetters {
         self.nats.connected()
     }
 
+    /// Whether the message's body is to be had.
+    pub(super) async fn has_body(&self, letter: &DeadLetter) -> Result<bool, MediaError> {
+        let Some(body) = letter.body_object() else { return Ok(true) };
+        let redrives = letter.envelope.as_ref().map_or(0, Envelope::redrives);
+        let kept = letter.objects.iter().any(|object| object == body);
+        Ok((kept && self.copies.has(&copy_name(body, redrives)).await?) || self.media.has(body).await?)
+    }
+
     /// Brings the objects back to where a turn looks for them. `false` when the body is nowhere.
     pub(super) async fn restore_objects(&self, letter: &DeadLetter) -> Result<bool, MediaError> {
         let redrives = letter.envelope.as_ref().map_or(0, Envelope::redrives);

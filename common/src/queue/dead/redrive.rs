@@ -42,7 +42,7 @@ impl Skip {
     #[must_use]
     pub fn detail(self) -> &'static str {
         match self {
-            Self::Unreadable => "the message cannot be read: look at its bytes, then drop it",
+            Self::Unreadable => "the message cannot be read: it can only be dropped",
             Self::NewerVersion => "a newer version of the hub wrote it: redrive it with that version",
             Self::BodyMissing => "the message's body was too large for the queue and is gone: it can only be dropped",
             Self::InstanceDeleted => "its instance was deleted: nobody is there to answer",
@@ -104,8 +104,12 @@ impl Redriver {
     ///
     /// # Errors
     /// Why not.
-    pub fn check(&self, kept: &KeptLetter) -> Result<(), Skip> {
-        plan(kept.letter.as_ref(), 0).map(drop)
+    pub async fn check(&self, kept: &KeptLetter) -> Result<(), RedriveError> {
+        plan(kept.letter.as_ref(), 0).map_err(RedriveError::Skipped)?;
+        match &kept.letter {
+            Some(letter) if !self.letters.has_body(letter).await? => Err(RedriveError::Skipped(Skip::BodyMissing)),
+            _ => Ok(()),
+        }
     }
 
     /// Puts one message back at the tail of its lane, and removes its letter when the queue has
