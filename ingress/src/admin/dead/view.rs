@@ -48,6 +48,7 @@ pub(super) fn whole(kept: &KeptLetter, instance: Option<&Instance>, why_not: Opt
     let mut shown = summary(&kept.id, &kept.instance_token, &kept.summary());
     if let Some(letter) = &kept.letter {
         shown["error_message"] = letter.error_message.as_str().into();
+        mask(&mut shown, &secrets);
         shown["payload"] = payload(letter).map_or(Value::Null, |payload| presentable(payload, &secrets));
         shown["payload_object"] = json!(letter.body_object());
         shown["objects"] = json!(letter.objects);
@@ -55,7 +56,6 @@ pub(super) fn whole(kept: &KeptLetter, instance: Option<&Instance>, why_not: Opt
     }
     shown["redrivable"] = why_not.is_none().into();
     shown["not_redrivable"] = why_not.map_or(Value::Null, refusal);
-    mask(&mut shown, &secrets);
     shown
 }
 
