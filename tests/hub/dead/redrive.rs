@@ -79,6 +79,10 @@ async fn the_dead_are_answered_after_all(database: Database) {
 /// An inactive instance's letters are not thrown away.
 async fn all_that_are_left(site: &Site, third: &str) {
     site.change_instance("acme", json!({"is_active": false})).await;
+    until("its inactivity is known", DEADLINE, async || {
+        redrive_many(site, json!({"all": true, "dry_run": true})).await["redrivable"] == 0
+    })
+    .await;
     let done = redrive_many(site, json!({"all": true})).await;
     assert_eq!((&done["redriven"], &done["skipped"]), (&json!(0), &json!({"instance_inactive": 1})));
     redrive(site, third).await.assert_problem(409, "instance_inactive");
@@ -93,7 +97,7 @@ async fn all_that_are_left(site: &Site, third: &str) {
 }
 
 async fn a_redrive_whose_answer_was_lost_is_repeated(database: Database) {
-    let site = Site::parts(database, refusing()).await;
+    let mut site = Site::parts_with(database, refusing(), &[("OMNIHUB_WORKER_ID", "w1")]).await;
     let letter = dies(&site, "14155559100", "once").await;
     let js = jetstream_of(&site).await;
     let stored = js.get_stream("DEAD").await.unwrap().get_last_raw_message_by_subject("dead.>").await.unwrap();
@@ -102,14 +106,16 @@ async fn a_redrive_whose_answer_was_lost_is_repeated(database: Database) {
         js.publish_with_headers(stored.subject, stored.headers, stored.payload).await.unwrap().await.unwrap();
     };
 
-    // The process died between the queue's word and the removal of the letter, while the turn waits.
-    site.agent.set_behaviour(Behaviour::slow(Duration::from_millis(600), Behaviour::Echo));
+    // The process died between the queue's word and the removal of the letter; no turn has begun yet.
+    site.agent.set_behaviour(Behaviour::Echo);
+    site.worker.as_mut().unwrap().kill9();
     let both = tokio::join!(redrive(&site, &letter), redrive(&site, &letter));
     assert!([both.0.status, both.1.status].iter().all(|status| matches!(status, 200 | 404)), "{both:?}");
     put_back().await;
     let again = redrive(&site, &letter).await;
     assert!(again.status == 200, "{}", again.text);
     put_back().await;
+    site.worker.as_mut().unwrap().start_again();
     let trace = answered(&site, &letter).await;
     assert!(trace["warnings"].to_string().contains("time 1"), "{trace}");
     // The worker removes what was left: nobody can redrive it a day later.
