@@ -4,6 +4,7 @@
 //! the admin API, as any other client does.
 
 pub mod api;
+pub mod dead;
 pub mod demo;
 pub mod instance;
 pub mod migrate;
@@ -43,6 +44,9 @@ pub enum Command {
     /// Make, show and change instances, over the admin API.
     #[command(subcommand)]
     Instance(instance::InstanceCommand),
+    /// List, show, redrive and drop messages that could not be answered, over the admin API.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
     /// See the hub at work: customers and an agent are played, nothing is installed or kept.
     Demo(demo::DemoArgs),
 }
@@ -57,12 +61,16 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
-        Command::Instance(command) => process::block_on(async {
-            let settings = ProcessSettings::load()?;
-            let data = DataFolder::open_if_present(&settings)?;
-            instance::run(command, &api::Api::load(&settings, &data)?).await
-        }),
+        Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),
+        Command::Dead(command) => process::block_on(async { dead::run(command, &target()?).await }),
     }
+}
+
+/// The hub that a management command speaks to.
+fn target() -> anyhow::Result<api::Api> {
+    let settings = ProcessSettings::load()?;
+    let data = DataFolder::open_if_present(&settings)?;
+    Ok(api::Api::load(&settings, &data)?)
 }
 
 #[cfg(test)]

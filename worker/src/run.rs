@@ -16,7 +16,7 @@ use crate::{
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Scheduler},
     settings::WorkerSettings,
-    turn::{Kit, Receipts, TurnMetrics},
+    turn::{Beginner, Kit, Receipts, TurnMetrics},
 };
 
 /// Why a worker cannot go on.
@@ -69,11 +69,12 @@ impl Worker {
             directory,
             http: outbound_client()?,
             traces: TraceBus::new(nats.clone()),
-            dead: DeadLetters::new(nats.js.clone()),
+            dead: DeadLetters::open(nats.clone()).await?,
             media: Media::open(&nats.js).await?,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
             breakers: Arc::new(Breakers::new()),
+            beginner: Beginner::new(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);

@@ -55,6 +55,12 @@ impl InstanceToken {
     pub fn row_id(token: &str) -> Option<i64> {
         token.rsplit_once('-')?.1.parse().ok()
     }
+
+    /// The instance's name in a token: a name has no letter that is escaped.
+    #[must_use]
+    pub fn name(token: &str) -> &str {
+        token.rsplit_once('-').map_or(token, |(name, _)| name)
+    }
 }
 
 /// The partition of a conversation, out of `partitions`.
@@ -150,10 +156,30 @@ impl Subjects {
         format!("step.{}", instance.as_str())
     }
 
-    /// A dead letter.
+    /// A dead letter; `letter` is its id.
     #[must_use]
-    pub fn dead(instance: &str, conversation: &str, message: &str) -> String {
-        format!("dead.{instance}.{conversation}.{message}")
+    pub fn dead(instance: &str, conversation: &str, letter: &str) -> String {
+        format!("dead.{instance}.{conversation}.{letter}")
+    }
+
+    /// The dead letter of this id, wherever it is.
+    #[must_use]
+    pub fn dead_anywhere(letter: &str) -> String {
+        format!("dead.*.*.{letter}")
+    }
+
+    /// Every dead letter.
+    #[must_use]
+    pub fn every_dead() -> String {
+        "dead.>".to_owned()
+    }
+
+    /// The instance and the id of a dead letter's subject.
+    #[must_use]
+    pub fn read_dead(subject: &str) -> Option<(&str, &str)> {
+        let mut tokens = subject.split('.');
+        let (head, instance, _, letter) = (tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?);
+        (head == "dead" && tokens.next().is_none()).then_some((instance, letter))
     }
 
     /// Every dead letter of an instance.
@@ -199,7 +225,8 @@ mod tests {
     fn an_instance_token_tells_two_lives_of_a_name_apart() {
         assert_ne!(InstanceToken::new("acme", 1), InstanceToken::new("acme", 2));
         assert_ne!(InstanceToken::new("a-1", 1), InstanceToken::new("a", 11));
-        assert_eq!(InstanceToken::row_id(InstanceToken::new("a-1", 42).as_str()), Some(42));
+        let token = InstanceToken::new("a-1", 42);
+        assert_eq!((InstanceToken::name(token.as_str()), InstanceToken::row_id(token.as_str())), ("a-1", Some(42)));
     }
 
     proptest! {

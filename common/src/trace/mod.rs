@@ -21,7 +21,8 @@ mod scope;
 mod tests;
 
 pub use event::{
-    Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision,
+    Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus,
+    redriven_revision, revision,
 };
 pub use fault::{code, is_refusal};
 pub use filter::{DEFAULT_LIMIT, MAX_LIMIT, TraceFilter, bare_phone};

@@ -1,6 +1,7 @@
 //! The admin API under `/api/v1`.
 
 pub mod access;
+pub mod dead;
 pub mod instances;
 pub mod traces;
 
@@ -10,5 +11,5 @@ use crate::state::AppState;
 
 /// Every route of the admin API.
 pub fn routes() -> Router<AppState> {
-    Router::new().merge(instances::routes()).merge(traces::routes())
+    Router::new().merge(instances::routes()).merge(traces::routes()).merge(dead::routes())
 }

@@ -21,6 +21,8 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
+pub(super) use query::{END_OF_DAY, moment};
+
 use super::access::AdminAccess;
 use crate::{
     problem::{FieldError, Problem},

@@ -13,7 +13,7 @@ use opentelemetry::{
 
 use tokio::sync::broadcast::{self, error::RecvError};
 
-use super::{Receipts, Wait};
+use super::{Beginner, Receipts, Wait};
 use crate::breaker::Breakers;
 
 /// Shared by all turns of a worker.
@@ -27,6 +27,7 @@ pub(crate) struct Kit {
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) beginner: Beginner,
 }
 
 impl Kit {

@@ -18,6 +18,12 @@ impl Turn {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Withdrawn => return TurnEnd::Withdrawn(self.take_checkpoint()),
             Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)),
+            Exit::Retry(at_most, reason) => {
+                return match self.write().await {
+                    Ok(()) => self.again(Wait::of(at_most, reason)),
+                    Err(_) => TurnEnd::Fenced,
+                };
+            }
             Exit::Parked(parked, reason) => {
                 return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) });
             }
@@ -81,7 +87,11 @@ impl Turn {
         story.details().answered_in = answered_in;
         let payload = if answered_in.is_none() && part.end.is_none() { self.sent_payload() } else { None };
         let event = story.end(outcome, Some(reason).filter(|reason| !reason.is_empty()), payload);
-        self.tell(&event).await
+        if !self.tell(&event).await {
+            return false;
+        }
+        self.unbury(story, outcome).await;
+        true
     }
 
     /// The instance is gone, and whatever was kept of it goes too.

@@ -12,6 +12,7 @@
 mod admit;
 mod answer;
 mod ask;
+mod beginning;
 mod bury;
 mod end;
 mod kit;
@@ -40,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::breaker::Parked;
+pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
@@ -76,6 +78,8 @@ enum Exit {
     Vanish,
     /// Its messages stay, for at most so long, for this reason.
     Later(Duration, &'static str),
+    /// The same after a failed attempt, which the checkpoint is to know of.
+    Retry(Duration, &'static str),
     /// Its messages stay until a server that fails may be called again.
     Parked(Parked, &'static str),
     /// The question was withdrawn, since more messages came.
@@ -126,7 +130,9 @@ impl Turn {
         let headers = self.items.last().and_then(|item| item.delivery.headers.as_ref());
         propagation::set_parent(&span, propagation::extract_nats(headers));
         let gone = self.partition.gone().clone();
+        let (kit, turn_id) = (self.kit.clone(), self.turn_id());
         async move {
+            let _watch = kit.beginner.watch(turn_id);
             let end = tokio::select! {
                 biased;
                 () = gone.cancelled() => TurnEnd::Fenced,
@@ -188,12 +194,12 @@ impl Turn {
             Decision::Hold(reason) => {
                 story.details().warnings.push(format!("held: {reason}"));
                 self.remember(attempt, failures, phase);
-                Exit::Later(retry::HOLD, "held")
+                Exit::Retry(retry::HOLD, "held")
             }
             Decision::Again(asked) => match retry::wait(failures + 1, asked, rand::random()) {
                 Some(wait) => {
                     self.remember(attempt + 1, failures + 1, phase);
-                    Exit::Later(wait, step)
+                    Exit::Retry(wait, step)
                 }
                 None => Exit::End(Outcome::Dead, format!("{step}_failed")),
             },
@@ -202,7 +208,15 @@ impl Turn {
 
     /// Keeps the open turn in memory, for the next attempt or the next write.
     fn remember(&mut self, attempt: u32, failures: u32, phase: Phase) {
-        self.checkpoint.open = Some(OpenTurn { ids: self.ids.clone(), attempt, failures, phase, counted: true });
+        let begun_by = Some(self.kit.beginner.nonce());
+        let ids = self.ids.clone();
+        self.checkpoint.open = Some(OpenTurn { ids, attempt, failures, phase, counted: true, begun_by });
+    }
+
+    fn set_counted(&mut self, counted: bool) {
+        if let Some(open) = &mut self.checkpoint.open {
+            open.counted = counted;
+        }
     }
 
     async fn write(&self) -> Result<(), Exit> {
