@@ -2,6 +2,7 @@
 
 mod commands;
 mod large;
+mod many;
 mod poison;
 mod redrive;
 mod rest;

@@ -51,8 +51,8 @@ pub(super) async fn redrive(state: &AppState, desk: &DeadDesk, asked: &Asked) ->
     let (began, mut tally) = (Instant::now(), Tally::default());
     let (places, stretch) = desk.letters().matching(&asked.filter, asked.stretch).await.map_err(unreachable)?;
     let mut next = None;
-    for chunk in places.chunks(AT_ONCE) {
-        if began.elapsed() > WORK_FOR && tally.done > 0 {
+    for (nth, chunk) in places.chunks(AT_ONCE).enumerate() {
+        if began.elapsed() > WORK_FOR && nth > 0 {
             next = Some(before(chunk, stretch));
             break;
         }
@@ -111,8 +111,8 @@ pub(super) async fn drop_letters(desk: &DeadDesk, asked: &Asked) -> Result<Value
     let (places, stretch) = desk.letters().matching(&asked.filter, asked.stretch).await.map_err(unreachable)?;
     let (mut next, matched) = (None, places.len());
     let chunks = if asked.dry_run { &[][..] } else { &places[..] }.chunks(AT_ONCE);
-    for chunk in chunks {
-        if began.elapsed() > WORK_FOR && dropped > 0 {
+    for (nth, chunk) in chunks.enumerate() {
+        if began.elapsed() > WORK_FOR && nth > 0 {
             next = Some(before(chunk, stretch));
             break;
         }
