@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    live::Live,
     purge::Purger,
     server::{Doors, serve},
     settings::IngressSettings,
@@ -56,6 +57,7 @@ pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken)
             admin_key: Arc::new(admin_key),
             evolution_fallback: Arc::new(EvolutionFallback::load(&*ground.settings)),
             purger: Purger::start(nats.clone(), layout.clone()),
+            live: Live::new(nats.clone(), layout.clone(), stop.clone()),
         },
         webhook: WebhookState {
             directory: tenants.directory,

@@ -9,7 +9,7 @@ use omnihub_common::{
 };
 use sea_orm::DatabaseConnection;
 
-use crate::purge::Purger;
+use crate::{live::Live, purge::Purger};
 
 /// The state of an ingress.
 #[derive(Clone, FromRef)]
@@ -26,4 +26,6 @@ pub struct AppState {
     pub evolution_fallback: Arc<EvolutionFallback>,
     /// Removes what is kept of deleted instances outside SQL.
     pub purger: Purger,
+    /// What happens in the hub at this moment.
+    pub live: Live,
 }

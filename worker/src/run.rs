@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     ownership::{Ownership, keep_beating},
     recorder::{Recorder, RecorderHealth},
-    scheduler::{Event, Figures, Scheduler},
+    scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
     turn::{Kit, Receipts, TurnMetrics},
 };
@@ -108,7 +108,8 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let (doubt, doubts) = mpsc::unbounded_channel();
         let (events, inbox) = self.events;
-        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, events.clone(), doubt);
+        let lookout = Lookout::new(self.nats.clone(), &self.settings.id);
+        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, lookout, events.clone(), doubt);
         show(figures, self.owned.subscribe());
         let end = CancellationToken::new();
         let ownership = Ownership {

@@ -16,6 +16,10 @@ use super::{
 };
 use crate::secret::Keyring;
 
+mod names;
+
+pub use names::InstanceSummary;
+
 /// The table, as the encryption of its secrets names it. A new name would make them unreadable.
 pub(super) const TABLE: &str = "instance_configs";
 

@@ -14,6 +14,7 @@
 //! - [`Checkpoint`]: what a conversation must remember to go on elsewhere.
 //! - [`DeadLetter`] and [`TraceBus`]: where a message goes that cannot be answered, and where
 //!   its story goes.
+//! - [`Sightings`]: where a conversation stands now, asked of its owner, else of the streams.
 //!
 //! The work-queue stream is the only truth. There is no NAK, no redelivery timer, no in-progress
 //! ack and no scheduled message: waiting is the business of the owner's memory, which the replay
@@ -34,9 +35,11 @@ mod membership;
 mod ownership;
 mod partition;
 mod purge;
+mod sightings;
 pub mod streams;
 mod subject;
 mod tracebus;
+mod tracefeed;
 
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use clock::now_ms;
@@ -53,6 +56,8 @@ pub use membership::{Membership, MembershipError, Roll};
 pub use ownership::{OwnershipRecord, Step, owner_of, step};
 pub use partition::{ClaimError, Claimed, Partition, SharedPartition, WriteError, claim};
 pub use purge::purge_instance;
+pub use sightings::{SightingError, Sightings, Told};
 pub use streams::{PrepareError, prepare, read_layout};
 pub use subject::{InstanceToken, LaneAddress, Subjects, partition_of, token};
 pub use tracebus::{TraceBus, TraceBusError};
+pub use tracefeed::{Heard, TraceFeed};

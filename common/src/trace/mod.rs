@@ -8,6 +8,7 @@
 mod batch;
 pub mod entity;
 mod event;
+pub mod explain;
 mod fault;
 mod filter;
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod mask;
 mod payload;
 mod repository;
 mod scope;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -28,3 +30,4 @@ pub use mask::{PAYLOAD_CAP, cap, head, mask, original_size, presentable, without
 pub use payload::{Packed, compress, decompress};
 pub use repository::{Traces, Written};
 pub use scope::{Everyone, Scope};
+pub use tail::{TailFilter, TailLine};

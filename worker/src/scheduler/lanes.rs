@@ -11,6 +11,8 @@ use std::{
 
 use omnihub_common::queue::{Checkpoint, LaneAddress, MessageId};
 
+mod look;
+
 use super::ring::Ring;
 use crate::turn::{TurnEnd, Wait};
 

@@ -5,20 +5,26 @@
 //! waits for the network runs in tasks of its own and reports back.
 
 mod lanes;
+mod lookout;
 mod ring;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use omnihub_common::queue::{Checkpoint, Delivery, LaneAddress, MessageId, SharedPartition, until_confirmed};
+use omnihub_common::{
+    conversation::whereabouts::Sight,
+    queue::{Checkpoint, Delivery, LaneAddress, MessageId, SharedPartition, until_confirmed},
+};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::task::TaskTracker;
+use uuid::Uuid;
 
 use crate::{
     settings::WorkerSettings,
     turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable},
 };
 use lanes::{Action, Item, Lanes};
+pub(crate) use lookout::Lookout;
 
 /// An acknowledgement is sent so often before its consumer counts as doubtful.
 const ACK_ATTEMPTS: u32 = 3;
@@ -38,6 +44,8 @@ impl Item for Message {
 #[derive(Deserialize)]
 struct Head {
     id: MessageId,
+    #[serde(default)]
+    trace_id: Option<Uuid>,
 }
 
 /// What the scheduler is told.
@@ -57,6 +65,8 @@ pub(crate) enum Event {
     Ended(Arc<LaneAddress>, TurnEnd),
     /// A lane has waited long enough, under the ownership of this epoch.
     Woken(Arc<LaneAddress>, u64),
+    /// Somebody asks what these conversations are doing, each with the message that matters.
+    Look(Vec<(LaneAddress, Option<Uuid>)>, oneshot::Sender<Vec<Option<Sight>>>),
 }
 
 /// What the scheduler shows of itself.
@@ -73,6 +83,7 @@ pub struct Figures {
 pub(crate) struct Scheduler {
     kit: Arc<Kit>,
     lanes: Lanes<Message>,
+    lookout: Lookout,
     /// Shared with the tasks that acknowledge; changes are rare.
     partitions: Arc<HashMap<u16, SharedPartition>>,
     releases: HashMap<u16, Vec<oneshot::Sender<()>>>,
@@ -86,6 +97,7 @@ impl Scheduler {
     pub(crate) fn new(
         kit: Arc<Kit>,
         settings: &WorkerSettings,
+        lookout: Lookout,
         events: mpsc::UnboundedSender<Event>,
         doubts: mpsc::UnboundedSender<u16>,
     ) -> (Self, watch::Receiver<Figures>) {
@@ -94,6 +106,7 @@ impl Scheduler {
         let scheduler = Self {
             kit,
             lanes,
+            lookout,
             partitions: Default::default(),
             releases: Default::default(),
             events,
@@ -123,11 +136,13 @@ impl Scheduler {
         match event {
             Event::Owned(partition, generation) => {
                 self.lanes.owned(partition.number(), (partition.epoch(), generation));
+                self.lookout.watch(&partition, &self.events);
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
             Event::Lost(partition) => {
                 self.lanes.lost(partition);
+                self.lookout.lost(partition);
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
@@ -137,8 +152,16 @@ impl Scheduler {
             }
             Event::Arrived(delivery) => self.arrived(delivery),
             Event::Loaded(lane, epoch, checkpoint) => self.lanes.loaded(&lane, epoch, checkpoint),
-            Event::Ended(lane, end) => self.lanes.ended(&lane, end),
+            Event::Ended(lane, end) => {
+                self.lookout.ended(&lane, &end);
+                self.lanes.ended(&lane, end)
+            }
             Event::Woken(lane, epoch) => self.lanes.woken(&lane, epoch),
+            Event::Look(sought, reply) => {
+                let look = |(lane, asked)| self.lookout.sight(&self.lanes, &lane, asked);
+                let _ = reply.send(sought.into_iter().map(look).collect());
+                Vec::new()
+            }
         }
     }
 
@@ -146,7 +169,11 @@ impl Scheduler {
         match serde_json::from_slice::<Head>(&delivery.payload) {
             Ok(head) => {
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id: head.id })
+                self.lanes.arrived(
+                    lane,
+                    tag,
+                    Message { delivery: Arc::new(delivery), id: head.id, trace_id: head.trace_id },
+                )
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
@@ -190,12 +217,13 @@ impl Scheduler {
         });
     }
 
-    fn start(&self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint) {
+    fn start(&mut self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint) {
         let (kit, events) = (self.kit.clone(), self.events.clone());
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
+        let progress = self.lookout.began(&lane);
         self.tasks.spawn(async move {
             let mut seat = Seat { lane: lane.clone(), events, ended: false };
-            let end = Turn::new(kit, partition, (*lane).clone(), items, checkpoint).run().await;
+            let end = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, progress).run().await;
             seat.give_back(end);
         });
     }

@@ -49,6 +49,7 @@ impl Turn {
         if !self.partition.may_act() {
             return Err(Exit::Fenced);
         }
+        self.progress.asking(self.open_turn().map_or(0, |open| open.attempt) + 1);
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
         let replied = agent::ask(&self.kit.http, &opened.instance, &request, &context).await;

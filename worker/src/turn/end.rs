@@ -3,12 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use omnihub_common::queue::{Checkpoint, Delivery, MessageId};
+use uuid::Uuid;
 
 /// A delivery whose identity is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) id: MessageId,
+    /// For those who ask where it is.
+    pub(crate) trace_id: Option<Uuid>,
 }
 
 /// How long a lane waits before its next attempt.

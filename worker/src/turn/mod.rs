@@ -16,6 +16,7 @@ mod bury;
 mod end;
 mod kit;
 mod presence;
+mod progress;
 mod receipts;
 mod retry;
 mod send;
@@ -42,6 +43,7 @@ use tracing::Instrument;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
+pub(crate) use progress::Progress;
 pub(crate) use receipts::Receipts;
 
 use admit::{Ignored, admit};
@@ -60,6 +62,7 @@ pub(crate) struct Turn {
     lane: LaneAddress,
     items: Vec<Message>,
     checkpoint: Checkpoint,
+    progress: Arc<Progress>,
 }
 
 /// What leaves the straight path of a turn.
@@ -97,8 +100,9 @@ impl Turn {
         lane: LaneAddress,
         items: Vec<Message>,
         checkpoint: Checkpoint,
+        progress: Arc<Progress>,
     ) -> Self {
-        Self { kit, partition, lane, items, checkpoint }
+        Self { kit, partition, lane, items, checkpoint, progress }
     }
 
     /// Runs it; a lost partition cuts it at once.
@@ -151,7 +155,10 @@ impl Turn {
         }
         let payload = self.items.first().map(|item| item.delivery.payload.clone()).unwrap_or_default();
         match serde_json::from_slice::<Version>(&payload) {
-            Ok(Version { v }) if v > Envelope::VERSION => Err(Exit::Later(retry::HOLD)),
+            Ok(Version { v }) if v > Envelope::VERSION => {
+                self.progress.hold("newer_version");
+                Err(Exit::Later(retry::HOLD))
+            }
             _ => serde_json::from_slice(&payload).map_err(|_| dead("unreadable")),
         }
     }
@@ -201,12 +208,17 @@ impl Turn {
     async fn leave(mut self, story: Option<&mut Story>, instance: Option<i64>, exit: Exit) -> TurnEnd {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
-            Exit::Later(at_most) => return TurnEnd::Again(self.checkpoint, Wait { at_most, instance }),
+            Exit::Later(at_most) => {
+                let attempts = self.open_turn().map_or(0, |open| open.attempt);
+                self.progress.waits(at_most, attempts + 1, story.map(|story| story.error_message()));
+                return TurnEnd::Again(self.checkpoint, Wait { at_most, instance });
+            }
             Exit::Vanish => return self.vanish().await,
             // The instance went while the message failed.
             Exit::End(Outcome::Dead, _) if self.is_orphaned().await => return self.vanish().await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
+        self.progress.finishing();
         if outcome == Outcome::Dead && !self.bury(story.as_deref(), &reason).await {
             return TurnEnd::Fenced;
         }
@@ -268,6 +280,7 @@ impl Turn {
             Decision::Dead(reason) => Exit::End(Outcome::Dead, reason),
             Decision::Hold(reason) => {
                 story.details().warnings.push(format!("held: {reason}"));
+                self.progress.hold(&reason);
                 self.remember(attempt, failures, phase);
                 Exit::Later(retry::HOLD)
             }

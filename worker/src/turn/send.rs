@@ -50,6 +50,7 @@ impl Turn {
                 return Err(Exit::Vanish);
             }
             answer.in_doubt = true;
+            self.progress.sending(answer.sent.len() + 1, answer.bubbles.len());
             self.checkpoint_sending(&answer).await?;
             if !self.partition.may_act() {
                 return Err(Exit::Fenced);
