@@ -10,7 +10,7 @@
 
 mod words;
 
-pub(crate) use words::span;
+pub use words::span;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};

@@ -108,7 +108,8 @@ fn remedy(trace: &Model, outcome: Option<Outcome>, standing: Option<&Standing>) 
         (None, Some(Standing::Held { why, .. } | Standing::Dead { reason: why, .. })) => Some(why.as_str()),
         (None, _) => None,
     };
-    word.and_then(remedy_of).map(str::to_owned)
+    let remedy = word.and_then(remedy_of)?;
+    Some(remedy.replace("instance update NAME", &format!("instance update {}", trace.instance_name)))
 }
 
 /// When it came, from whom, to whom.
@@ -132,6 +133,10 @@ fn beginning(trace: &Model) -> Option<String> {
     let begun = trace.processing_started_at?;
     let waited = (begun - trace.received_at).num_milliseconds();
     match trace.attempts.unwrap_or(1) {
+        attempts if attempts > 1 && trace.outcome.is_none() => Some(format!(
+            "It has been tried {attempts} times so far; the last attempt began {} after it came.",
+            span(waited)
+        )),
         attempts if attempts > 1 => {
             Some(format!("It took {attempts} attempts; the last one began {} after it came.", span(waited)))
         }
@@ -229,7 +234,9 @@ fn present(trace: &Model, whereabouts: Option<&Whereabouts>, now: DateTime<Utc>)
 /// Things worth a look that stopped nothing.
 fn warnings(trace: &Model) -> Vec<String> {
     let warnings: Vec<String> = serde_json::from_str(&trace.warnings).unwrap_or_default();
-    warnings.into_iter().map(|warning| format!("Worth a look: {}.", clause(&warning))).collect()
+    // Why it is held now is told as where it is.
+    let warnings = warnings.into_iter().filter(|warning| !warning.starts_with("held: "));
+    warnings.map(|warning| format!("Worth a look: {}.", clause(&warning))).collect()
 }
 
 fn sent(trace: &Model) -> i64 {

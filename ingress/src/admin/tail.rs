@@ -27,6 +27,7 @@ use serde_json::json;
 
 use super::{
     access::AdminAccess,
+    narrowed,
     traces::{field, invalid, scope},
 };
 use crate::{
@@ -51,10 +52,8 @@ async fn tail(
 ) -> Result<Response, Problem> {
     let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
     let filter = filter(&access, &given)?;
-    if let Some(name) = &filter.instance_name
-        && let Ok(None) = state.directory.by_name(name).await
-    {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "instance_not_found", format!("Instance '{name}' not found")));
+    if let Some(name) = &filter.instance_name {
+        narrowed(&state.directory, name).await?;
     }
     let tails = state.live.tails().ok_or_else(|| refused(TailError::Unavailable))?;
     let tail = tails.open(filter).await.map_err(refused)?;

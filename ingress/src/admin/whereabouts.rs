@@ -23,6 +23,7 @@ use serde::Serialize;
 
 use super::{
     access::AdminAccess,
+    narrowed,
     traces::{awaited, field, invalid, scope},
 };
 use crate::{problem::Problem, state::AppState};
@@ -58,10 +59,8 @@ async fn find(
     let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
     let question = question(&given)?;
     let (scope, instance) = (scope(&access), text(&given, "instance_name"));
-    if let Some(name) = instance
-        && let Ok(None) = state.directory.by_name(name).await
-    {
-        return Err(Problem::new(StatusCode::NOT_FOUND, "instance_not_found", format!("Instance '{name}' not found")));
+    if let Some(name) = instance {
+        narrowed(&state.directory, name).await?;
     }
     let finder = Finder::new(&state, &scope);
     let conversations = match question {

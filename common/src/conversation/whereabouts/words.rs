@@ -10,7 +10,7 @@ impl Standing {
     #[must_use]
     pub fn sentence(&self, now: DateTime<Utc>) -> String {
         match self {
-            Self::Queued { before: Some(0) } => "It is next in its conversation and waits for a free turn.".to_owned(),
+            Self::Queued { before: Some(0) } => "It is next in its conversation and waits for its turn.".to_owned(),
             Self::Queued { before: Some(1) } => "It waits in its conversation: 1 message comes before it.".to_owned(),
             Self::Queued { before: Some(n) } => format!("It waits in its conversation: {n} messages come before it."),
             Self::Queued { before: None } => "It waits in its conversation, behind many others.".to_owned(),
@@ -77,7 +77,7 @@ fn clause(text: &str) -> &str {
 
 /// A time span as people say it, in its one or two largest units.
 #[must_use]
-pub(crate) fn span(ms: i64) -> String {
+pub fn span(ms: i64) -> String {
     let ms = ms.max(0);
     let (seconds, minutes, hours) = (ms / 1000, ms / 60_000, ms / 3_600_000);
     match ms {
