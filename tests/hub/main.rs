@@ -31,4 +31,6 @@ mod tenants;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
+mod turns;
+#[cfg(test)]
 mod whereabouts;

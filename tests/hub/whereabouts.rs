@@ -15,6 +15,7 @@ use crate::harness::{ADMIN_KEY, DEADLINE, Database, INSTANCE, Site, omnihub, on_
 on_both_databases!(
     a_hanging_agent_is_being_asked_and_the_next_message_waits,
     a_failing_agent_is_tried_again_and_the_end_is_told,
+    what_is_gathered_is_seen_as_one,
     without_a_worker_the_streams_tell,
 );
 
@@ -166,6 +167,28 @@ async fn a_failing_agent_is_tried_again_and_the_end_is_told(database: Database) 
     assert!(
         text.contains("What to do: Set the right key with `omnihub instance update mistyped --agent-api-key"),
         "{text}"
+    );
+}
+
+async fn what_is_gathered_is_seen_as_one(database: Database) {
+    let site = Site::up(database, Behaviour::Echo).await;
+    site.add_instance("patient", json!({"debounce_ms": 4000, "debounce_max_ms": 8000})).await;
+    let first = site.say_to("patient", PHONE, "I have").await;
+    let second = site.say_to("patient", PHONE, "a question").await;
+    for trace in [&first, &second] {
+        let found = in_state(&site, &format!("trace_id={trace}"), "gathering").await;
+        assert!(found["until"].is_string() && found["ahead"].is_null(), "{found}");
+    }
+    let found = site.get(&format!("/api/v1/where?phone={PHONE}")).await;
+    assert_eq!(found["conversations"][0]["waiting"], 0, "{found}");
+    site.ended(&second).await;
+    site.ended(&first).await;
+    let told = explained(&site, &first).await;
+    assert!(
+        sentences(&told).contains(&format!(
+            "together with a later message of the conversation, whose trace has the rest: {second}."
+        )),
+        "{told}"
     );
 }
 

@@ -50,6 +50,12 @@ pub struct ClaimError {
     source: Cause,
 }
 
+impl ClaimError {
+    pub(super) fn new(partition: u16, source: Cause) -> Self {
+        Self { partition, source }
+    }
+}
+
 /// What came of a claim.
 #[derive(Debug)]
 pub enum Claimed {

@@ -197,6 +197,10 @@ fn ending(trace: &Model, outcome: Outcome, letter: Option<&DeadLetter>) -> Vec<S
         (Outcome::Dead, None) => format!("It went to the dead letters{took}."),
     };
     let mut sentences = vec![ended];
+    if let Some(other) = trace.answered_in {
+        let told = "It was handled together with a later message of the conversation, whose trace has the rest";
+        sentences.push(format!("{told}: {other}."));
+    }
     if outcome == Outcome::Dead {
         sentences.push(kept(letter));
         let told = matches!(trace.error_stage.as_deref(), Some("agent_called" | "channel_send"));

@@ -6,6 +6,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use chrono::DateTime;
 use futures_util::StreamExt;
 use omnihub_common::{
     conversation::whereabouts::{Look, Seen, Sight, Sought, Standing, WHEREABOUTS_VERSION},
@@ -58,7 +59,7 @@ impl Lookout {
 
     /// A turn begins; it tells its progress here.
     pub(super) fn began(&mut self, lane: &Arc<LaneAddress>) -> Arc<Progress> {
-        let progress = Arc::new(Progress::new());
+        let progress = Arc::new(Progress::default());
         self.progress.insert(lane.clone(), progress.clone());
         progress
     }
@@ -73,10 +74,11 @@ impl Lookout {
     /// What a conversation is doing; none when it has nothing to do.
     pub(super) fn sight(&self, lanes: &Lanes<Message>, lane: &LaneAddress, asked: Option<Uuid>) -> Option<Sight> {
         let place = lanes.look(lane, |message| asked.is_some() && message.trace_id == asked)?;
-        let queued = || Standing::Queued { before: Some(0) };
-        let standing = match self.progress.get(lane).filter(|_| place.is_begun) {
-            Some(progress) => progress.standing(),
-            None => queued(),
+        let gathering = place.gathers_until.and_then(DateTime::from_timestamp_millis);
+        let standing = match (self.progress.get(lane).filter(|_| place.is_begun), gathering) {
+            (Some(progress), _) => progress.standing(),
+            (None, Some(until)) => Standing::Gathering { until },
+            (None, None) => Standing::Queued { before: Some(0) },
         };
         let asked = place.asked.map(|position| match position {
             position if position < place.handled => standing.clone(),

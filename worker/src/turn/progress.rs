@@ -9,10 +9,11 @@ use std::{
 };
 
 use chrono::{TimeDelta, Utc};
-use omnihub_common::conversation::whereabouts::Standing;
+use omnihub_common::{conversation::whereabouts::Standing, trace::explain::sentence_of};
 
-/// What is said of a wait that no error explains.
-const OUR_OWN: &str = "the hub's own database or object store does not answer";
+/// Waits that no attempt of ours can end: another conversation's, a person's or a newer worker's
+/// doing is waited for.
+const OF_OTHERS: [&str; 3] = ["agent_breaker_open", "channel_breaker_open", "newer_version"];
 
 /// How far one turn is.
 #[derive(Debug)]
@@ -23,14 +24,18 @@ struct Now {
     standing: Standing,
     /// Why the lane is to wait for a person, as a snake_case word.
     held: Option<String>,
+    /// What went wrong outside.
+    error: Option<String>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        let standing = Standing::Starting { since: Some(Utc::now()) };
+        Self(Mutex::new(Now { standing, held: None, error: None }))
+    }
 }
 
 impl Progress {
-    /// Of a turn that begins.
-    pub(crate) fn new() -> Self {
-        Self(Mutex::new(Now { standing: Standing::Starting { since: Some(Utc::now()) }, held: None }))
-    }
-
     /// What there is to tell.
     pub(crate) fn standing(&self) -> Standing {
         self.now().standing.clone()
@@ -57,16 +62,25 @@ impl Progress {
         self.now().held = Some(why.to_owned());
     }
 
-    /// The lane waits for at most so long before its `attempt`th attempt; `error` is what went
-    /// wrong, empty when nothing outside did.
-    pub(super) fn waits(&self, at_most: Duration, attempt: u32, error: Option<String>) {
+    /// What went wrong outside, before the wait that comes now; secrets are hidden already.
+    pub(super) fn failed(&self, error: String) {
+        self.now().error = Some(error).filter(|error| !error.is_empty());
+    }
+
+    /// The lane waits for at most so long before its `attempt`th attempt; `reason` is the word for
+    /// the wait.
+    pub(super) fn waits(&self, at_most: Duration, reason: &str, attempt: u32) {
         let wait = TimeDelta::from_std(at_most).unwrap_or_default();
         let until = Utc::now().checked_add_signed(wait).unwrap_or_default();
-        let error = error.filter(|error| !error.is_empty());
         let mut now = self.now();
-        now.standing = match now.held.take() {
+        let error = now.error.take();
+        let held = now.held.take().or_else(|| OF_OTHERS.contains(&reason).then(|| reason.to_owned()));
+        now.standing = match held {
             Some(why) => Standing::Held { why, error, until: Some(until) },
-            None => Standing::Retrying { until, attempt, why: error.unwrap_or_else(|| OUR_OWN.to_owned()) },
+            None => {
+                let why = error.unwrap_or_else(|| sentence_of(reason).into_owned());
+                Standing::Retrying { until, attempt, why }
+            }
         };
     }
 
@@ -81,20 +95,24 @@ mod tests {
 
     #[test]
     fn a_wait_is_a_retry_unless_a_person_must_act() {
-        let progress = Progress::new();
+        let progress = Progress::default();
         assert!(matches!(progress.standing(), Standing::Starting { .. }));
         progress.asking(1);
         assert!(matches!(progress.standing(), Standing::Asking { attempt: 1, .. }));
-        progress.waits(Duration::from_secs(5), 2, Some("the agent cannot be reached".into()));
+        progress.failed("the agent cannot be reached".into());
+        progress.waits(Duration::from_secs(5), "agent", 2);
         let Standing::Retrying { attempt: 2, why, .. } = progress.standing() else { panic!("{progress:?}") };
         assert_eq!(why, "the agent cannot be reached");
 
         progress.hold("agent_key_refused");
-        progress.waits(Duration::from_secs(60), 2, Some(String::new()));
+        progress.waits(Duration::from_secs(60), "held", 2);
         let Standing::Held { why, error: None, .. } = progress.standing() else { panic!("{progress:?}") };
         assert_eq!(why, "agent_key_refused");
-        progress.waits(Duration::from_secs(2), 1, None);
+        progress.waits(Duration::from_secs(2), "agent_breaker_open", 2);
+        let Standing::Held { why, .. } = progress.standing() else { panic!("{progress:?}") };
+        assert_eq!(why, "agent_breaker_open");
+        progress.waits(Duration::from_secs(2), "database_away", 1);
         let Standing::Retrying { why, .. } = progress.standing() else { panic!("{progress:?}") };
-        assert_eq!(why, OUR_OWN, "an older hold is not told again");
+        assert_eq!(why, "the hub's database does not answer.", "an older hold or error is not told again");
     }
 }

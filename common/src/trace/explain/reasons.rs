@@ -25,7 +25,7 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 8] = [
+const IGNORED: [Reason; 9] = [
     mended(
         "inactive",
         "the instance is switched off.",
@@ -41,6 +41,7 @@ const IGNORED: [Reason; 8] = [
         "in a group the bot answers only when it is mentioned or replied to.",
         "Mention the bot's number, or reply to one of its messages.",
     ),
+    plain("lost", "NATS no longer has it: its store was put back from before the message came."),
     mended(
         "empty_answer",
         "the agent answered with no text, so there was nothing to send.",
@@ -75,6 +76,23 @@ const HELD: [Reason; 5] = [
         "a newer version of Omnihub accepted it, and this worker cannot read it.",
         "Bring the workers to the version of the ingress.",
     ),
+];
+
+/// What a conversation waits for beside its own attempts.
+const WAITING: [Reason; 5] = [
+    mended(
+        "agent_breaker_open",
+        "most calls to the agent's server failed lately, so it is left alone for a moment.",
+        "Look at the agent's server; what waits goes on by itself when it is well, and no attempt is counted.",
+    ),
+    mended(
+        "channel_breaker_open",
+        "most calls to the Evolution server failed lately, so it is left alone for a moment.",
+        "Look at the Evolution server; what waits goes on by itself when it is well, and no attempt is counted.",
+    ),
+    plain("database_away", "the hub's database does not answer."),
+    plain("queue_away", "NATS does not answer."),
+    plain("object_store_away", "the object store does not answer."),
 ];
 
 /// What an agent can do to a message.
@@ -166,7 +184,7 @@ const HUB: [Reason; 6] = [
 
 /// Every reason.
 pub(super) fn all() -> impl Iterator<Item = &'static Reason> {
-    IGNORED.iter().chain(&HELD).chain(&AGENT).chain(&CHANNEL).chain(&HUB)
+    IGNORED.iter().chain(&HELD).chain(&WAITING).chain(&AGENT).chain(&CHANNEL).chain(&HUB)
 }
 
 fn find(word: &str) -> Option<&'static Reason> {

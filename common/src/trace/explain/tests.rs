@@ -154,9 +154,27 @@ fn an_unheard_of_reason_is_named() {
 const OTHER_WORDS: &str = include_str!("other_words.txt");
 
 /// A file that can make a reason says one of these.
-const MAKERS: [&str; 4] = ["Decision::Dead", "Decision::Hold", "dead(\"", "fn reason(self)"];
+const MAKERS: [&str; 7] = [
+    "Decision::Dead",
+    "Decision::Hold",
+    "dead(\"",
+    "fn reason(self)",
+    "Exit::Later(",
+    "Outcome::Dead, \"",
+    "Outcome::Ignored, \"",
+];
 /// What a reason of a single word stands right behind.
-const CALLS: [&str; 5] = ["Dead(", "Hold(", "dead(", "misconfigured(", "=> "];
+const CALLS: [&str; 9] = [
+    "Dead(",
+    "Hold(",
+    "dead(",
+    "misconfigured(",
+    "=> ",
+    "Outcome::Dead, ",
+    "Outcome::Ignored, ",
+    "retry::HOLD, ",
+    "retry::PAUSE, ",
+];
 
 #[test]
 fn every_reason_in_the_code_has_a_sentence() {
