@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::dead::DeadDesk,
+    live::Live,
     purge::Purger,
     server::{Doors, serve},
     settings::IngressSettings,
@@ -64,6 +65,7 @@ pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken)
             evolution_fallback: Arc::new(EvolutionFallback::load(&*ground.settings)),
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
+            live: Live::new(nats.clone(), layout.clone(), stop.clone()),
         },
         webhook: WebhookState {
             directory: tenants.directory,

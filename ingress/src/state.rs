@@ -9,7 +9,7 @@ use omnihub_common::{
 };
 use sea_orm::DatabaseConnection;
 
-use crate::{admin::dead::DeadDesk, purge::Purger};
+use crate::{admin::dead::DeadDesk, live::Live, purge::Purger};
 
 /// The state of an ingress.
 #[derive(Clone, FromRef)]
@@ -30,4 +30,6 @@ pub struct AppState {
     pub purger: Purger,
     /// The dead letters; a process without a queue has none.
     pub dead: Option<DeadDesk>,
+    /// What happens in the hub at this moment.
+    pub live: Live,
 }

@@ -34,3 +34,5 @@ mod tenants;
 mod traces;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod whereabouts;

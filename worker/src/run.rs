@@ -14,7 +14,7 @@ use crate::{
     breaker::Breakers,
     ownership::{Ownership, keep_beating},
     recorder::{Recorder, RecorderHealth},
-    scheduler::{Event, Figures, Scheduler},
+    scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
     turn::{Beginner, Kit, Receipts, TurnMetrics},
 };
@@ -112,7 +112,8 @@ impl Worker {
         let (doubt, doubts) = mpsc::unbounded_channel();
         let (events, inbox) = self.events;
         let breakers = self.kit.breakers.clone();
-        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, events.clone(), doubt);
+        let lookout = Lookout::new(self.nats.clone(), &self.settings.id);
+        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, lookout, events.clone(), doubt);
         show(figures, self.owned.subscribe(), breakers);
         let telling = scheduler.backlog().tell(self.nats.clone(), self.membership.id().to_owned());
         let _telling = AbortOnDropHandle::new(tokio::spawn(telling));

@@ -16,6 +16,7 @@
 //!   its story goes.
 //! - [`Backlogs`]: how much waits for each instance, so that none may fill the queue for all.
 //! - [`ConfigWatch`] and [`announce_change`]: how every process hears that an instance was changed.
+//! - [`Sightings`]: where a conversation stands now, asked of its owner, else of the streams.
 //!
 //! The work-queue stream is the only truth. There is no NAK, no redelivery timer, no in-progress
 //! ack and no scheduled message: waiting is the business of the owner's memory, which the replay
@@ -39,9 +40,11 @@ mod ownership;
 mod partition;
 mod payload;
 mod purge;
+mod sightings;
 pub mod streams;
 mod subject;
 mod tracebus;
+mod tracefeed;
 
 pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
@@ -61,6 +64,8 @@ pub use ownership::{OwnershipRecord, Step, owner_of, step};
 pub use partition::{ClaimError, Claimed, Partition, SharedPartition, WriteError, claim};
 pub use payload::{HeldBytes, PayloadBudget};
 pub use purge::purge_instance;
+pub use sightings::{SightingError, Sightings, Told};
 pub use streams::{PrepareError, prepare, read_layout};
 pub use subject::{InstanceToken, LaneAddress, Subjects, partition_of, token};
 pub use tracebus::{TraceBus, TraceBusError};
+pub use tracefeed::{Heard, TraceFeed};

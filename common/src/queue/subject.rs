@@ -87,6 +87,16 @@ pub struct LaneAddress {
 }
 
 impl LaneAddress {
+    /// Where a conversation lives that is known by its name; `partitions` is how many there are.
+    #[must_use]
+    pub fn of(instance: &str, instance_id: i64, session_name: &str, partitions: u16) -> Self {
+        Self {
+            partition: partition_of(instance_id, session_name, partitions),
+            instance: InstanceToken::new(instance, instance_id).as_str().to_owned(),
+            conversation: token(session_name),
+        }
+    }
+
     /// Reads an inbound subject, `in.<p>.<instance>.<conversation>`.
     #[must_use]
     pub fn read(subject: &str) -> Option<Self> {
@@ -156,6 +166,18 @@ impl Subjects {
         format!("step.{}", instance.as_str())
     }
 
+    /// The outcomes of all instances.
+    #[must_use]
+    pub fn every_trace() -> &'static str {
+        "trace.*"
+    }
+
+    /// The steps of all instances.
+    #[must_use]
+    pub fn every_step() -> &'static str {
+        "step.*"
+    }
+
     /// A dead letter; `letter` is its id.
     #[must_use]
     pub fn dead(instance: &str, conversation: &str, letter: &str) -> String {
@@ -192,6 +214,19 @@ impl Subjects {
     #[must_use]
     pub fn backlog(worker: &str) -> String {
         format!("backlog.{worker}")
+    }
+
+    /// Every dead letter of a conversation.
+    #[must_use]
+    pub fn dead_conversation(lane: &LaneAddress) -> String {
+        format!("dead.{}.{}.*", lane.instance, lane.conversation)
+    }
+
+    /// Where the owner of a partition is asked what its conversations are doing. Core NATS: no
+    /// stream takes it, and where nobody owns the partition nobody listens.
+    #[must_use]
+    pub fn look(partition: u16) -> String {
+        format!("omnihub.where.{partition}")
     }
 
     /// That a worker is alive.

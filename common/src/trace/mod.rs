@@ -8,6 +8,7 @@
 mod batch;
 pub mod entity;
 mod event;
+pub mod explain;
 mod fault;
 mod filter;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod packed;
 mod payload;
 mod repository;
 mod scope;
+mod tail;
 #[cfg(test)]
 mod tests;
 
@@ -31,3 +33,4 @@ pub use packed::{pack, unpack};
 pub use payload::{Packed, compress, decompress};
 pub use repository::{Traces, Written};
 pub use scope::{Everyone, Scope};
+pub use tail::{TailFilter, TailLine};

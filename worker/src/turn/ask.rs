@@ -49,6 +49,7 @@ impl Turn {
         if !self.partition.may_act() {
             return Err(Exit::Fenced);
         }
+        self.progress.asking(self.open_turn().map_or(0, |open| open.attempt) + 1);
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
         let replied = tokio::select! {
@@ -148,6 +149,7 @@ impl Turn {
         let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
         let exit = self.fail(story, "agent", error.decision, Phase::Asking);
         story.failed("agent_called", &error.message, payload).await;
+        self.progress.failed(story.error_message());
         match (exit, opened.instance.agent.error_message.as_deref()) {
             (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {
                 Ok(apology(&opened.instance, text, &reason, now))

@@ -30,6 +30,7 @@ impl Turn {
             Exit::Vanish => return self.vanish().await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
+        self.progress.finishing();
         let dies = |part: &Part| part.end.as_ref().map_or(outcome, |end| end.0) == Outcome::Dead;
         // The instance went while the message failed.
         if parts.iter().any(dies) && self.is_orphaned().await {
@@ -54,6 +55,8 @@ impl Turn {
     }
 
     fn again(&mut self, wait: Wait) -> TurnEnd {
+        let attempts = self.open_turn().map_or(0, |open| open.attempt);
+        self.progress.waits(wait.at_most, wait.reason, attempts + 1);
         TurnEnd::Again(self.take_checkpoint(), Wait { instance: self.known, ..wait })
     }
 

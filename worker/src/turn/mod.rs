@@ -19,6 +19,7 @@ mod kit;
 mod leave;
 mod part;
 mod presence;
+mod progress;
 mod question;
 mod receipts;
 mod retry;
@@ -46,6 +47,7 @@ pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
 pub(crate) use part::is_answerable;
+pub(crate) use progress::Progress;
 pub(crate) use receipts::Receipts;
 
 use admit::Ignored;
@@ -68,6 +70,8 @@ pub(crate) struct Turn {
     settings: Option<TurnSettings>,
     /// When the instance that this turn knows had last changed, in microseconds since 1970.
     known: Option<i64>,
+    /// For those who ask how far it is.
+    progress: Arc<Progress>,
 }
 
 /// What leaves the straight path of a turn.
@@ -120,7 +124,13 @@ impl Turn {
             Some(open) if items.iter().all(|item| open.ids.contains(&item.id)) => open.ids.clone(),
             _ => items.iter().map(|item| item.id).collect(),
         };
-        Self { kit, partition, lane, items, ids, checkpoint, withdraw, settings: None, known: None }
+        let progress = Arc::default();
+        Self { kit, partition, lane, items, ids, checkpoint, withdraw, settings: None, known: None, progress }
+    }
+
+    /// The same, telling here how far it is.
+    pub(crate) fn telling(self, progress: Arc<Progress>) -> Self {
+        Self { progress, ..self }
     }
 
     /// Runs it; a lost partition cuts it at once. Also answers the instance's settings, where it
@@ -193,6 +203,7 @@ impl Turn {
             Decision::Dead(reason) => Exit::End(Outcome::Dead, reason),
             Decision::Hold(reason) => {
                 story.details().warnings.push(format!("held: {reason}"));
+                self.progress.hold(&reason);
                 self.remember(attempt, failures, phase);
                 Exit::Retry(retry::HOLD, "held")
             }

@@ -63,6 +63,7 @@ impl Hub {
             evolution_fallback: Arc::new(fallback),
             purger: crate::purge::Purger::idle(),
             dead: None,
+            live: crate::live::Live::idle(),
         };
         Self { state, _folder: folder }
     }
