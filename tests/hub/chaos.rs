@@ -33,7 +33,8 @@ async fn under_mixed_faults_every_message_is_answered_once_and_in_order() {
     let (run, verdict) = (&runs[0], &runs[0]["verdict"]);
     assert_eq!((&verdict["messages"], &verdict["answered"]), (&1500.into(), &1500.into()));
     assert_eq!(run["done"].as_array().unwrap().len(), run["schedule"].as_array().unwrap().len());
-    let mut kinds: Vec<&str> = run["done"].as_array().unwrap().iter().filter_map(|done| done["kind"].as_str()).collect();
+    let mut kinds: Vec<&str> =
+        run["done"].as_array().unwrap().iter().filter_map(|done| done["kind"].as_str()).collect();
     kinds.sort_unstable();
     kinds.dedup();
     assert_eq!(kinds, ["cut", "database", "freeze", "kill9", "nats", "sigterm"]);

@@ -273,7 +273,10 @@ fn environment(shape: &Shape, nats: &str, database: &str) -> HashMap<String, Str
         ("OMNIHUB_NATS_REPLICAS", shape.brokers.to_string()),
         ("OMNIHUB_LEASE_TTL", shape.lease.as_secs().to_string()),
     ];
-    settings.map(|(name, value)| (name.to_owned(), value)).into()
+    let mut env: HashMap<String, String> = settings.map(|(name, value)| (name.to_owned(), value)).into();
+    // The logs are for whoever looks for a cause: as much as was asked for.
+    env.extend(std::env::var("LOG_LEVEL").ok().map(|level| ("LOG_LEVEL".to_owned(), level)));
+    env
 }
 
 fn headers() -> anyhow::Result<HeaderMap> {
