@@ -136,6 +136,7 @@ async fn one(seed: u64, arguments: &ChaosArgs) -> anyhow::Result<Run> {
                 accepted: posted.accepted,
                 never_accepted: posted.never_accepted,
                 violations: [posted.refused, hurt.wrong].concat(),
+                gave_up: hurt.gave_up,
                 faults: hurt.done,
                 ..Facts::default()
             };

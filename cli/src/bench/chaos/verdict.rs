@@ -61,6 +61,9 @@ pub struct Verdict {
     pub recorded_p99_ms: u64,
     /// The longest time in which nobody got a bubble while an accepted message waited.
     pub longest_silence_ms: u64,
+    /// Processes that gave up by themselves, naming the cause, as a start without a broker does;
+    /// they were started again, as a supervisor does, and fail no run.
+    pub gave_up: Vec<String>,
     /// What is left in the queue, what the fakes accuse, what reached a person and is no answer.
     pub wrong: Vec<String>,
     /// Examples of everything above that should not be.
@@ -96,6 +99,7 @@ impl Verdict {
 pub fn verdict(facts: &Facts) -> Verdict {
     let mut verdict =
         Verdict { messages: facts.accepted.len(), never_accepted: facts.never_accepted, ..Verdict::default() };
+    verdict.gave_up.clone_from(&facts.gave_up);
     verdict.wrong = [&facts.left, &facts.violations, &facts.strange].into_iter().flatten().cloned().collect();
     let mut accepted: BTreeMap<Conversation, Vec<&Accepted>> = BTreeMap::new();
     for message in &facts.accepted {
