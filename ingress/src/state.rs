@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use omnihub_common::{
-    instance::{Directory, EvolutionFallback, Instances},
+    instance::{Announcer, Directory, EvolutionFallback, Instances},
     key::AdminKey,
 };
 use sea_orm::DatabaseConnection;
@@ -20,6 +20,8 @@ pub struct AppState {
     pub instances: Arc<Instances>,
     /// The instances as webhooks see them: cached, and there while the database is down.
     pub directory: Arc<Directory>,
+    /// Tells every process what was changed.
+    pub announcer: Announcer,
     /// Who shows it may use the admin API.
     pub admin_key: Arc<AdminKey>,
     /// The Evolution server of instances that are made without one.

@@ -21,7 +21,7 @@ mod health;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
-mod outage;
+mod outages;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
@@ -32,3 +32,5 @@ mod seeding;
 mod tenants;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod turns;

@@ -8,7 +8,7 @@ use omnihub_common::{
     trace::Traces,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     breaker::Breakers,
@@ -113,6 +113,8 @@ impl Worker {
         let breakers = self.kit.breakers.clone();
         let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, events.clone(), doubt);
         show(figures, self.owned.subscribe(), breakers);
+        let telling = scheduler.backlog().tell(self.nats.clone(), self.membership.id().to_owned());
+        let _telling = AbortOnDropHandle::new(tokio::spawn(telling));
         let end = CancellationToken::new();
         let ownership = Ownership {
             nats: self.nats,

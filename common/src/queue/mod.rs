@@ -14,13 +14,17 @@
 //! - [`Checkpoint`]: what a conversation must remember to go on elsewhere.
 //! - [`DeadLetter`] and [`TraceBus`]: where a message goes that cannot be answered, and where
 //!   its story goes.
+//! - [`Backlogs`]: how much waits for each instance, so that none may fill the queue for all.
+//! - [`ConfigWatch`] and [`announce_change`]: how every process hears that an instance was changed.
 //!
 //! The work-queue stream is the only truth. There is no NAK, no redelivery timer, no in-progress
 //! ack and no scheduled message: waiting is the business of the owner's memory, which the replay
 //! rebuilds.
 
+mod backlog;
 mod checkpoint;
 mod clock;
+mod config;
 mod confirm;
 mod connect;
 mod consumer;
@@ -39,8 +43,10 @@ pub mod streams;
 mod subject;
 mod tracebus;
 
+pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use clock::now_ms;
+pub use config::{ConfigBucketError, ConfigWatch, announce_change};
 pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, PumpEnd, pump};

@@ -19,6 +19,8 @@ pub const DEAD: &str = "DEAD";
 pub const RECORDER: &str = "recorder";
 /// The bucket of the workers' heartbeats.
 pub const MEMBERS: &str = "members";
+/// The bucket of the instances' versions, by row id: a new version says "read it again".
+pub const CONFIG: &str = "config";
 /// The object store of media and of bodies that are too large for a queue message.
 pub const MEDIA: &str = "media";
 
@@ -51,7 +53,7 @@ pub enum PrepareError {
     )]
     NoRoom,
     /// The streams are not there.
-    #[error("the queue's streams do not exist yet: run `omnihub migrate up` first")]
+    #[error("the queue's streams do not exist (yet, or any more): run `omnihub migrate up`")]
     Absent,
     /// The streams are of another version.
     #[error(transparent)]
@@ -78,6 +80,7 @@ pub async fn prepare(js: &Context, wanted: &Layout) -> Result<Layout, PrepareErr
         configs.push(inbound(&layout, shard));
     }
     js.create_or_update_key_value(members(&layout)).await.map_err(|error| failed(MEMBERS, error))?;
+    js.create_or_update_key_value(config_versions(&layout)).await.map_err(|error| failed(CONFIG, error))?;
     prepare_media(js, &layout).await?;
     for config in configs {
         let name = config.name.clone();
@@ -203,6 +206,18 @@ fn members(layout: &Layout) -> kv::Config {
         description: "Which workers are alive and ready".to_owned(),
         history: 1,
         max_age: layout.lease_ttl,
+        num_replicas: layout.replicas,
+        ..Default::default()
+    }
+}
+
+fn config_versions(layout: &Layout) -> kv::Config {
+    kv::Config {
+        bucket: CONFIG.to_owned(),
+        description: "Which instances were changed".to_owned(),
+        history: 1,
+        // Only those who watch want it; who comes later reads the database.
+        max_age: DAY,
         num_replicas: layout.replicas,
         ..Default::default()
     }

@@ -162,6 +162,12 @@ impl Subjects {
         format!("dead.{}.>", instance.as_str())
     }
 
+    /// Where a worker tells how much waits in it.
+    #[must_use]
+    pub fn backlog(worker: &str) -> String {
+        format!("backlog.{worker}")
+    }
+
     /// That a worker is alive.
     #[must_use]
     pub fn alive(worker: &str) -> String {

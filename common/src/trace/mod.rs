@@ -13,6 +13,7 @@ mod filter;
 #[cfg(test)]
 mod fixture;
 mod mask;
+mod packed;
 mod payload;
 mod repository;
 mod scope;
@@ -25,6 +26,7 @@ pub use event::{
 pub use fault::{code, is_refusal};
 pub use filter::{DEFAULT_LIMIT, MAX_LIMIT, TraceFilter, bare_phone};
 pub use mask::{PAYLOAD_CAP, cap, head, mask, original_size, presentable, without_nul};
+pub use packed::{pack, unpack};
 pub use payload::{Packed, compress, decompress};
 pub use repository::{Traces, Written};
 pub use scope::{Everyone, Scope};

@@ -11,7 +11,7 @@ use omnihub_fakes::{Behaviour, FakeAgent, FakeEvolution};
 use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 
-use super::{Hub, Nats, Postgres, until};
+use super::{Forwarder, Hub, Nats, Postgres, until};
 
 /// The instance, and its name at Evolution.
 const INSTANCE: &str = "acme";
@@ -40,6 +40,8 @@ pub(crate) struct Deployment {
     pub(crate) workers: Vec<Hub>,
     /// The NATS server of its own; none with `omnihub up`.
     pub(crate) nats: Option<Nats>,
+    /// What stands between the parts and their database, where a test cuts it.
+    pub(crate) cable: Option<Forwarder>,
     env: HashMap<String, String>,
     client: reqwest::Client,
     _database: Option<Postgres>,
@@ -65,25 +67,36 @@ impl Deployment {
         let mut front = Hub::spawn(&["up"], &env);
         front.wait_ready().await;
         let client = reqwest::Client::new();
-        Self { evolution, agent, front, workers: Vec::new(), nats: None, env, client, _database: database }
+        Self { evolution, agent, front, workers: Vec::new(), nats: None, cable: None, env, client, _database: database }
     }
 
     /// `omnihub migrate up`, then an ingress and these workers, on PostgreSQL and a NATS server.
     pub(crate) async fn apart(behaviour: Behaviour, workers: &[&str]) -> Self {
+        Self::apart_with(behaviour, workers, false).await
+    }
+
+    /// The same with a cable to the database that can be cut.
+    pub(crate) async fn apart_on_cable(behaviour: Behaviour, workers: &[&str]) -> Self {
+        Self::apart_with(behaviour, workers, true).await
+    }
+
+    async fn apart_with(behaviour: Behaviour, workers: &[&str], cable: bool) -> Self {
         let (evolution, agent) = fakes(behaviour).await;
         let (nats, database) = tokio::join!(Nats::start(), Postgres::database());
+        let (url, cable) = match cable {
+            true => through_cable(&database.url()).await,
+            false => (database.url(), None),
+        };
         let mut env = environment(&evolution, &agent);
         env.insert("NATS_URL".to_owned(), nats.url());
-        env.insert("DATABASE_URL".to_owned(), database.url());
+        env.insert("DATABASE_URL".to_owned(), url);
         env.insert("OMNIHUB_ENCRYPTION_KEYS".to_owned(), ENCRYPTION_KEYS.to_owned());
-        let mut migrate = Hub::spawn(&["migrate", "up"], &env);
-        until("the migrations end", Duration::from_secs(20), async || !migrate.is_running()).await;
-        assert_eq!(migrate.exit_code(), Some(0), "{}", migrate.log());
+        migrate(&env).await;
         let front = Hub::spawn(&["ingress"], &env);
         let client = reqwest::Client::new();
         let (nats, database) = (Some(nats), Some(database));
         let mut deployment =
-            Self { evolution, agent, front, workers: Vec::new(), nats, env, client, _database: database };
+            Self { evolution, agent, front, workers: Vec::new(), nats, cable, env, client, _database: database };
         for id in workers {
             deployment.spawn_worker(id);
         }
@@ -92,6 +105,16 @@ impl Deployment {
             worker.wait_ready().await;
         }
         deployment
+    }
+
+    /// `omnihub migrate up` again.
+    pub(crate) async fn migrate(&self) {
+        migrate(&self.env).await;
+    }
+
+    /// The cable to the database.
+    pub(crate) fn cable(&self) -> &Forwarder {
+        self.cable.as_ref().expect("a deployment on a cable")
     }
 
     /// Starts one more worker with this id; it is not waited for.
@@ -190,6 +213,20 @@ impl Deployment {
         })
         .await;
     }
+}
+
+async fn migrate(env: &HashMap<String, String>) {
+    let mut migrate = Hub::spawn(&["migrate", "up"], env);
+    until("the migrations end", Duration::from_secs(20), async || !migrate.is_running()).await;
+    assert_eq!(migrate.exit_code(), Some(0), "{}", migrate.log());
+}
+
+/// The same database at the other end of a cable.
+async fn through_cable(url: &str) -> (String, Option<Forwarder>) {
+    let (server, name) = url.rsplit_once('/').expect("a URL with a database");
+    let (login, port) = server.rsplit_once(':').expect("a URL with a port");
+    let cable = Forwarder::to(port.parse().expect("a port")).await;
+    (format!("{login}:{}/{name}", cable.port()), Some(cable))
 }
 
 /// Messages that wait, consumers of messages, checkpoints, outcomes that wait.

@@ -42,4 +42,14 @@ impl Nats {
     pub(crate) async fn start_again(&mut self) {
         self.0.start_again().await.unwrap_or_else(|problem| panic!("{problem:#}"));
     }
+
+    /// Starts it again on the same port with an empty store, as after the loss of its disk.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub(crate) async fn start_again_empty(&mut self) {
+        self.stop();
+        std::fs::remove_dir_all(self.0.store()).expect("a store to remove");
+        self.start_again().await;
+    }
 }

@@ -4,6 +4,7 @@
 //! lanes what to do, and does it: read a checkpoint, start a turn, acknowledge, sleep. All that
 //! waits for the network runs in tasks of its own and reports back.
 
+mod backlog;
 mod clock;
 mod gather;
 mod lanes;
@@ -26,6 +27,7 @@ use crate::{
     settings::WorkerSettings,
     turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable, is_answerable},
 };
+pub(crate) use backlog::SharedBacklog;
 use clock::BrokerClock;
 use lanes::{Action, Item, Lanes};
 
@@ -98,6 +100,7 @@ pub(crate) struct Scheduler {
     events: mpsc::UnboundedSender<Event>,
     doubts: mpsc::UnboundedSender<u16>,
     figures: watch::Sender<Figures>,
+    backlog: SharedBacklog,
     tasks: TaskTracker,
 }
 
@@ -121,9 +124,15 @@ impl Scheduler {
             events,
             doubts,
             figures,
+            backlog: SharedBacklog::default(),
             tasks: TaskTracker::new(),
         };
         (scheduler, shown)
+    }
+
+    /// What waits in this worker.
+    pub(crate) fn backlog(&self) -> SharedBacklog {
+        self.backlog.clone()
     }
 
     /// Runs until every sender of events is gone or the task is dropped.
@@ -146,11 +155,13 @@ impl Scheduler {
         match event {
             Event::Owned(partition, generation) => {
                 self.lanes.owned(partition.number(), (partition.epoch(), generation));
+                self.backlog.with(|backlog| backlog.owned(partition.number(), (partition.epoch(), generation)));
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
             Event::Lost(partition) => {
                 self.lanes.lost(partition);
+                self.backlog.with(|backlog| backlog.lost(partition));
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
@@ -170,6 +181,7 @@ impl Scheduler {
     }
 
     fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
+        self.backlog.with(|backlog| backlog.arrived(&delivery.lane, delivery.tag));
         let (partition, tag) = (delivery.lane.partition, delivery.tag);
         if !delivery.replayed {
             self.clock.observe(delivery.published, now_ms());
@@ -198,6 +210,7 @@ impl Scheduler {
                 // It has no identity, so no lane can hold it up.
                 let Some(partition) = self.partitions.get(&delivery.lane.partition).cloned() else { return Vec::new() };
                 let kit = self.kit.clone();
+                self.backlog.with(|backlog| backlog.done(&delivery.lane, delivery.tag));
                 self.tasks.spawn(async move { bury_unreadable(&kit, &partition, &delivery, &error).await });
                 Vec::new()
             }
@@ -271,6 +284,9 @@ impl Scheduler {
     }
 
     fn acknowledge(&self, items: Vec<Message>) {
+        self.backlog.with(|backlog| {
+            items.iter().for_each(|item| backlog.done(&item.delivery.lane, item.delivery.tag));
+        });
         let (partitions, doubts) = (self.partitions.clone(), self.doubts.clone());
         self.tasks.spawn(async move {
             for item in items {

@@ -93,7 +93,8 @@ impl Turn {
             };
             let message = match message {
                 Ok(message) => message,
-                Err(reason) => {
+                Err((reason, words)) => {
+                    story.note_error(TraceStatus::Processing.as_str(), words);
                     part.end = Some((Outcome::Dead, reason.to_owned()));
                     continue;
                 }
@@ -111,11 +112,14 @@ impl Turn {
         Ok(())
     }
 
-    /// A body from the object store, or why there is none.
-    async fn fetch_body(&self, name: &str) -> Result<Result<Value, &'static str>, Exit> {
+    /// A body from the object store, or why there is none: the reason, and the same for people.
+    async fn fetch_body(&self, name: &str) -> Result<Result<Value, (&'static str, &'static str)>, Exit> {
         match self.kit.media.get(name, BODY_LIMIT).await {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_err(|_| "body_unreadable")),
-            Err(MediaError::Absent) => Ok(Err("body_missing")),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+                .map_err(|_| ("body_unreadable", "the message's body in the object store is damaged"))),
+            Err(MediaError::Absent) => {
+                Ok(Err(("body_missing", "the message's body is not in the object store any more")))
+            }
             Err(_) => Err(Exit::Later(retry::PAUSE, "object_store_away")),
         }
     }
