@@ -1,9 +1,10 @@
 //! The `omnihub` program: the hub in one process, its parts, and the commands of an operator.
 //!
-//! What is absent: SQL and NATS, except in [`up`] and [`migrate`]. Management commands speak to
+//! What is absent: SQL and NATS, except in [`up`], [`migrate`] and [`bench`]. Management commands speak to
 //! the admin API, as any other client does.
 
 pub mod api;
+pub mod bench;
 pub mod dead;
 pub mod demo;
 pub mod explain;
@@ -59,6 +60,9 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// See the hub at work: customers and an agent are played, nothing is installed or kept.
     Demo(demo::DemoArgs),
+    /// Try what the hub promises, on servers and processes of its own.
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
 }
 
 /// Runs a command; the exit code is 0 when it went well and 1 when not (2 for wrong usage, which
@@ -71,6 +75,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
+        Command::Bench(command) => process::block_on(bench::run(command)),
         Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),
         Command::Dead(command) => process::block_on(async { dead::run(command, &target()?).await }),
         Command::Trace(command) => process::block_on(async { trace::run(command, &target()?).await }),

@@ -9,6 +9,8 @@ mod bad_input;
 #[cfg(test)]
 mod body_forms;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
 mod dead;
 #[cfg(test)]
 mod demo;
