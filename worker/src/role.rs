@@ -35,9 +35,7 @@ pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: Cancellati
     let directory = ground.tenants().await?.directory;
     let (nats, layout) = ground.queue("omnihub-worker").await?;
     let traces = Traces::new(ground.database.clone());
-    // Heartbeats have a connection of their own, where no message stands in their way.
-    let (pulse, _) = ground.queue("omnihub-heartbeat").await?;
-    let worker = Worker::join(nats.clone(), pulse, layout, directory, traces, settings).await?;
+    let worker = Worker::join(nats.clone(), ground.nats.clone(), layout, directory, traces, settings).await?;
     add_health(&ground.health, &worker);
     let Some(listener) = listener else { return Ok(worker.run(stop).await?) };
     ground.health.add_database(ground.database);

@@ -30,11 +30,31 @@ impl Lease {
         self.holds_at(since_boot())
     }
 
+    /// [`Lease::holds`] at a time since the machine started.
+    #[must_use]
+    pub fn holds_at(&self, now: Duration) -> bool {
+        !self.0.lapsed.load(Ordering::SeqCst) && now < self.deadline()
+    }
+
     /// Whether the lease has lapsed and its owner has not yet dropped everything.
     #[must_use]
     pub fn lapsed(&self) -> bool {
-        self.note_lapse(since_boot());
+        self.lapsed_at(since_boot())
+    }
+
+    /// [`Lease::lapsed`] at a time since the machine started.
+    #[must_use]
+    pub fn lapsed_at(&self, now: Duration) -> bool {
+        self.note_lapse(now);
         self.0.lapsed.load(Ordering::SeqCst)
+    }
+
+    /// How long it holds unless it is renewed: whoever acts under it stops then, and not when
+    /// somebody happens to look. `None` when it does not hold.
+    #[must_use]
+    pub fn left(&self) -> Option<Duration> {
+        let now = since_boot();
+        self.holds_at(now).then(|| self.deadline().saturating_sub(now))
     }
 
     /// After every partition is dropped: the next heartbeat may begin a new lease.
@@ -52,14 +72,19 @@ impl Lease {
 
     /// A heartbeat sent at `sent` was confirmed: the lease runs 0.8 of the time to live from then.
     pub(super) fn renewed(&self, sent: Duration, ttl: Duration) {
-        self.note_lapse(since_boot());
+        self.renewed_at(since_boot(), sent, ttl);
+    }
+
+    /// The confirmation of a heartbeat sent at `sent` has arrived `now`, times since the machine
+    /// started. A lease that has lapsed in between stays lapsed.
+    pub fn renewed_at(&self, now: Duration, sent: Duration, ttl: Duration) {
+        self.note_lapse(now);
         let deadline = sent + ttl * 8 / 10;
         self.0.deadline.store(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
-    fn holds_at(&self, now: Duration) -> bool {
-        let deadline = Duration::from_millis(self.0.deadline.load(Ordering::SeqCst));
-        !self.0.lapsed.load(Ordering::SeqCst) && now < deadline
+    fn deadline(&self) -> Duration {
+        Duration::from_millis(self.0.deadline.load(Ordering::SeqCst))
     }
 
     fn note_lapse(&self, now: Duration) {

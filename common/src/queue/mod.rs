@@ -20,6 +20,7 @@
 //! rebuilds.
 
 mod checkpoint;
+mod claim;
 mod clock;
 mod confirm;
 mod connect;
@@ -39,7 +40,8 @@ mod subject;
 mod tracebus;
 
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
-pub use clock::now_ms;
+pub use claim::{ClaimError, Claimant, Claimed};
+pub use clock::{now_ms, since_boot};
 pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, PumpEnd, pump};
@@ -50,8 +52,8 @@ pub use layout::{Fsync, Layout, LayoutError};
 pub use lease::Lease;
 pub use media::{Media, MediaError};
 pub use membership::{Membership, MembershipError, Roll};
-pub use ownership::{OwnershipRecord, Step, owner_of, step};
-pub use partition::{ClaimError, Claimed, Partition, SharedPartition, WriteError, claim};
+pub use ownership::{Contest, OwnershipRecord, Step, Terms, contest, owner_of, step};
+pub use partition::{Partition, SharedPartition, WriteError};
 pub use purge::purge_instance;
 pub use streams::{PrepareError, prepare, read_layout};
 pub use subject::{InstanceToken, LaneAddress, Subjects, partition_of, token};
