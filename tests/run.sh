@@ -13,7 +13,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 readonly deny_version=0.20.2
 readonly oldest_deny_minor=18
 readonly nextest_version=0.9.143
-readonly postgres=tests/hub/harness/postgres.sh
+readonly postgres=tests/stage/postgres.sh
 
 tools=${OMNIHUB_TOOLS_DIR:-$PWD/data/tools}
 PATH=$tools/bin:$PATH

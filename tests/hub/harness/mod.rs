@@ -1,6 +1,7 @@
 //! What a test stands on: a NATS server, a PostgreSQL database and a hub of its own.
 //!
-//! Everything here is killed or dropped with the value that stands for it. The harness panics
+//! The children and their faults are `omnihub_stage`'s, which the load generator uses too; here
+//! stands what only tests need. Everything is killed or dropped with the value that stands for it. The harness panics
 //! where a test would: each panic names what is missing and the remedy.
 
 mod command;
@@ -11,7 +12,6 @@ mod hub;
 mod ledger;
 mod nats;
 mod postgres;
-mod process;
 mod site;
 mod smoke;
 mod wait;
@@ -23,15 +23,7 @@ pub(crate) use forwarder::Forwarder;
 pub(crate) use hub::Hub;
 pub(crate) use ledger::{Ledger, phone};
 pub(crate) use nats::Nats;
+pub(crate) use omnihub_stage::is_alive;
 pub(crate) use postgres::Postgres;
-pub(crate) use process::is_alive;
 pub(crate) use site::{ADMIN_KEY, DEADLINE, ENCRYPTION_KEYS, EVOLUTION_KEY, INSTANCE, Site, message_id, now, webhook};
 pub(crate) use wait::until;
-
-use std::path::PathBuf;
-
-/// The top-level folder of the workspace.
-pub(crate) fn workspace() -> PathBuf {
-    let cli = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    cli.parent().expect("the cli folder stands in the workspace").to_owned()
-}

@@ -10,8 +10,9 @@ use axum::http::StatusCode;
 use axum::routing::get;
 use sea_orm::ConnectionTrait;
 
-use super::process::{command_line, free_port};
-use super::{Hub, Nats, Postgres, nats, postgres, until};
+use omnihub_stage::{command_line, connect_postgres, free_port, nats_greets};
+
+use super::{Hub, Nats, Postgres, until};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -21,42 +22,20 @@ fn stand_in(script: &str, env: &HashMap<String, String>) -> Hub {
 }
 
 #[tokio::test]
-async fn nats_comes_back_on_the_same_port() {
-    let mut nats = Nats::start().await;
-    let url = nats.url();
-    let port: u16 = url.rsplit(':').next().unwrap().parse().unwrap();
-    assert!(nats::greets(port).await);
-    nats.stop();
-    assert!(!nats::greets(port).await);
-    nats.start_again().await;
-    assert_eq!(nats.url(), url);
-    drop(nats);
-    assert!(!nats::greets(port).await);
-}
-
-#[test]
-fn nats_versions_are_compared_as_numbers() {
-    assert_eq!(nats::version("nats-server: v2.15.1\n"), Some([2, 15, 1]));
-    assert_eq!(nats::version("nats-server: v2.16.0-RC.1"), Some([2, 16, 0]));
-    assert_eq!(nats::version("nats-server: 2.9.10"), Some([2, 9, 10]));
-    assert_eq!(nats::version("something else"), None);
-}
-
-#[tokio::test]
 async fn each_database_is_fresh_and_goes_with_its_value() {
     let (one, other) = (Postgres::database().await, Postgres::database().await);
     assert_ne!(one.url(), other.url());
-    let connection = postgres::connect(&one.url()).await;
+    let connection = connect_postgres(&one.url()).await.unwrap();
     connection.execute_unprepared("CREATE TABLE t (id INT)").await.unwrap();
     let name = one.url().rsplit('/').next().unwrap().to_owned();
     drop(one);
-    let admin = postgres::connect(Postgres::shared().await).await;
+    let admin = connect_postgres(Postgres::shared().await).await.unwrap();
     let row = admin.query_one_raw(sea_orm::Statement::from_string(
         sea_orm::DbBackend::Postgres,
         format!("SELECT 1 FROM pg_database WHERE datname = '{name}'"),
     ));
     assert!(row.await.unwrap().is_none());
-    let connection = postgres::connect(&other.url()).await;
+    let connection = connect_postgres(&other.url()).await.unwrap();
     assert!(connection.execute_unprepared("SELECT * FROM t").await.is_err());
 }
 
@@ -75,7 +54,7 @@ async fn waiting_gives_up_and_says_for_what() {
 
 #[tokio::test]
 async fn a_hub_is_ready_when_its_port_says_so() {
-    let port = free_port();
+    let port = free_port().unwrap();
     let env = HashMap::from([("API_PORT".to_owned(), port.to_string()), ("PLANTED".to_owned(), "value".to_owned())]);
     let mut hub = stand_in("echo out $PLANTED $CARGO_MANIFEST_DIR; echo err >&2; exec sleep 600", &env);
     assert_eq!(hub.url(), format!("http://127.0.0.1:{port}"));
@@ -115,7 +94,7 @@ async fn a_killed_hub_starts_again_in_its_folder() {
 #[tokio::test]
 async fn a_dropped_hub_takes_its_nats_server_along_and_nothing_else() {
     let nats = Nats::start().await;
-    let port: u16 = nats.url().rsplit(':').next().unwrap().parse().unwrap();
+    let port = nats.port();
     let pid = nats.id();
     let mut stranger = Command::new("sleep").arg("600").spawn().unwrap();
     for (child, lives) in [(stranger.id(), true), (pid, false)] {
@@ -123,7 +102,7 @@ async fn a_dropped_hub_takes_its_nats_server_along_and_nothing_else() {
         std::fs::create_dir_all(hub.folder().join("data/nats")).unwrap();
         std::fs::write(hub.folder().join("data/nats/nats.pid"), child.to_string()).unwrap();
         drop(hub);
-        let stays = if lives { !command_line(child).is_empty() } else { nats::greets(port).await };
+        let stays = if lives { !command_line(child).is_empty() } else { nats_greets(port).await };
         assert_eq!(stays, lives);
     }
     stranger.kill().unwrap();

@@ -1,0 +1,164 @@
+//! One connection through a proxy: two pumps, and the orders they follow.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::Ipv4Addr;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Condition, Side};
+
+/// How much may be on its way in one direction: what a slow link holds.
+const ON_ITS_WAY: usize = 4 << 20;
+
+/// How much is read at once.
+const CHUNK: usize = 64 << 10;
+
+/// How a connection ends by order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// A TCP reset to both sides.
+    Reset,
+}
+
+/// What a connection is told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Order {
+    pub(super) condition: Condition,
+    pub(super) end: Option<End>,
+    pub(super) client_closed: bool,
+    pub(super) server_closed: bool,
+}
+
+impl Order {
+    fn is_closed(&self, towards: Side) -> bool {
+        match towards {
+            Side::Client => self.client_closed,
+            Side::Server => self.server_closed,
+        }
+    }
+}
+
+/// Carries a connection until it ends.
+pub(super) async fn carry(mut client: TcpStream, target: u16, mut told: watch::Receiver<Order>) {
+    let Some(mut server) = dial(&mut client, target, &mut told).await else { return reset(&client) };
+    // Small requests must not wait for each other's acknowledgements.
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let ended = {
+        let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+        let there = pump(from_client, to_server, Side::Server, told.clone());
+        let back = pump(from_server, to_client, Side::Client, told.clone());
+        tokio::select! {
+            ended = async { tokio::try_join!(there, back) } => ended.map(drop),
+            _ = told.wait_for(|order| order.end.is_some()) => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    };
+    if ended.is_err() {
+        reset(&client);
+        reset(&server);
+    }
+}
+
+/// The other side, when the link lets it be dialled; `None` when the connection must be reset.
+async fn dial(client: &mut TcpStream, target: u16, told: &mut watch::Receiver<Order>) -> Option<TcpStream> {
+    let swallow = async {
+        let mut buffer = [0; 1024];
+        while client.read(&mut buffer).await.is_ok_and(|read| read > 0) {}
+        std::future::pending::<()>().await;
+    };
+    let first = told.borrow_and_update().condition;
+    if first == Condition::Blackhole {
+        tokio::select! {
+            () = swallow => {}
+            _ = told.wait_for(|order| order.condition != Condition::Blackhole || order.end.is_some()) => {}
+        }
+        return None;
+    }
+    told.wait_for(|order| order.condition != Condition::Silent || order.end.is_some()).await.ok()?;
+    TcpStream::connect((Ipv4Addr::LOCALHOST, target)).await.ok()
+}
+
+fn reset(stream: &TcpStream) {
+    // Without it an unread or lingering byte would make a polite end of it.
+    let _ = stream.set_zero_linger();
+}
+
+/// Carries one direction until its end; an error ends the whole connection by a reset.
+async fn pump(
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    towards: Side,
+    mut told: watch::Receiver<Order>,
+) -> io::Result<()> {
+    let (mut on_its_way, mut bytes) = (VecDeque::<(Instant, Bytes)>::new(), 0);
+    let (mut ended, mut closed, mut lost) = (false, false, false);
+    let mut buffer = BytesMut::new();
+    loop {
+        let order = *told.borrow_and_update();
+        if order.is_closed(towards) && !closed {
+            closed = true;
+            to.shutdown().await?;
+        }
+        match order.condition {
+            Condition::Silent => {
+                changed(&mut told).await?;
+                continue;
+            }
+            Condition::Blackhole => {
+                lost |= !on_its_way.is_empty();
+                (on_its_way, bytes) = (VecDeque::new(), 0);
+            }
+            _ if lost => return Err(io::ErrorKind::ConnectionReset.into()),
+            _ if ended && on_its_way.is_empty() => return if closed { Ok(()) } else { to.shutdown().await },
+            _ => {}
+        }
+        let due = on_its_way.front().map(|(due, _)| *due);
+        tokio::select! {
+            moved = changed(&mut told) => moved?,
+            read = from.read_buf(&mut buffer), if !ended && bytes < ON_ITS_WAY => {
+                ended = read? == 0;
+                let chunk = buffer.split().freeze();
+                buffer.reserve(CHUNK);
+                match order.condition {
+                    _ if closed || chunk.is_empty() => {}
+                    Condition::Blackhole => lost = true,
+                    condition => {
+                        let last = on_its_way.back().map(|(due, _)| *due);
+                        match arrival(condition, last) {
+                            None => to.write_all(&chunk).await?,
+                            Some(due) => {
+                                bytes += chunk.len();
+                                on_its_way.push_back((due, chunk));
+                            }
+                        }
+                    }
+                }
+            }
+            () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {
+                if let Some((_, chunk)) = on_its_way.pop_front() {
+                    bytes -= chunk.len();
+                    to.write_all(&chunk).await?;
+                }
+            }
+        }
+    }
+}
+
+/// When a chunk that was read now arrives; `None` = at once. `last` is on its way before it.
+fn arrival(condition: Condition, last: Option<Instant>) -> Option<Instant> {
+    let due = match condition {
+        Condition::Latency { delay, jitter } => Some(Instant::now() + delay + jitter.mul_f64(rand::random())),
+        _ => None,
+    };
+    due.max(last)
+}
+
+/// A proxy that is gone ends its connections.
+async fn changed(told: &mut watch::Receiver<Order>) -> io::Result<()> {
+    told.changed().await.map_err(|_| io::ErrorKind::ConnectionReset.into())
+}
