@@ -101,6 +101,24 @@ impl Claimant {
     }
 }
 
+impl Claimant {
+    /// Takes this worker's name off a partition that it does not act for: one that it dropped
+    /// without a word, or had in an earlier life. While it stands there, nobody else may claim it.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn waive(&self, partition: u16) -> Result<(), ClaimError> {
+        let failed = |source: Cause| ClaimError::new(partition, source);
+        let record = read_record(&self.nats.js, &self.layout.turns(partition), partition).await.map_err(failed)?;
+        let Some((record, sequence)) = record.filter(|(record, _)| record.owner == self.me) else { return Ok(()) };
+        let released = OwnershipRecord::new("", record.epoch);
+        match write_record(&self.nats.js, partition, &released, sequence).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(failed(error.into())),
+        }
+    }
+}
+
 /// The ownership record of a partition and its sequence, from the stream's leader.
 pub(super) async fn read_record(
     js: &Context,

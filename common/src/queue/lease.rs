@@ -80,7 +80,12 @@ impl Lease {
     pub fn renewed_at(&self, now: Duration, sent: Duration, ttl: Duration) {
         self.note_lapse(now);
         let deadline = sent + ttl * 8 / 10;
-        self.0.deadline.store(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
+        if deadline <= now {
+            // It comes too late to say anything.
+            return;
+        }
+        // A confirmation that was overtaken by a later one shortens nothing.
+        self.0.deadline.fetch_max(u64::try_from(deadline.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
     }
 
     fn deadline(&self) -> Duration {
@@ -101,20 +106,29 @@ mod tests {
 
     #[test]
     fn a_lapsed_lease_is_not_revived_by_a_late_heartbeat() {
-        let (lease, ttl) = (Lease::default(), Duration::from_secs(5));
-        assert!(!lease.holds(), "nothing is held before the first heartbeat");
-        lease.renewed(since_boot(), ttl);
-        assert!(lease.holds());
+        let (lease, ttl, second) = (Lease::default(), Duration::from_secs(5), Duration::from_secs);
+        assert!(!lease.holds_at(second(10)), "nothing is held before the first heartbeat");
+        lease.renewed_at(second(10), second(10), ttl);
+        assert!(lease.holds_at(second(13)) && !lease.holds_at(second(14)));
 
-        let long_ago = since_boot().saturating_sub(Duration::from_secs(60));
-        lease.renewed(long_ago.max(Duration::from_millis(1)), ttl);
-        lease.renewed(since_boot(), ttl);
-        assert!(!lease.holds(), "the lapse in between sticks");
-        assert!(lease.lapsed());
+        lease.renewed_at(second(20), second(20), ttl);
+        assert!(!lease.holds_at(second(20)), "the lapse in between sticks");
+        assert!(lease.lapsed_at(second(20)));
 
         lease.begin_again();
-        assert!(!lease.holds());
-        lease.renewed(since_boot(), ttl);
-        assert!(lease.holds());
+        assert!(!lease.holds_at(second(20)));
+        lease.renewed_at(second(21), second(21), ttl);
+        assert!(lease.holds_at(second(21)) && !lease.lapsed_at(second(21)));
+    }
+
+    #[test]
+    fn a_confirmation_that_comes_late_neither_shortens_nor_ends_a_lease() {
+        let (lease, ttl, second) = (Lease::default(), Duration::from_secs(5), Duration::from_secs);
+        lease.renewed_at(second(12), second(12), ttl);
+        lease.renewed_at(second(13), second(10), ttl);
+        assert!(lease.holds_at(second(15)));
+        lease.begin_again();
+        lease.renewed_at(second(30), second(10), ttl);
+        assert!(!lease.lapsed_at(second(30)) && !lease.holds_at(second(30)));
     }
 }

@@ -11,10 +11,11 @@
 //!      +-------------------  leaving  <---------------------------+    theirs: dropped
 //! ```
 //!
-//! A lapsed lease empties it at once. Every request has a number, so that an answer that comes
+//! A lapsed lease empties it at once. A record that may still say that a partition is mine although
+//! it is not is waived, or nobody else could ever claim it.  Every request has a number, so that an answer that comes
 //! after its question has lost its meaning changes nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use omnihub_common::queue::{Terms, owner_of};
 
@@ -44,8 +45,10 @@ pub(super) enum Event {
     Ended { partition: u16, epoch: u64, generation: u64 },
     /// A consumer could not be made, since one of this epoch is there.
     Superseded { partition: u16, epoch: u64, generation: u64, by: u64 },
-    /// A partition that was handed over is released.
-    Released(u16),
+    /// A partition that was handed over is released, if the broker took it.
+    Released { partition: u16, done: bool },
+    /// A record that may have said mine does not any more, if the broker took it.
+    Waived { partition: u16, ask: Ask, done: bool },
     /// Give everything back and take nothing more.
     Stop,
 }
@@ -74,6 +77,8 @@ pub(super) enum Action {
     Drop(u16),
     /// Finish what runs for the partition, then release it and report.
     HandOver(u16),
+    /// See that the record does not say mine, and report with this number.
+    Waive { partition: u16, ask: Ask },
     /// Everything is dropped: the next heartbeat may begin a new lease.
     LeaseAnew,
 }
@@ -102,6 +107,7 @@ enum Place {
     Claiming(Ask),
     Mine(Mine),
     Leaving(Mine),
+    Waiving(Ask),
 }
 
 /// Which partitions are mine, and what is on its way to change that.
@@ -112,6 +118,9 @@ pub(super) struct Book {
     places: BTreeMap<u16, Place>,
     /// The highest epoch that was seen of each partition.
     epochs: HashMap<u16, u64>,
+    /// Partitions in no place whose record may say mine: from an earlier life, from a claim without
+    /// an answer, or because they were dropped without a word.
+    unsaid: BTreeSet<u16>,
     asked: Ask,
     stopping: bool,
 }
@@ -119,8 +128,15 @@ pub(super) struct Book {
 impl Book {
     /// An empty one.
     pub(super) fn new(me: impl Into<String>, partitions: u16) -> Self {
-        let (places, epochs) = (BTreeMap::new(), HashMap::new());
-        Self { me: me.into(), partitions, places, epochs, asked: 0, stopping: false }
+        Self {
+            me: me.into(),
+            partitions,
+            places: BTreeMap::new(),
+            epochs: HashMap::new(),
+            unsaid: (0..partitions).collect(),
+            asked: 0,
+            stopping: false,
+        }
     }
 
     /// Partitions that are mine and stay mine.
@@ -150,15 +166,16 @@ impl Book {
             Event::Lapsed => self.lapsed(),
             Event::Reconnected => self.reconnected(),
             Event::Confused => {
-                self.places.retain(|_, place| matches!(place, Place::Mine(_)));
+                self.forget_all_but(|place| matches!(place, Place::Mine(_)));
                 self.reconnected()
             }
             Event::Doubt(partition) => self.doubt(partition),
             Event::Claimed { partition, ask, epoch } => self.claimed(partition, ask, epoch),
             Event::NotClaimed { partition, ask } => {
                 if self.awaits(partition, ask) {
-                    self.places.remove(&partition);
+                    self.forget(partition);
                 }
+                self.unsaid.insert(partition);
                 Vec::new()
             }
             Event::Verified { partition, ask, verdict } => self.verified(partition, ask, verdict),
@@ -175,9 +192,15 @@ impl Book {
                     _ => Vec::new(),
                 }
             }
-            Event::Released(partition) => {
-                if matches!(self.places.get(&partition), Some(Place::Leaving(_))) {
-                    self.places.remove(&partition);
+            Event::Released { partition, done } => {
+                if self.is_leaving(partition) {
+                    self.gone(partition, done);
+                }
+                Vec::new()
+            }
+            Event::Waived { partition, ask, done } => {
+                if matches!(self.places.get(&partition), Some(Place::Waiving(asked)) if *asked == ask) {
+                    self.gone(partition, done);
                 }
                 Vec::new()
             }
@@ -201,6 +224,11 @@ impl Book {
                     let above = self.epochs.get(&partition).copied().unwrap_or_default();
                     actions.push(Action::Claim { partition, ask, terms: Terms { above, from_the_dead } });
                 }
+                None if self.unsaid.contains(&partition) => {
+                    let ask = self.next_ask();
+                    self.places.insert(partition, Place::Waiving(ask));
+                    actions.push(Action::Waive { partition, ask });
+                }
                 _ => {}
             }
         }
@@ -209,9 +237,9 @@ impl Book {
 
     /// Those that are being handed over act under the lease too; their release goes on.
     fn lapsed(&mut self) -> Vec<Action> {
-        let lost = self.places.iter().filter(|(_, place)| !matches!(place, Place::Claiming(_)));
+        let lost = self.places.iter().filter(|(_, place)| matches!(place, Place::Mine(_) | Place::Leaving(_)));
         let mut actions: Vec<Action> = lost.map(|(partition, _)| Action::Drop(*partition)).collect();
-        self.places.retain(|_, place| matches!(place, Place::Leaving(_)));
+        self.forget_all_but(|place| matches!(place, Place::Leaving(_)));
         actions.push(Action::LeaseAnew);
         actions
     }
@@ -219,7 +247,7 @@ impl Book {
     /// What was asked over the old connection gets no answer: claims are made anew by the next
     /// look, and everything that is ours is verified at once.
     fn reconnected(&mut self) -> Vec<Action> {
-        self.places.retain(|_, place| !matches!(place, Place::Claiming(_)));
+        self.forget_all_but(|place| matches!(place, Place::Mine(_) | Place::Leaving(_)));
         let ours: Vec<u16> = self.places.keys().copied().collect();
         ours.into_iter().flat_map(|partition| self.verify(partition)).collect()
     }
@@ -227,8 +255,10 @@ impl Book {
     fn claimed(&mut self, partition: u16, ask: Ask, epoch: u64) -> Vec<Action> {
         self.saw(partition, epoch);
         if !self.awaits(partition, ask) {
+            self.unsaid.insert(partition);
             return Vec::new();
         }
+        self.unsaid.remove(&partition);
         self.places.insert(partition, Place::Mine(Mine { epoch, generation: 0, doubt: Doubt::None }));
         if self.stopping {
             return self.hand_over(partition);
@@ -286,7 +316,7 @@ impl Book {
     /// One that is being handed over stays in the book until its release has ended.
     fn lose(&mut self, partition: u16) -> Vec<Action> {
         if matches!(self.places.get(&partition), Some(Place::Mine(_))) {
-            self.places.remove(&partition);
+            self.forget(partition);
         }
         vec![Action::Drop(partition)]
     }
@@ -307,6 +337,27 @@ impl Book {
         self.stopping = true;
         let mine: Vec<u16> = self.owned().collect();
         mine.into_iter().flat_map(|partition| self.hand_over(partition)).collect()
+    }
+
+    /// The partition is in no place, and its record may say anything.
+    fn forget(&mut self, partition: u16) {
+        self.gone(partition, false);
+    }
+
+    fn forget_all_but(&mut self, kept: impl Fn(&Place) -> bool) {
+        let others: Vec<u16> =
+            self.places.iter().filter(|(_, place)| !kept(place)).map(|(partition, _)| *partition).collect();
+        others.into_iter().for_each(|partition| self.forget(partition));
+    }
+
+    /// The partition is in no place; `said` when its record is known not to say mine.
+    fn gone(&mut self, partition: u16, said: bool) {
+        self.places.remove(&partition);
+        if said {
+            self.unsaid.remove(&partition);
+        } else {
+            self.unsaid.insert(partition);
+        }
     }
 
     fn current(&self, partition: u16) -> Option<(u64, u64)> {
@@ -330,3 +381,7 @@ impl Book {
         self.asked
     }
 }
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod schedules;

@@ -45,7 +45,8 @@ enum Report {
     Claimed { partition: u16, ask: Ask, won: Option<SharedPartition> },
     Verified { partition: u16, ask: Ask, verdict: Verdict },
     Ended { partition: u16, epoch: u64, generation: u64, end: PumpEnd },
-    Released(u16),
+    Released { partition: u16, done: bool },
+    Waived { partition: u16, ask: Ask, done: bool },
 }
 
 #[derive(Debug)]
@@ -72,7 +73,8 @@ pub(crate) struct Ownership {
     /// The look that is on its way, by the connection it uses.
     looking: Option<u64>,
     looked: bool,
-    reconnected: Option<Instant>,
+    /// The connection that is known of, and since when.
+    connection: (u64, Instant),
     listening: mpsc::UnboundedSender<u16>,
     patience: Duration,
 }
@@ -90,7 +92,6 @@ impl Ownership {
         Self {
             book: Book::new(&claimant.me, claimant.layout.partitions),
             acting: end.child_token(),
-            claimant,
             events,
             owned,
             end,
@@ -99,9 +100,10 @@ impl Ownership {
             tasks: JoinSet::new(),
             looking: None,
             looked: false,
-            reconnected: None,
+            connection: (claimant.nats.connection(), Instant::now()),
             listening,
             patience: HANDOVER_PATIENCE,
+            claimant,
         }
     }
 
@@ -115,7 +117,9 @@ impl Ownership {
         let (listening, mut listens) = mpsc::unbounded_channel();
         self.listening = listening;
         let mut changes = self.claimant.nats.changes.clone();
-        changes.mark_unchanged();
+        if *changes.borrow_and_update() != self.connection.0 {
+            self.connection_changed();
+        }
         let mut signs = signs::watch(&self.claimant.nats, self.end.clone());
         let mut ticks = tokio::time::interval(LOOK.min(self.claimant.layout.lease_ttl / 6));
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -165,7 +169,7 @@ impl Ownership {
     }
 
     fn connection_changed(&mut self) {
-        self.reconnected = Some(Instant::now());
+        self.connection = (self.claimant.nats.connection(), Instant::now());
         if self.claimant.nats.connected() {
             self.change(Change::Reconnected);
             self.look();
@@ -192,10 +196,11 @@ impl Ownership {
             Ok(Report::Ended { partition, epoch, generation, end }) => {
                 self.consumer_ended(partition, epoch, generation, end)
             }
-            Ok(Report::Released(partition)) => {
+            Ok(Report::Released { partition, done }) => {
                 self.held.remove(&partition);
-                self.change(Change::Released(partition));
+                self.change(Change::Released { partition, done });
             }
+            Ok(Report::Waived { partition, ask, done }) => self.change(Change::Waived { partition, ask, done }),
             Err(error) if error.is_panic() => {
                 tracing::error!(error.message = %error, "a task of the ownership panicked: everything is verified");
                 self.looking = None;
@@ -211,10 +216,9 @@ impl Ownership {
             self.looking = None;
         }
         match ready {
-            Ok(ready) if self.claimant.lease.holds() && self.claimant.nats.connection() == connection => {
+            Ok(ready) if self.claimant.lease.holds() && self.connection.0 == connection => {
                 self.looked = true;
-                let ttl = self.claimant.layout.lease_ttl;
-                let from_the_dead = self.reconnected.is_none_or(|reconnected| reconnected.elapsed() > ttl);
+                let from_the_dead = self.connection.1.elapsed() > self.claimant.layout.lease_ttl;
                 self.change(Change::Look { ready, from_the_dead });
             }
             Ok(_) => {}
@@ -263,6 +267,7 @@ impl Ownership {
                 Action::Begin { partition, generation } => self.begin(partition, generation),
                 Action::Drop(partition) => self.drop_partition(partition),
                 Action::HandOver(partition) => self.hand_over(partition),
+                Action::Waive { partition, ask } => self.waive(partition, ask),
                 Action::LeaseAnew => self.claimant.lease.begin_again(),
             }
         }
@@ -344,8 +349,19 @@ impl Ownership {
         let (partition, pump) = (held.partition.clone(), held.pump.take());
         let (events, patience) = (self.events.clone(), self.patience);
         self.tasks.spawn(async move {
-            release::release(partition, pump, events, patience).await;
-            Report::Released(number)
+            let done = release::release(partition, pump, events, patience).await;
+            Report::Released { partition: number, done }
+        });
+    }
+
+    fn waive(&mut self, partition: u16, ask: Ask) {
+        let claimant = self.claimant.clone();
+        self.tasks.spawn(async move {
+            let waived = claimant.waive(partition).await;
+            if let Err(error) = &waived {
+                tracing::warn!(error.message = %error, "an old ownership could not be waived, trying again");
+            }
+            Report::Waived { partition, ask, done: waived.is_ok() }
         });
     }
 }

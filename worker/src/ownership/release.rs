@@ -10,13 +10,14 @@ use tokio::{
 
 use crate::scheduler::Event;
 
-/// Lets the running turns end, within `patience`, then releases the partition.
+/// Lets the running turns end, within `patience`, then releases the partition; `false` when the
+/// broker did not take that.
 pub(super) async fn release(
     partition: SharedPartition,
     pump: Option<AbortHandle>,
     events: mpsc::UnboundedSender<Event>,
     patience: Duration,
-) {
+) -> bool {
     let number = partition.number();
     let (drained, wait) = oneshot::channel();
     let _ = events.send(Event::Release(number, drained));
@@ -34,7 +35,9 @@ pub(super) async fn release(
         pump.abort();
     }
     let _ = events.send(Event::Lost(number));
-    if let Err(error) = partition.release().await {
+    let released = partition.release().await;
+    if let Err(error) = &released {
         tracing::warn!(error.message = %error, "a partition could not be released");
     }
+    released.is_ok()
 }
