@@ -92,6 +92,12 @@ impl Broker {
         accepted
     }
 
+    /// Other writes take the sequences up to this one.
+    pub(super) fn count_to(&mut self, sequence: u64) {
+        assert!(self.sequence <= sequence, "sequences only grow");
+        self.sequence = sequence;
+    }
+
     fn fence(&self, partition: u16) -> u64 {
         self.own.get(&partition).map_or(0, |(_, sequence)| *sequence)
     }

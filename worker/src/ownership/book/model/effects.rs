@@ -165,11 +165,21 @@ impl World {
                 worker.parts.remove(&partition);
                 worker.on(Event::Released { partition, done: !matches!(answer, Answer::Failed) });
             }
+            (what @ (What::Verify { .. } | What::Bump { .. }), answer) => {
+                self.verify_answered(nth, what, answer, request.connection);
+            }
+            (what, answer) => self.claim_answered(nth, what, answer, request.connection),
+        }
+    }
+
+    fn verify_answered(&mut self, nth: usize, what: What, answer: Answer, connection: u64) {
+        let worker = &mut self.workers[nth];
+        match (what, answer) {
             (What::Verify { partition, ask }, answer) => {
                 let verdict = match (worker.parts.get_mut(&partition), answer) {
                     (Some(part), Answer::Record(Some((record, sequence)))) => {
                         if record == part.record && sequence == part.fence && !part.gone {
-                            part.verified = request.connection;
+                            part.verified = connection;
                             Verdict::Ours
                         } else {
                             Verdict::Theirs
@@ -183,7 +193,7 @@ impl World {
             (What::Bump { partition, ask, record, .. }, answer) => {
                 let verdict = match (worker.parts.get_mut(&partition), answer) {
                     (Some(part), Answer::Written(Some(fence))) => {
-                        (part.record, part.fence, part.verified) = (record, fence, request.connection);
+                        (part.record, part.fence, part.verified) = (record, fence, connection);
                         Verdict::Ours
                     }
                     (_, Answer::Written(None)) => Verdict::Theirs,
@@ -191,7 +201,7 @@ impl World {
                 };
                 worker.on(Event::Verified { partition, ask, verdict });
             }
-            (what, answer) => self.claim_answered(nth, what, answer, request.connection),
+            _ => {}
         }
     }
 

@@ -8,6 +8,7 @@
 mod broker;
 mod effects;
 pub(super) mod fault;
+mod scripts;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -165,6 +166,7 @@ impl World {
             Some(revision) => {
                 worker.confirmed = revision;
                 worker.renewed(now, now);
+                worker.excused &= !worker.lease.holds_at(at(now));
                 if worker.ready_from.is_some_and(|from| from <= now) {
                     self.broker.say_ready(&worker.id, now);
                 }
