@@ -11,6 +11,8 @@ use sea_orm_migration::prelude::*;
 mod m20261122_000001_instances;
 mod m20261122_000002_users;
 mod m20261122_000003_traces;
+mod m20261122_000004_turns;
+mod m20261122_000005_answered_in;
 #[cfg(test)]
 mod tests;
 
@@ -25,6 +27,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_instances::Migration),
             Box::new(m20261122_000002_users::Migration),
             Box::new(m20261122_000003_traces::Migration),
+            Box::new(m20261122_000004_turns::Migration),
+            Box::new(m20261122_000005_answered_in::Migration),
         ]
     }
 }

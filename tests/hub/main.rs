@@ -30,3 +30,5 @@ mod seeding;
 mod tenants;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod turns;

@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    breaker::Breakers,
     ownership::{Heart, HeartError, Life, Ownership},
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Scheduler},
@@ -76,6 +77,7 @@ impl Worker {
             media: Media::open(&nats.js).await?,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
+            breakers: Arc::new(Breakers::new()),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);
@@ -104,8 +106,9 @@ impl Worker {
     pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
         let (doubt, doubts) = mpsc::unbounded_channel();
         let (events, inbox) = self.events;
+        let breakers = self.kit.breakers.clone();
         let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, events.clone(), doubt);
-        show(figures, self.owned.subscribe());
+        show(figures, self.owned.subscribe(), breakers);
         let end = CancellationToken::new();
         tracing::info!(worker.id = self.heart.id(), "the worker has joined");
         let ownership = Ownership::new(self.claimant, events, self.owned, end.clone(), self.life);
@@ -172,7 +175,7 @@ fn outbound_client() -> Result<reqwest::Client, reqwest::Error> {
 }
 
 /// Gauges that answer an operator.
-fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>) {
+fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>, breakers: Arc<Breakers>) {
     let meter = opentelemetry::global::meter("omnihub");
     let gauge = |name: &'static str, description: &'static str, read: Box<dyn Fn() -> u64 + Send + Sync>| {
         meter
@@ -184,6 +187,17 @@ fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>
     let (running, lanes) = (figures.clone(), figures);
     gauge("omnihub_turns_running", "Turns that run now", Box::new(move || running.borrow().running as u64));
     gauge("omnihub_lanes", "Conversations with something to do", Box::new(move || lanes.borrow().lanes as u64));
+    let (agents, servers) = (breakers.clone(), breakers);
+    gauge(
+        "omnihub_agent_breakers_open",
+        "Agents that are not called for a while, since they fail",
+        Box::new(move || agents.open().0 as u64),
+    );
+    gauge(
+        "omnihub_channel_breakers_open",
+        "Evolution servers that are not called for a while, since they fail",
+        Box::new(move || servers.open().1 as u64),
+    );
     gauge(
         "omnihub_partitions_owned",
         "Partitions this worker owns",

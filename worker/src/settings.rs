@@ -13,6 +13,9 @@ pub struct WorkerSettings {
     pub turns: usize,
     /// Turns at once of one instance in this worker, `OMNIHUB_INSTANCE_TURNS`.
     pub turns_per_instance: usize,
+    /// Bytes of waiting messages that are held in memory, `OMNIHUB_WORKER_PAYLOADS` in MB; beyond
+    /// it they are fetched again when their turn comes.
+    pub payload_bytes: usize,
     /// How long a stop waits for running turns, `OMNIHUB_STOP_GRACE` in seconds.
     pub grace: Duration,
 }
@@ -32,6 +35,7 @@ impl WorkerSettings {
             id,
             turns: number_or(settings, "OMNIHUB_WORKER_TURNS", 10_000, 1..=1_000_000)?,
             turns_per_instance: number_or(settings, "OMNIHUB_INSTANCE_TURNS", 1_000, 1..=1_000_000)?,
+            payload_bytes: number_or(settings, "OMNIHUB_WORKER_PAYLOADS", 256, 1..=1_000_000)? * 1_000_000,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }

@@ -123,6 +123,22 @@ pub struct FieldArgs {
     #[arg(long, value_name = "CHARACTERS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     split_over: Option<u64>,
+    /// Messages that follow each other within so many milliseconds become one turn; 0 = off.
+    #[arg(long, value_name = "MS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debounce_ms: Option<u64>,
+    /// No message waits longer for others to follow.
+    #[arg(long, value_name = "MS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    debounce_max_ms: Option<u64>,
+    /// Messages that arrive while a turn runs: queue, merge or supersede.
+    #[arg(long, value_name = "HOW")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    overlap: Option<String>,
+    /// So many accepted messages may wait; beyond it webhooks get 503.
+    #[arg(long, value_name = "MESSAGES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_backlog: Option<u64>,
     /// Whether it answers; an inactive one takes webhooks and stays silent.
     #[arg(long = "active", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -29,6 +29,10 @@ pub struct Model {
     pub agent_error_message: Option<String>,
     pub enable_auto_split: bool,
     pub split_over: i32,
+    pub debounce_ms: i32,
+    pub debounce_max_ms: i32,
+    pub overlap: String,
+    pub max_backlog: Option<i32>,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

@@ -12,6 +12,7 @@ mod model;
 mod patch;
 mod repository;
 mod seed;
+mod turns;
 mod url;
 
 #[cfg(test)]
@@ -26,4 +27,5 @@ pub use model::{
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
 pub use repository::{Deleted, Instances, NewInstance, StoreError};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
+pub use turns::{Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};

@@ -5,6 +5,7 @@ use std::{fmt, ops::RangeInclusive, time::Duration};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::TurnSettings;
 use crate::{channel::ChannelType, secret::Secret};
 
 /// The words that follow `/webhook/evolution/` when Evolution posts by events; no instance may
@@ -124,6 +125,8 @@ pub struct Instance {
     pub session_id_prefix: Option<String>,
     /// The agent that answers.
     pub agent: AgentSettings,
+    /// How messages become turns.
+    pub turns: TurnSettings,
     /// How answers are sent.
     pub reply: ReplySettings,
     /// The channel account.

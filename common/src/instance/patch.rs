@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, WhatsappSettings};
+use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, TurnPatch, WhatsappSettings};
 use crate::secret::Secret;
 
 /// The change. `None` keeps; in a field that may be empty, `Some(None)` empties it.
@@ -16,6 +16,7 @@ pub struct Patch {
     pub is_default: Option<bool>,
     pub session_id_prefix: Option<Option<String>>,
     pub agent: AgentPatch,
+    pub turns: TurnPatch,
     pub reply: ReplyPatch,
     /// Only looked at when the instance is on WhatsApp.
     pub whatsapp: WhatsappPatch,
@@ -76,6 +77,7 @@ impl Patch {
         put(&mut instance.is_active, self.is_active);
         put(&mut instance.is_default, self.is_default);
         put(&mut instance.session_id_prefix, self.session_id_prefix);
+        self.turns.apply(&mut instance.turns);
         put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
         put(&mut instance.reply.split_over, self.reply.split_over);
         let agent = &mut instance.agent;

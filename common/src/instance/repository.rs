@@ -10,7 +10,8 @@ use sea_orm::{
 };
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Lookup, Patch, ReplySettings,
+    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Lookup, Overlap, Patch, ReplySettings,
+    TurnSettings,
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -78,6 +79,7 @@ pub struct NewInstance {
     pub is_default: bool,
     pub session_id_prefix: Option<String>,
     pub agent: AgentSettings,
+    pub turns: TurnSettings,
     pub reply: ReplySettings,
     pub channel: ChannelSettings,
 }
@@ -268,6 +270,7 @@ impl Instances {
             is_default: new.is_default,
             session_id_prefix: new.session_id_prefix,
             agent: new.agent,
+            turns: new.turns,
             reply: new.reply,
             channel: new.channel,
             created_at: now,
@@ -330,6 +333,7 @@ async fn clear_default(transaction: &impl ConnectionTrait, but: i64) -> Result<(
 fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
+    let turns = read_turns(&row)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     let seconds = u64::try_from(row.agent_timeout).map_err(|_| RowError::Column("agent_timeout"))?;
     Ok(Instance {
@@ -348,12 +352,23 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
             protocol: AgentProtocol::parse(&row.agent_instance_type).ok_or(RowError::Column("agent_instance_type"))?,
             error_message: row.agent_error_message,
         },
+        turns,
         reply: ReplySettings {
             enable_auto_split: row.enable_auto_split,
             split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
         },
         created_at: row.created_at,
         updated_at: row.updated_at,
+    })
+}
+
+fn read_turns(row: &Model) -> Result<TurnSettings, RowError> {
+    let number = |column: &'static str, value: i32| u32::try_from(value).map_err(|_| RowError::Column(column));
+    Ok(TurnSettings {
+        debounce_ms: number("debounce_ms", row.debounce_ms)?,
+        debounce_max_ms: number("debounce_max_ms", row.debounce_max_ms)?,
+        overlap: Overlap::parse(&row.overlap).ok_or(RowError::Column("overlap"))?,
+        max_backlog: row.max_backlog.map(|limit| number("max_backlog", limit)).transpose()?,
     })
 }
 
@@ -381,6 +396,11 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         agent_error_message: agent.error_message.clone(),
         enable_auto_split: instance.reply.enable_auto_split,
         split_over: i32::try_from(instance.reply.split_over).map_err(|_| RowError::Column("split_over"))?,
+        debounce_ms: i32::try_from(instance.turns.debounce_ms).map_err(|_| RowError::Column("debounce_ms"))?,
+        debounce_max_ms: i32::try_from(instance.turns.debounce_max_ms)
+            .map_err(|_| RowError::Column("debounce_max_ms"))?,
+        overlap: instance.turns.overlap.as_str().to_owned(),
+        max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     AgentProtocol, AgentSettings, ChannelSettings, InstanceName, Instances, NewInstance, ReplySettings, StoreError,
-    UrlProblem, WhatsappSettings, service_url,
+    TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -108,6 +108,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             protocol: AgentProtocol::Automagik,
             error_message: None,
         },
+        turns: TurnSettings::default(),
         reply: ReplySettings::default(),
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: service_url(&evolution_url)

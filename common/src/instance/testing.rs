@@ -9,7 +9,7 @@ use sea_orm_migration::MigratorTrait;
 
 use super::{
     AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance, ReplySettings,
-    WhatsappSettings,
+    TurnSettings, WhatsappSettings,
 };
 use crate::secret::{Keyring, Secret};
 
@@ -23,6 +23,7 @@ pub(super) fn instance(name: &str) -> Instance {
         is_default: false,
         session_id_prefix: new.session_id_prefix,
         agent: new.agent,
+        turns: new.turns,
         reply: new.reply,
         channel: new.channel,
         created_at: DateTime::UNIX_EPOCH,
@@ -46,6 +47,7 @@ pub(super) fn new_instance(name: &str) -> NewInstance {
             protocol: AgentProtocol::Automagik,
             error_message: None,
         },
+        turns: TurnSettings::default(),
         reply: ReplySettings::default(),
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: "http://evolution.test".to_owned(),

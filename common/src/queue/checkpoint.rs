@@ -1,5 +1,7 @@
 //! The checkpoint: what a conversation must remember so that any worker can go on with it.
 
+use std::collections::HashSet;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +154,12 @@ impl Checkpoint {
     #[must_use]
     pub fn has_done(&self, id: MessageId) -> bool {
         self.done.iter().any(|done| done.0 == id.short())
+    }
+
+    /// [`MessageId::short`] of every message whose turn has ended.
+    #[must_use]
+    pub fn done_ids(&self) -> HashSet<u64> {
+        self.done.iter().map(|done| done.0).collect()
     }
 
     /// Ends the open turn: its messages are done.

@@ -8,7 +8,7 @@ use std::{
 use async_nats::{
     Subject,
     jetstream::{
-        Context,
+        Context, Message,
         consumer::{AckPolicy, DeliverPolicy, pull},
         stream::Stream,
     },
@@ -42,8 +42,12 @@ pub struct Delivery {
     pub sequence: u64,
     /// Whether it was in the stream before this consumer was made: another owner may have begun it.
     pub replayed: bool,
-    /// Its bytes.
-    pub payload: Bytes,
+    /// When the broker stored it, in milliseconds since 1970 by the broker's clock.
+    pub published: i64,
+    /// Whether nothing more of the partition waits to be delivered.
+    pub last: bool,
+    /// Its bytes; absent while they are left in the stream, see [`Partition::fetch`].
+    pub payload: Option<Bytes>,
     /// Its headers: the trace context.
     pub headers: Option<async_nats::HeaderMap>,
     js: Context,
@@ -127,39 +131,57 @@ async fn run(partition: &Partition, generation: u64, listening: impl FnOnce(), d
     };
     partition.set_listening();
     listening();
+    let tag = (partition.epoch(), generation);
     let mut expected = 1;
     while let Some(message) = messages.next().await {
         let message = match message {
             Ok(message) => message,
             Err(error) => return doubt(&error),
         };
-        let (sequence, position) = match message.info() {
-            Ok(info) => (info.stream_sequence, info.consumer_sequence),
-            Err(error) => return doubt(&error),
+        let (position, delivery) = match read(partition, tag, already_there, message) {
+            Ok(read) => read,
+            Err(problem) => return PumpEnd::Doubt(problem),
         };
-        let message = message.message;
-        let Some(reply) = message.reply else { return doubt(&"a delivery that cannot be acknowledged") };
         if position != expected {
             return PumpEnd::Doubt(format!("a gap: delivery {position} instead of {expected}"));
         }
         expected += 1;
-        let Some(lane) = LaneAddress::read(&message.subject) else {
-            // Nobody of ours publishes such a subject; whoever did will find it there.
-            tracing::error!(nats.subject = %message.subject, "a message with a foreign subject is left in the queue");
-            continue;
-        };
-        deliver(Delivery {
-            lane,
-            tag: (partition.epoch(), generation),
-            sequence,
-            replayed: sequence <= already_there,
-            payload: message.payload,
-            headers: message.headers,
-            js: partition.js().clone(),
-            reply,
-        });
+        delivery.into_iter().for_each(&deliver);
     }
     PumpEnd::Doubt("the consumer's deliveries ended".to_owned())
+}
+
+/// The place of a message among the consumer's deliveries, and the delivery; none where the
+/// subject is not one of ours.
+fn read(
+    partition: &Partition,
+    tag: (u64, u64),
+    already_there: u64,
+    message: Message,
+) -> Result<(u64, Option<Delivery>), String> {
+    let info = message.info().map_err(|error| error.to_string())?;
+    let (sequence, position, last) = (info.stream_sequence, info.consumer_sequence, info.pending == 0);
+    let published = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
+    let message = message.message;
+    let Some(reply) = message.reply else { return Err("a delivery that cannot be acknowledged".to_owned()) };
+    let Some(lane) = LaneAddress::read(&message.subject) else {
+        // Nobody of ours publishes such a subject; whoever did will find it there.
+        tracing::error!(nats.subject = %message.subject, "a message with a foreign subject is left in the queue");
+        return Ok((position, None));
+    };
+    let delivery = Delivery {
+        lane,
+        tag,
+        sequence,
+        replayed: sequence <= already_there,
+        published,
+        last,
+        payload: Some(message.payload),
+        headers: message.headers,
+        js: partition.js().clone(),
+        reply,
+    };
+    Ok((position, Some(delivery)))
 }
 
 /// The server refuses a second consumer on one filter, so the older ones go first; a newer one

@@ -98,6 +98,7 @@ fn trace_row(event: &TraceEvent, received_at: i64, now: DateTime<Utc>) -> messag
         has_quoted_message: details.has_quoted_message,
         message_length: details.message_length,
         turn_id: text(&details.turn_id, WORD_CAP),
+        answered_in: details.answered_in,
         session_name: text(&details.session_name, WORD_CAP),
         session_id: text(&details.session_id, WORD_CAP),
         user_id: text(&details.user_id, WORD_CAP),

@@ -31,6 +31,7 @@ pub mod message_trace {
         pub has_quoted_message: Option<bool>,
         pub message_length: Option<i32>,
         pub turn_id: Option<String>,
+        pub answered_in: Option<Uuid>,
         pub session_name: Option<String>,
         pub session_id: Option<String>,
         pub user_id: Option<String>,

@@ -159,6 +159,9 @@ pub struct TraceDetails {
     pub outcome_reason: Option<String>,
     /// The turn that answered it; messages answered together share it.
     pub turn_id: Option<String>,
+    /// The trace that carries the reply, where messages were gathered and this one was not the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_in: Option<Uuid>,
     /// The channel's id of the message (the older system's `whatsapp_message_id`).
     pub provider_message_id: Option<String>,
     pub sender_phone: Option<String>,

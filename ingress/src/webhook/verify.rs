@@ -95,7 +95,9 @@ mod tests {
     use axum::http::HeaderValue;
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
-    use omnihub_common::instance::{AgentProtocol, AgentSettings, InstanceName, ReplySettings, WhatsappSettings};
+    use omnihub_common::instance::{
+        AgentProtocol, AgentSettings, InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
+    };
     use serde_json::json;
 
     use super::*;
@@ -118,6 +120,7 @@ mod tests {
                 protocol: AgentProtocol::Automagik,
                 error_message: None,
             },
+            turns: TurnSettings::default(),
             reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
             channel: ChannelSettings::Whatsapp(WhatsappSettings {
                 evolution_url: "http://evolution".into(),

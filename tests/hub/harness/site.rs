@@ -176,13 +176,15 @@ impl Site {
         self.trace_when(trace, "has an outcome", |trace| !trace["outcome"].is_null()).await
     }
 
-    /// The trace, once it is as wanted.
+    /// The trace, once it is as wanted; while no worker runs, nobody records it.
     pub(crate) async fn trace_when(&self, trace: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let path = format!("/api/v1/traces/{trace}");
         let mut found = Value::Null;
         until(&format!("trace {trace} {what}"), DEADLINE, async || {
-            found = self.get(&path).await;
-            wanted(&found)
+            let answer = self.api(Method::GET, &path, None).await;
+            assert!(matches!(answer.status, 200 | 404), "{path}: {}", answer.text);
+            found = answer.body;
+            answer.status == 200 && wanted(&found)
         })
         .await;
         found

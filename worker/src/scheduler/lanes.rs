@@ -9,9 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use omnihub_common::queue::{Checkpoint, LaneAddress, MessageId};
+use omnihub_common::{
+    instance::{Overlap, TurnSettings},
+    queue::{Checkpoint, LaneAddress, MessageId},
+};
 
-use super::ring::Ring;
+use super::{
+    gather::{Knowledge, Taking, take},
+    ring::Ring,
+};
 use crate::turn::{TurnEnd, Wait};
 
 /// A message as a lane sees it.
@@ -20,6 +26,8 @@ pub(super) trait Item: Clone {
     fn sequence(&self) -> u64;
     /// Its identity.
     fn id(&self) -> MessageId;
+    /// When the broker stored it, in milliseconds since 1970.
+    fn published(&self) -> i64;
 }
 
 /// What the scheduler is to do.
@@ -33,6 +41,11 @@ pub(super) enum Action<M> {
     Ack(Vec<M>),
     /// Wake the lane after a while.
     Sleep(Arc<LaneAddress>, Wait),
+    /// Look at the lane again at this time of the broker's clock, in milliseconds since 1970.
+    LookAt(Arc<LaneAddress>, i64),
+    /// This message arrived while the agent is asked about those before it: withdraw the question,
+    /// if the message is one that gets an answer.
+    Supersede(Arc<LaneAddress>, M),
     /// No turn of the partition runs any more, and it was asked to be released.
     Drained(u16),
     /// A turn was fenced: verify the ownership of the partition.
@@ -43,12 +56,13 @@ pub(super) enum Action<M> {
 enum State {
     /// Its checkpoint is being read.
     Loading,
-    /// Nothing runs; ready when messages wait.
+    /// Nothing runs; ready, or gathering, when messages wait.
     Idle,
     /// A turn runs.
     Running,
-    /// It waits before the next attempt.
-    Waiting,
+    /// It waits before the next attempt, until about this time of the broker's clock (in
+    /// milliseconds since 1970) and for this reason, a snake_case word.
+    Waiting { until: i64, reason: &'static str },
 }
 
 #[derive(Debug)]
@@ -57,8 +71,65 @@ struct Lane<M> {
     queue: VecDeque<M>,
     in_flight: Vec<M>,
     checkpoint: Option<Checkpoint>,
+    settings: TurnSettings,
+    /// So many of the waiting messages, from the front, belong to one turn already.
+    together: usize,
+    /// Somebody will look at it when its messages are gathered.
+    looked_at: bool,
     /// Its turn runs for an ownership that was lost.
     orphan: bool,
+}
+
+impl<M: Item> Lane<M> {
+    fn new() -> Self {
+        Self {
+            state: State::Loading,
+            queue: VecDeque::new(),
+            in_flight: Vec::new(),
+            checkpoint: None,
+            settings: TurnSettings::default(),
+            together: 0,
+            looked_at: false,
+            orphan: false,
+        }
+    }
+
+    /// What waits is forgotten: it will be delivered again.
+    fn forget_waiting(&mut self) {
+        self.queue.clear();
+        self.together = 0;
+    }
+
+    fn taking(&self, caught_up: bool, now: i64) -> Taking {
+        let open = self.checkpoint.as_ref().and_then(|checkpoint| checkpoint.open.as_ref());
+        take(&self.queue, Knowledge { open, together: self.together, settings: &self.settings, caught_up, now })
+    }
+
+    /// Acknowledges what the checkpoint knows as done.
+    fn drop_done(&mut self) -> Vec<Action<M>> {
+        let Some(checkpoint) = &self.checkpoint else { return Vec::new() };
+        let known = checkpoint.done_ids();
+        let is_done = |item: &M| known.contains(&item.id().short());
+        let together = self.queue.iter().take(self.together).filter(|item| !is_done(item)).count();
+        let (done, waiting) = self.queue.drain(..).partition::<VecDeque<M>, _>(is_done);
+        (self.queue, self.together) = (waiting, together);
+        if done.is_empty() { Vec::new() } else { vec![Action::Ack(done.into())] }
+    }
+
+    fn put_back(&mut self, items: Vec<M>) {
+        for item in items.into_iter().rev() {
+            self.queue.push_front(item);
+        }
+    }
+
+    /// Whether a message that has just arrived may still change the question that is being asked.
+    fn supersedes(&self, item: &M) -> bool {
+        let Some(first) = self.in_flight.first() else { return false };
+        let since = u64::try_from(item.published() - first.published()).unwrap_or_default();
+        self.state == State::Running
+            && self.settings.overlap == Overlap::Supersede
+            && u128::from(since) < self.settings.debounce_max().as_millis()
+    }
 }
 
 #[derive(Debug)]
@@ -66,6 +137,8 @@ struct Owned {
     tag: (u64, u64),
     running: usize,
     releasing: bool,
+    /// Everything that was in the stream when its consumer was made has been delivered.
+    caught_up: bool,
     /// A turn was fenced; nothing is started until the ownership is verified.
     in_doubt: bool,
 }
@@ -76,11 +149,13 @@ pub(super) struct Lanes<M> {
     owned: HashMap<u16, Owned>,
     lanes: HashMap<Arc<LaneAddress>, Lane<M>>,
     ring: Ring<Arc<LaneAddress>>,
+    /// The broker's clock, in milliseconds since 1970.
+    now: i64,
 }
 
 impl<M: Item> Lanes<M> {
     pub(super) fn new(turns: usize, turns_per_instance: usize) -> Self {
-        Self { owned: HashMap::new(), lanes: HashMap::new(), ring: Ring::new(turns, turns_per_instance) }
+        Self { owned: HashMap::new(), lanes: HashMap::new(), ring: Ring::new(turns, turns_per_instance), now: 0 }
     }
 
     /// Turns that run, and lanes that are known.
@@ -88,14 +163,19 @@ impl<M: Item> Lanes<M> {
         (self.ring.running(), self.lanes.len())
     }
 
+    /// The broker's clock has gone on, to so many milliseconds since 1970.
+    pub(super) fn set_now(&mut self, now: i64) {
+        self.now = now;
+    }
+
     /// A consumer of this epoch and generation begins: what waited will be delivered again.
     /// Running turns go on, since a new generation keeps the fence; a new epoch is announced by
     /// [`Lanes::lost`] first.
     pub(super) fn owned(&mut self, partition: u16, tag: (u64, u64)) {
         let running = self.owned.get(&partition).map_or(0, |owned| owned.running);
-        self.owned.insert(partition, Owned { tag, running, releasing: false, in_doubt: false });
+        self.owned.insert(partition, Owned { tag, running, releasing: false, caught_up: false, in_doubt: false });
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
-            lane.queue.clear();
+            lane.forget_waiting();
         }
     }
 
@@ -105,7 +185,8 @@ impl<M: Item> Lanes<M> {
         self.lanes.retain(|address, lane| address.partition != partition || lane.state == State::Running);
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
             // What the next owner is sent counts as new, even if that owner is this worker again.
-            (lane.queue, lane.in_flight, lane.checkpoint) = (VecDeque::new(), Vec::new(), None);
+            lane.forget_waiting();
+            (lane.in_flight, lane.checkpoint) = (Vec::new(), None);
             lane.orphan = true;
         }
     }
@@ -125,38 +206,71 @@ impl<M: Item> Lanes<M> {
         }
         let address = Arc::new(address);
         let fresh = !self.lanes.contains_key(&address);
-        let lane = self.lanes.entry(address.clone()).or_insert_with(|| Lane {
-            state: State::Loading,
-            queue: VecDeque::new(),
-            in_flight: Vec::new(),
-            checkpoint: None,
-            orphan: false,
-        });
-        if let Some(known) = lane.in_flight.iter_mut().find(|known| known.sequence() == item.sequence()) {
+        let lane = self.lanes.entry(address.clone()).or_insert_with(Lane::new);
+        // A sequence alone would not do: a broker whose store was put back counts from there.
+        let same = |known: &&mut M| known.sequence() == item.sequence() && known.id() == item.id();
+        if let Some(known) = lane.in_flight.iter_mut().find(same) {
             // Delivered again by a new generation: this is the one to acknowledge.
             *known = item;
             return Vec::new();
         }
+        if lane.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.has_done(item.id())) {
+            return vec![Action::Ack(vec![item])];
+        }
+        let supersedes = lane.supersedes(&item).then(|| item.clone());
         lane.queue.push_back(item);
-        if fresh { vec![Action::Load(address)] } else { self.advance(&address) }
+        if fresh {
+            return vec![Action::Load(address)];
+        }
+        let mut actions = self.advance(&address);
+        actions.extend(supersedes.map(|item| Action::Supersede(address, item)));
+        actions
+    }
+
+    /// Everything that was in the stream when the consumer of `tag` was made has been delivered:
+    /// what waited for that may begin.
+    pub(super) fn caught_up(&mut self, partition: u16, tag: (u64, u64)) -> Vec<Action<M>> {
+        match self.owned.get_mut(&partition) {
+            Some(owned) if owned.tag == tag && !owned.caught_up => owned.caught_up = true,
+            _ => return Vec::new(),
+        }
+        let waiting = |(address, lane): &(&Arc<LaneAddress>, &Lane<M>)| {
+            address.partition == partition && lane.state == State::Idle && !lane.queue.is_empty()
+        };
+        let lanes: Vec<_> = self.lanes.iter().filter(waiting).map(|(address, _)| address.clone()).collect();
+        lanes.iter().flat_map(|address| self.advance(address)).collect()
     }
 
     /// The lane's checkpoint was read (a conversation without one has an empty one).
     /// `epoch` is the ownership it was read under: what an older one read may be out of date.
-    pub(super) fn loaded(&mut self, address: &Arc<LaneAddress>, epoch: u64, checkpoint: Checkpoint) -> Vec<Action<M>> {
+    pub(super) fn loaded(
+        &mut self,
+        address: &Arc<LaneAddress>,
+        epoch: u64,
+        checkpoint: Checkpoint,
+        settings: TurnSettings,
+    ) -> Vec<Action<M>> {
         let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
         match self.lanes.get_mut(address) {
             Some(lane) if current && lane.state == State::Loading => {
                 lane.state = State::Idle;
                 lane.checkpoint = Some(checkpoint);
-                self.advance(address)
+                lane.settings = settings;
+                let mut actions = lane.drop_done();
+                actions.extend(self.advance(address));
+                actions
             }
             _ => Vec::new(),
         }
     }
 
-    /// A turn has ended.
-    pub(super) fn ended(&mut self, address: &Arc<LaneAddress>, end: TurnEnd) -> Vec<Action<M>> {
+    /// A turn has ended; `settings` are its instance's, where it has read them.
+    pub(super) fn ended(
+        &mut self,
+        address: &Arc<LaneAddress>,
+        end: TurnEnd,
+        settings: Option<TurnSettings>,
+    ) -> Vec<Action<M>> {
         self.ring.ended(&address.instance);
         let Some(lane) = self.lanes.get_mut(address) else { return Vec::new() };
         if std::mem::take(&mut lane.orphan) {
@@ -170,20 +284,28 @@ impl<M: Item> Lanes<M> {
                 actions.push(Action::Drained(address.partition));
             }
         }
+        lane.settings = settings.unwrap_or(lane.settings);
         let items = std::mem::take(&mut lane.in_flight);
         match end {
             TurnEnd::Done(checkpoint) => {
                 lane.state = State::Idle;
                 lane.checkpoint = Some(checkpoint);
+                actions.extend(lane.drop_done());
+                lane.together = if lane.settings.overlap == Overlap::Merge { lane.queue.len() } else { 0 };
                 actions.push(Action::Ack(items));
             }
             TurnEnd::Again(checkpoint, after) => {
-                lane.state = State::Waiting;
+                let at_most = i64::try_from(after.at_most.as_millis()).unwrap_or_default();
+                lane.state = State::Waiting { until: self.now + at_most, reason: after.reason };
                 lane.checkpoint = Some(checkpoint);
-                for item in items.into_iter().rev() {
-                    lane.queue.push_front(item);
-                }
+                lane.put_back(items);
                 actions.push(Action::Sleep(address.clone(), after));
+            }
+            TurnEnd::Withdrawn(checkpoint) => {
+                lane.state = State::Idle;
+                lane.checkpoint = Some(checkpoint);
+                lane.put_back(items);
+                lane.together = lane.queue.len();
             }
             TurnEnd::Fenced => {
                 actions.push(Action::Doubt(address.partition));
@@ -213,7 +335,7 @@ impl<M: Item> Lanes<M> {
     pub(super) fn woken(&mut self, address: &Arc<LaneAddress>, epoch: u64) -> Vec<Action<M>> {
         let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
         match self.lanes.get_mut(address) {
-            Some(lane) if current && lane.state == State::Waiting => {
+            Some(lane) if current && matches!(lane.state, State::Waiting { .. }) => {
                 lane.state = State::Idle;
                 self.advance(address)
             }
@@ -221,49 +343,62 @@ impl<M: Item> Lanes<M> {
         }
     }
 
+    /// The time has come that was asked for with [`Action::LookAt`].
+    pub(super) fn looked_at(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
+        let Some(lane) = self.lanes.get_mut(address) else { return Vec::new() };
+        lane.looked_at = false;
+        self.advance(address)
+    }
+
     /// Starts turns as far as the caps allow.
     pub(super) fn dispatch(&mut self) -> Vec<Action<M>> {
         let mut actions = Vec::new();
         loop {
-            let (lanes, owned) = (&self.lanes, &self.owned);
+            let (lanes, owned, now) = (&self.lanes, &self.owned, self.now);
+            let mut taken = 0;
             let next = self.ring.next(|address| {
-                let serving = owned.get(&address.partition).is_some_and(|owned| !owned.releasing && !owned.in_doubt);
-                serving && lanes.get(address).is_some_and(|lane| lane.state == State::Idle && !lane.queue.is_empty())
+                let Some(owned) = owned.get(&address.partition) else { return false };
+                let Some(lane) = lanes.get(address).filter(|lane| lane.state == State::Idle) else { return false };
+                let Taking::Now(count) = lane.taking(owned.caught_up, now) else { return false };
+                taken = count;
+                !owned.releasing && !owned.in_doubt
             });
             let Some(address) = next else { return actions };
             let Some(lane) = self.lanes.get_mut(&address) else { continue };
-            let Some(item) = lane.queue.pop_front() else { continue };
+            let items: Vec<M> = lane.queue.drain(..taken).collect();
             lane.state = State::Running;
-            lane.in_flight = vec![item.clone()];
+            lane.together = 0;
+            lane.in_flight.clone_from(&items);
             if let Some(owned) = self.owned.get_mut(&address.partition) {
                 owned.running += 1;
             }
             let checkpoint = Box::new(lane.checkpoint.clone().unwrap_or_else(Checkpoint::new));
-            actions.push(Action::Start { lane: address, items: vec![item], checkpoint });
+            actions.push(Action::Start { lane: address, items, checkpoint });
         }
     }
 
-    /// Drops what is done already, then lines the lane up or forgets it.
+    /// Lines the lane up when a turn of it may begin, and forgets it when nothing waits.
     fn advance(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
         let Some(lane) = self.lanes.get_mut(address) else { return Vec::new() };
         if lane.state != State::Idle {
             return Vec::new();
         }
-        let mut done = VecDeque::new();
-        if let Some(checkpoint) = &lane.checkpoint {
-            let (known, waiting) = lane.queue.drain(..).partition(|item| checkpoint.has_done(item.id()));
-            (done, lane.queue) = (known, waiting);
+        let caught_up = self.owned.get(&address.partition).is_some_and(|owned| owned.caught_up);
+        match lane.taking(caught_up, self.now) {
+            _ if lane.queue.is_empty() => {
+                self.lanes.remove(address);
+            }
+            Taking::Now(_) => self.ring.line_up(&address.instance, address.clone()),
+            Taking::At(at) if !std::mem::replace(&mut lane.looked_at, true) => {
+                return vec![Action::LookAt(address.clone(), at)];
+            }
+            Taking::At(_) | Taking::Nothing => {}
         }
-        if lane.queue.is_empty() {
-            self.lanes.remove(address);
-        } else {
-            self.ring.line_up(&address.instance, address.clone());
-        }
-        if done.is_empty() { Vec::new() } else { vec![Action::Ack(done.into())] }
+        Vec::new()
     }
 }
 
 #[cfg(test)]
 mod schedules;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

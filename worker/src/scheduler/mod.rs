@@ -4,20 +4,29 @@
 //! lanes what to do, and does it: read a checkpoint, start a turn, acknowledge, sleep. All that
 //! waits for the network runs in tasks of its own and reports back.
 
+mod clock;
+mod gather;
 mod lanes;
 mod ring;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use omnihub_common::queue::{Checkpoint, Delivery, LaneAddress, MessageId, SharedPartition, until_confirmed};
+use omnihub_common::{
+    instance::TurnSettings,
+    queue::{
+        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, SharedPartition, now_ms,
+        until_confirmed,
+    },
+};
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::task::TaskTracker;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     settings::WorkerSettings,
-    turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable},
+    turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable, is_answerable},
 };
+use clock::BrokerClock;
 use lanes::{Action, Item, Lanes};
 
 /// An acknowledgement is sent so often before its consumer counts as doubtful.
@@ -31,6 +40,10 @@ impl Item for Message {
 
     fn id(&self) -> MessageId {
         self.id
+    }
+
+    fn published(&self) -> i64 {
+        self.delivery.published
     }
 }
 
@@ -51,12 +64,14 @@ pub(crate) enum Event {
     Release(u16, oneshot::Sender<()>),
     /// A message.
     Arrived(Delivery),
-    /// A checkpoint was read under the ownership of this epoch.
-    Loaded(Arc<LaneAddress>, u64, Checkpoint),
-    /// A turn has ended.
-    Ended(Arc<LaneAddress>, TurnEnd),
+    /// A checkpoint was read under the ownership of this epoch, and how the instance gathers.
+    Loaded(Arc<LaneAddress>, u64, Checkpoint, TurnSettings),
+    /// A turn has ended; with the settings of its instance, where it has read them.
+    Ended(Arc<LaneAddress>, TurnEnd, Option<TurnSettings>),
     /// A lane has waited long enough, under the ownership of this epoch.
     Woken(Arc<LaneAddress>, u64),
+    /// The time has come to look whether a lane has gathered its messages.
+    LookedAt(Arc<LaneAddress>),
 }
 
 /// What the scheduler shows of itself.
@@ -76,6 +91,10 @@ pub(crate) struct Scheduler {
     /// Shared with the tasks that acknowledge; changes are rare.
     partitions: Arc<HashMap<u16, SharedPartition>>,
     releases: HashMap<u16, Vec<oneshot::Sender<()>>>,
+    /// By lane: takes back what the running turn asks.
+    withdrawals: HashMap<Arc<LaneAddress>, CancellationToken>,
+    clock: BrokerClock,
+    budget: PayloadBudget,
     events: mpsc::UnboundedSender<Event>,
     doubts: mpsc::UnboundedSender<u16>,
     figures: watch::Sender<Figures>,
@@ -96,6 +115,9 @@ impl Scheduler {
             lanes,
             partitions: Default::default(),
             releases: Default::default(),
+            withdrawals: HashMap::new(),
+            clock: BrokerClock::default(),
+            budget: PayloadBudget::new(settings.payload_bytes),
             events,
             doubts,
             figures,
@@ -109,6 +131,7 @@ impl Scheduler {
         let mut batch = Vec::with_capacity(256);
         while events.recv_many(&mut batch, 256).await > 0 {
             for event in batch.drain(..) {
+                self.lanes.set_now(self.clock.now(now_ms()));
                 let actions = self.decide(event);
                 self.perform(actions);
             }
@@ -136,17 +159,40 @@ impl Scheduler {
                 self.lanes.release(partition)
             }
             Event::Arrived(delivery) => self.arrived(delivery),
-            Event::Loaded(lane, epoch, checkpoint) => self.lanes.loaded(&lane, epoch, checkpoint),
-            Event::Ended(lane, end) => self.lanes.ended(&lane, end),
+            Event::Loaded(lane, epoch, checkpoint, settings) => self.lanes.loaded(&lane, epoch, checkpoint, settings),
+            Event::Ended(lane, end, settings) => {
+                self.withdrawals.remove(&lane);
+                self.lanes.ended(&lane, end, settings)
+            }
             Event::Woken(lane, epoch) => self.lanes.woken(&lane, epoch),
+            Event::LookedAt(lane) => self.lanes.looked_at(&lane),
         }
     }
 
     fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
-        match serde_json::from_slice::<Head>(&delivery.payload) {
+        let (partition, tag) = (delivery.lane.partition, delivery.tag);
+        if !delivery.replayed {
+            self.clock.observe(delivery.published, now_ms());
+        }
+        // What was made after the consumer, or is the last, comes after all that was there before.
+        let caught_up = delivery.last || !delivery.replayed;
+        let mut actions = self.take_in(delivery);
+        if caught_up {
+            actions.extend(self.lanes.caught_up(partition, tag));
+        }
+        actions
+    }
+
+    fn take_in(&mut self, mut delivery: Delivery) -> Vec<Action<Message>> {
+        let payload = delivery.payload.as_deref().unwrap_or_default();
+        match serde_json::from_slice::<Head>(payload) {
             Ok(head) => {
+                let held = self.budget.hold(payload.len()).map(Arc::new);
+                if held.is_none() {
+                    delivery.payload = None;
+                }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id: head.id })
+                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id: head.id, _held: held })
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
@@ -165,6 +211,8 @@ impl Scheduler {
                 Action::Start { lane, items, checkpoint } => self.start(lane, items, *checkpoint),
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
+                Action::LookAt(lane, at) => self.look_at(lane, at),
+                Action::Supersede(lane, item) => self.supersede(&lane, &item),
                 Action::Drained(partition) => {
                     for done in self.releases.remove(&partition).unwrap_or_default() {
                         let _ = done.send(());
@@ -179,24 +227,46 @@ impl Scheduler {
 
     fn load(&self, lane: Arc<LaneAddress>) {
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
-        let events = self.events.clone();
+        let (kit, events) = (self.kit.clone(), self.events.clone());
         self.tasks.spawn(async move {
+            let settings = turn_settings(&kit, &lane).await;
             let read = || partition.read(&lane);
             let may_go_on = || partition.may_act();
             if let Some(checkpoint) = until_confirmed("checkpoint read", may_go_on, read).await {
                 let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
-                let _ = events.send(Event::Loaded(lane, partition.epoch(), checkpoint));
+                let _ = events.send(Event::Loaded(lane, partition.epoch(), checkpoint, settings));
             }
         });
     }
 
-    fn start(&self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint) {
+    fn start(&mut self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint) {
         let (kit, events) = (self.kit.clone(), self.events.clone());
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
+        let withdraw = CancellationToken::new();
+        self.withdrawals.insert(lane.clone(), withdraw.clone());
         self.tasks.spawn(async move {
             let mut seat = Seat { lane: lane.clone(), events, ended: false };
-            let end = Turn::new(kit, partition, (*lane).clone(), items, checkpoint).run().await;
-            seat.give_back(end);
+            let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw);
+            let (end, settings) = turn.run().await;
+            seat.give_back(end, settings);
+        });
+    }
+
+    /// Takes the running turn's question back, if the message is one that gets an answer.
+    fn supersede(&self, lane: &Arc<LaneAddress>, item: &Message) {
+        if item.delivery.payload.as_deref().is_some_and(is_answerable)
+            && let Some(withdraw) = self.withdrawals.get(lane)
+        {
+            withdraw.cancel();
+        }
+    }
+
+    fn look_at(&self, lane: Arc<LaneAddress>, at: i64) {
+        let after = u64::try_from(at - self.clock.now(now_ms())).unwrap_or_default();
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(after)).await;
+            let _ = events.send(Event::LookedAt(lane));
         });
     }
 
@@ -223,6 +293,16 @@ impl Scheduler {
                 }
             }
         });
+    }
+}
+
+/// How the lane's instance gathers; in an outage of the database, where it is not known, each
+/// message is a turn.
+async fn turn_settings(kit: &Kit, lane: &LaneAddress) -> TurnSettings {
+    let Some(id) = InstanceToken::row_id(&lane.instance) else { return TurnSettings::default() };
+    match kit.directory.by_id(id).await {
+        Ok(Some(instance)) => instance.turns,
+        _ => TurnSettings::default(),
     }
 }
 
@@ -253,16 +333,16 @@ struct Seat {
 }
 
 impl Seat {
-    fn give_back(&mut self, end: TurnEnd) {
+    fn give_back(&mut self, end: TurnEnd, settings: Option<TurnSettings>) {
         self.ended = true;
-        let _ = self.events.send(Event::Ended(self.lane.clone(), end));
+        let _ = self.events.send(Event::Ended(self.lane.clone(), end, settings));
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         if !self.ended {
-            self.give_back(TurnEnd::Fenced);
+            self.give_back(TurnEnd::Fenced, None);
         }
     }
 }

@@ -38,6 +38,11 @@ pub(super) fn admit(instance: &Instance, message: &InboundMessage, own_id: Optio
     if !instance.is_active {
         return Err(Ignored::Inactive);
     }
+    worth_an_answer(message, own_id)
+}
+
+/// The same without asking the instance.
+pub(super) fn worth_an_answer(message: &InboundMessage, own_id: Option<&str>) -> Result<(), Ignored> {
     if message.chat == "status@broadcast" {
         return Err(Ignored::StatusBroadcast);
     }

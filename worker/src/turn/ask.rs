@@ -3,13 +3,11 @@
 use std::time::Instant;
 
 use omnihub_common::{
-    channel::InboundMessage,
-    conversation::{session_id, user_id},
+    conversation::Decision,
     queue::{AgentSession, Answer, Phase, now_ms},
     telemetry::propagation,
     trace::{Outcome, Stage, TraceStatus},
 };
-use serde_json::json;
 
 use super::{
     Exit, Opened, Turn,
@@ -17,22 +15,24 @@ use super::{
     answer::{apology, stored},
     dead, ignored,
     presence::Typing,
+    question::question,
     story::Story,
 };
-use crate::agent::{self, AgentError, CallContext, Question, Reply};
+use crate::{
+    agent::{self, AgentError, CallContext, Reply},
+    breaker::{Address, Permit},
+};
 
 /// A turn that was begun and cut so often has killed its workers; it is not begun again.
 const MOST_BEGINNINGS: u32 = 7;
 /// Longer ids of an agent are not kept: they would be in every checkpoint.
 const LONGEST_ID: usize = 512;
-/// So much of a quoted text is shown to the agent.
-const QUOTE_LENGTH: usize = 200;
 
 impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
-    pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story) -> Result<Answer, Exit> {
+    pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
         self.count_beginning(story).await?;
-        let question = self.question(opened);
+        let question = question(opened, self.checkpoint.session.clone().unwrap_or_default());
         let request = agent::request(&opened.instance, &question);
         let asked_at = now_ms();
         let details = story.details();
@@ -51,9 +51,20 @@ impl Turn {
         }
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
-        let replied = agent::ask(&self.kit.http, &opened.instance, &request, &context).await;
+        let replied = tokio::select! {
+            biased;
+            replied = agent::ask(&self.kit.http, &opened.instance, &request, &context) => replied,
+            () = self.withdraw.cancelled() => {
+                self.checkpoint.open = None;
+                return Err(Exit::Withdrawn);
+            }
+        };
         drop(typing);
         self.kit.metrics.took("agent", since);
+        match &replied {
+            Err(error) if matches!(error.decision, Decision::Again(_)) => permit.failed(),
+            _ => permit.answered(),
+        }
         if self.is_orphaned().await {
             return Err(Exit::Vanish);
         }
@@ -63,10 +74,17 @@ impl Turn {
         }
     }
 
+    /// Whether the agent may be called now; while its breaker is open nothing is counted.
+    pub(super) fn permit_to_ask(&self, opened: &Opened) -> Result<Permit, Exit> {
+        let permit = self.kit.breakers.admit(&Address::agent(&opened.instance));
+        permit.map_err(|parked| Exit::Parked(parked, "agent_breaker_open"))
+    }
+
     /// A replayed message may have been begun elsewhere, and a retry has been begun here: the
     /// attempt is counted before the call, so that a message that kills its worker is found out.
     async fn count_beginning(&mut self, story: &mut Story) -> Result<(), Exit> {
-        let replayed = self.items.iter().any(|item| item.delivery.replayed);
+        // What was gathered stays one turn wherever it is begun again.
+        let replayed = self.items.len() > 1 || self.items.iter().any(|item| item.delivery.replayed);
         let (attempt, failures) = match self.open_turn() {
             Some(open) if open.counted => (open.attempt, open.failures),
             Some(open) => (open.attempt + 1, open.failures + 1),
@@ -80,30 +98,6 @@ impl Turn {
         story.details().attempts = i32::try_from(attempt + 1).ok();
         self.remember(attempt, failures, Phase::Asking);
         self.write().await
-    }
-
-    fn question(&self, opened: &Opened) -> Question {
-        let (message, instance) = (&opened.message, opened.instance.name.as_str());
-        let session_name = opened.envelope.session_name.clone();
-        let known = self.checkpoint.session.clone().unwrap_or_default();
-        let sender = &message.sender;
-        let quoted = message.quoted.as_ref().and_then(|quoted| {
-            let text = quoted.text.as_ref()?;
-            Some(json!({"id": quoted.provider_id, "author": quoted.author, "text": text}))
-        });
-        Question {
-            message: text_with_quote(message),
-            message_type: "text",
-            session_id: known.session_id.unwrap_or_else(|| session_id(instance, &session_name).to_string()),
-            user_id: known.user_id.unwrap_or_else(|| user_id(sender.phone.as_deref(), &sender.id).to_string()),
-            session_name,
-            user: json!({
-                "phone_number": sender.phone.as_ref().map(|phone| format!("+{phone}")),
-                "email": null,
-                "user_data": {"name": sender.name, "whatsapp_id": sender.id, "source": "whatsapp"},
-            }),
-            quoted,
-        }
     }
 
     async fn replied(
@@ -156,16 +150,4 @@ impl Turn {
             (exit, _) => Err(exit),
         }
     }
-}
-
-/// The message as the agent reads it: what the person replied to stands above what they wrote, in
-/// the older system's form.
-fn text_with_quote(message: &InboundMessage) -> String {
-    let text = message.content.text.clone().unwrap_or_default();
-    let Some(quote) = message.quoted.as_ref().and_then(|quoted| quoted.text.as_deref()) else { return text };
-    let mut shown: String = quote.chars().take(QUOTE_LENGTH).collect();
-    if quote.chars().nth(QUOTE_LENGTH).is_some() {
-        shown.push_str("...");
-    }
-    format!("📝 **Replying to:** {shown}\n\n{text}")
 }

@@ -2,23 +2,37 @@
 
 use std::{sync::Arc, time::Duration};
 
-use omnihub_common::queue::{Checkpoint, Delivery, MessageId};
+use omnihub_common::queue::{Checkpoint, Delivery, HeldBytes, MessageId};
+use tokio::sync::watch;
 
 /// A delivery whose identity is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) id: MessageId,
+    /// Its place in the budget of payloads; none while its payload is left in the stream.
+    pub(crate) _held: Option<Arc<HeldBytes>>,
 }
 
 /// How long a lane waits before its next attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wait {
     /// At most so long.
     pub(crate) at_most: Duration,
+    /// Why, as a snake_case word.
+    pub(crate) reason: &'static str,
     /// The instance as the failed attempt knew it (when it last changed, in microseconds since
     /// 1970): a newer one ends the wait.
     pub(crate) instance: Option<i64>,
+    /// A change here ends the wait: the breaker that the lane waits for.
+    pub(crate) circuit: Option<watch::Receiver<u64>>,
+}
+
+impl Wait {
+    /// A wait that nothing else ends.
+    pub(crate) fn of(at_most: Duration, reason: &'static str) -> Self {
+        Self { at_most, reason, instance: None, circuit: None }
+    }
 }
 
 /// How a turn ended.
@@ -28,6 +42,8 @@ pub(crate) enum TurnEnd {
     Done(Checkpoint),
     /// Its messages stay; try again after a while, with this checkpoint in memory.
     Again(Checkpoint, Wait),
+    /// Its question was withdrawn: its messages stay, for a turn together with what came since.
+    Withdrawn(Checkpoint),
     /// The partition was lost; whoever owns it now goes on.
     Fenced,
 }

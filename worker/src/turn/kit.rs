@@ -12,6 +12,7 @@ use opentelemetry::{
 };
 
 use super::{Receipts, Wait};
+use crate::breaker::Breakers;
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Kit {
     pub(crate) media: Media,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
+    pub(crate) breakers: Arc<Breakers>,
 }
 
 /// A waiting lane looks so often whether its instance was changed.
@@ -30,8 +32,19 @@ const LOOK: Duration = Duration::from_secs(1);
 
 impl Kit {
     /// Waits before the next attempt; a change of the instance (a new key, another URL) ends the
-    /// wait at once.
+    /// wait at once, and so does a server that may be called again.
     pub(crate) async fn wait_for_retry(&self, lane: &LaneAddress, wait: Wait) {
+        match wait.circuit.clone() {
+            None => self.wait_for_change(lane, &wait).await,
+            Some(mut circuit) => tokio::select! {
+                () = self.wait_for_change(lane, &wait) => {}
+                // A breaker that was forgotten says nothing; the wait has an end of its own.
+                Ok(()) = circuit.changed() => {}
+            },
+        }
+    }
+
+    async fn wait_for_change(&self, lane: &LaneAddress, wait: &Wait) {
         let until = tokio::time::Instant::now() + wait.at_most;
         while until > tokio::time::Instant::now() {
             tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)).await;

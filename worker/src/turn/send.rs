@@ -13,6 +13,7 @@ use omnihub_common::{
 use serde_json::{Value, json};
 
 use super::{Exit, Kit, Opened, Turn, story::Story};
+use crate::breaker::{Address, Permit};
 
 /// The instance's account on its Evolution server.
 pub(super) fn evolution(kit: &Kit, instance: &Instance) -> Result<Evolution, SendError> {
@@ -49,6 +50,10 @@ impl Turn {
             if self.is_orphaned().await {
                 return Err(Exit::Vanish);
             }
+            let permit = match self.permit_to_send(opened) {
+                Ok(permit) => permit,
+                Err(exit) => return self.park(answer, exit).await,
+            };
             answer.in_doubt = true;
             self.checkpoint_sending(&answer).await?;
             if !self.partition.may_act() {
@@ -60,6 +65,7 @@ impl Turn {
                 Err(error) => Err(error),
             };
             self.kit.metrics.took("send", since);
+            tell_breaker(permit, &sent);
             match sent {
                 Ok(sent) => {
                     note_sent(story, &mut answer, sent);
@@ -75,6 +81,22 @@ impl Turn {
             Some(reason) => Err(Exit::End(Outcome::Dead, reason)),
             None => Ok(()),
         }
+    }
+
+    /// Whether the Evolution server may be called now.
+    fn permit_to_send(&self, opened: &Opened) -> Result<Option<Permit>, Exit> {
+        let Some(address) = Address::channel(&opened.instance) else { return Ok(None) };
+        let permit = self.kit.breakers.admit(&address);
+        permit.map(Some).map_err(|parked| Exit::Parked(parked, "channel_breaker_open"))
+    }
+
+    /// Waits with the answer in the checkpoint: who goes on with it need not ask again.
+    async fn park(&mut self, answer: Answer, exit: Exit) -> Result<(), Exit> {
+        let known = self.answer_so_far().is_some_and(|known| *known == answer);
+        if !known {
+            self.checkpoint_sending(&answer).await?;
+        }
+        Err(exit)
     }
 
     /// The first time, the schedule of waits begins anew: the agent's failures are past.
@@ -116,6 +138,16 @@ impl Turn {
         let answer = self.answer_so_far()?;
         let ids = json!({"message_ids": answer.sent});
         Some((Stage::ChannelSend, Some(201).filter(|_| !answer.sent.is_empty()), outgoing("", answer, Some(ids))))
+    }
+}
+
+/// Only a server that does not do its work counts as failing: what it says of one account or one
+/// recipient is no matter of the others.
+fn tell_breaker(permit: Option<Permit>, sent: &Result<Sent, SendError>) {
+    let Some(permit) = permit else { return };
+    match sent {
+        Err(SendError { status: None | Some(429 | 502..=504), decision: Decision::Again(_), .. }) => permit.failed(),
+        _ => permit.answered(),
     }
 }
 

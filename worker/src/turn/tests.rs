@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings, WhatsappSettings,
+        AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings, TurnSettings,
+        WhatsappSettings,
     },
     secret::Secret,
 };
@@ -27,6 +28,7 @@ pub(crate) fn instance() -> Instance {
             protocol: AgentProtocol::Automagik,
             error_message: None,
         },
+        turns: TurnSettings::default(),
         reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: "http://127.0.0.1:1".into(),

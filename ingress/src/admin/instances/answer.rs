@@ -36,6 +36,10 @@ pub(super) struct InstanceAnswer {
     agent_error_message: Option<String>,
     enable_auto_split: bool,
     split_over: usize,
+    debounce_ms: u32,
+    debounce_max_ms: u32,
+    overlap: &'static str,
+    max_backlog: Option<u32>,
     /// Things worth a look that stopped nothing.
     warnings: Vec<String>,
 }
@@ -91,6 +95,10 @@ impl InstanceAnswer {
             agent_error_message: agent.error_message.clone(),
             enable_auto_split: instance.reply.enable_auto_split,
             split_over: instance.reply.split_over,
+            debounce_ms: instance.turns.debounce_ms,
+            debounce_max_ms: instance.turns.debounce_max_ms,
+            overlap: instance.turns.overlap.as_str(),
+            max_backlog: instance.turns.max_backlog,
             warnings,
         }
     }

@@ -1,13 +1,13 @@
 //! The fields of an instance in a body.
 
-use std::time::Duration;
+use std::{ops::RangeInclusive, time::Duration};
 
 use omnihub_common::{
     channel::ChannelType,
     instance::{
         AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, WhatsappPatch, WhatsappSettings,
-        service_url,
+        Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, TurnPatch, TurnSettings,
+        WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::Secret,
 };
@@ -34,6 +34,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         is_default: patch.is_default.unwrap_or(false),
         session_id_prefix: patch.session_id_prefix.flatten(),
         agent: new_agent(&mut fields, patch.agent),
+        turns: new_turns(patch.turns),
         reply: new_reply(patch.reply),
         channel: match channel_type {
             ChannelType::Discord => ChannelSettings::Discord(new_discord(patch.discord)),
@@ -98,6 +99,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>) -> Patch {
         is_default: fields.kept("is_default", is_default),
         session_id_prefix: fields.text("session_id_prefix").clearable(),
         agent: agent(fields, current.map(|current| &current.agent)),
+        turns: turns(fields),
         reply: ReplyPatch {
             enable_auto_split: fields.flag("enable_auto_split").or_default(ReplySettings::default().enable_auto_split),
             split_over: fields
@@ -115,6 +117,26 @@ fn patch(fields: &mut Fields, current: Option<&Instance>) -> Patch {
             default_channel_id: fields.text("discord_default_channel_id").clearable(),
         },
     }
+}
+
+/// How messages become turns.
+fn turns(fields: &mut Fields) -> TurnPatch {
+    let default = TurnSettings::default();
+    let overlap = fields.text("overlap").check(fields, "overlap", |word| {
+        let words = Overlap::ALL.map(Overlap::as_str).join(", ");
+        Overlap::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
+    TurnPatch {
+        debounce_ms: number(fields, "debounce_ms", TurnSettings::DEBOUNCE_MS).or_default(default.debounce_ms),
+        debounce_max_ms: number(fields, "debounce_max_ms", TurnSettings::DEBOUNCE_MAX_MS)
+            .or_default(default.debounce_max_ms),
+        overlap: overlap.or_default(default.overlap),
+        max_backlog: number(fields, "max_backlog", TurnSettings::MAX_BACKLOG).clearable(),
+    }
+}
+
+fn number(fields: &mut Fields, name: &str, range: RangeInclusive<u64>) -> Given<u32> {
+    fields.number(name, range).check(fields, name, u32::try_from)
 }
 
 fn agent(fields: &mut Fields, current: Option<&AgentSettings>) -> AgentPatch {
@@ -166,6 +188,12 @@ fn new_agent(fields: &mut Fields, patch: AgentPatch) -> AgentSettings {
         protocol: patch.protocol.unwrap_or(AgentProtocol::Automagik),
         error_message: patch.error_message.flatten(),
     }
+}
+
+fn new_turns(patch: TurnPatch) -> TurnSettings {
+    let mut settings = TurnSettings::default();
+    patch.apply(&mut settings);
+    settings
 }
 
 fn new_reply(patch: ReplyPatch) -> ReplySettings {

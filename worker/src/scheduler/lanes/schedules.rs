@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, time::Duration};
 use proptest::prelude::*;
 
 use super::{
-    tests::{Message, lane, message},
+    tests::{Message, lane, message, message_at},
     *,
 };
 
@@ -26,9 +26,16 @@ struct World {
     /// Checkpoints on their way: as they were when they were asked for.
     loading: Vec<(Arc<LaneAddress>, u64, Checkpoint)>,
     sleeping: Vec<(Arc<LaneAddress>, u64)>,
-    /// Lane, message, and the epoch it runs under.
-    running: Vec<(Arc<LaneAddress>, u64, u64)>,
+    /// Lane, messages, and the epoch it runs under.
+    running: Vec<(Arc<LaneAddress>, Vec<u64>, u64)>,
+    /// Lanes that somebody will look at.
+    watched: Vec<Arc<LaneAddress>>,
+    /// The question of the lane may be taken back.
+    withdrawn: BTreeSet<String>,
     in_doubt: bool,
+    settings: TurnSettings,
+    /// The broker's clock; each message was published at ten times its place.
+    now: i64,
 }
 
 fn conversation(sequence: u64) -> u64 {
@@ -36,7 +43,7 @@ fn conversation(sequence: u64) -> u64 {
 }
 
 impl World {
-    fn new(messages: u64) -> Self {
+    fn new(messages: u64, settings: TurnSettings) -> Self {
         let mut lanes = Lanes::new(4, 2);
         lanes.owned(0, (1, 0));
         Self {
@@ -49,7 +56,11 @@ impl World {
             loading: Vec::new(),
             sleeping: Vec::new(),
             running: Vec::new(),
+            watched: Vec::new(),
+            withdrawn: BTreeSet::new(),
             in_doubt: false,
+            settings,
+            now: 0,
         }
     }
 
@@ -68,24 +79,32 @@ impl World {
                     let checkpoint = self.checkpoint(&address);
                     self.loading.push((address, self.tag.0, checkpoint));
                 }
-                Action::Start { lane, items, .. } => self.start(lane, items[0].sequence()),
+                Action::Start { lane, items, .. } => self.start(lane, items.iter().map(Item::sequence).collect()),
                 Action::Ack(items) => self.acked.extend(items.iter().map(Item::sequence)),
                 Action::Sleep(address, _) => self.sleeping.push((address, self.tag.0)),
+                Action::LookAt(address, _) => self.watched.push(address),
+                Action::Supersede(address, _) => {
+                    self.withdrawn.insert(address.conversation.clone());
+                }
                 Action::Doubt(_) => self.in_doubt = true,
                 Action::Drained(_) => {}
             }
         }
     }
 
-    fn start(&mut self, address: Arc<LaneAddress>, sequence: u64) {
-        assert!(!self.done.contains(&sequence), "{sequence} is begun again although it is done");
-        let earlier = (1..sequence).filter(|s| conversation(*s) == conversation(sequence));
-        for before in earlier {
-            assert!(self.done.contains(&before), "{sequence} is begun before {before} is done");
+    fn start(&mut self, address: Arc<LaneAddress>, sequences: Vec<u64>) {
+        for (index, sequence) in sequences.iter().enumerate() {
+            assert!(!self.done.contains(sequence), "{sequence} is begun again although it is done");
+            let earlier = (1..*sequence).filter(|s| conversation(*s) == conversation(*sequence));
+            for before in earlier {
+                let together = sequences[..index].contains(&before);
+                assert!(together || self.done.contains(&before), "{sequence} is begun before {before} is done");
+            }
         }
         let live = self.running.iter().filter(|(lane, _, epoch)| *lane == address && *epoch == self.tag.0);
         assert_eq!(live.count(), 0, "two turns of one conversation at once");
-        self.running.push((address, sequence, self.tag.0));
+        self.withdrawn.remove(&address.conversation);
+        self.running.push((address, sequences, self.tag.0));
     }
 
     fn deliver(&mut self) {
@@ -94,8 +113,13 @@ impl World {
         }
         if self.cursor <= self.messages {
             let address = lane(&conversation(self.cursor).to_string());
-            let actions = self.lanes.arrived(address, self.tag, message(self.cursor));
+            let published = i64::try_from(self.cursor * 10).unwrap();
+            let actions = self.lanes.arrived(address, self.tag, message_at(self.cursor, published));
             self.cursor += 1;
+            self.perform(actions);
+        }
+        if self.cursor > self.messages {
+            let actions = self.lanes.caught_up(0, self.tag);
             self.perform(actions);
         }
     }
@@ -103,7 +127,7 @@ impl World {
     fn load(&mut self, which: usize) {
         if !self.loading.is_empty() {
             let (address, epoch, checkpoint) = self.loading.remove(which % self.loading.len());
-            let actions = self.lanes.loaded(&address, epoch, checkpoint);
+            let actions = self.lanes.loaded(&address, epoch, checkpoint, self.settings);
             self.perform(actions);
         }
     }
@@ -116,22 +140,33 @@ impl World {
         }
     }
 
+    fn look(&mut self, which: usize) {
+        self.now += 15;
+        self.lanes.set_now(self.now);
+        if !self.watched.is_empty() {
+            let address = self.watched.remove(which % self.watched.len());
+            let actions = self.lanes.looked_at(&address);
+            self.perform(actions);
+        }
+    }
+
     /// A turn of a lost ownership can only end as fenced.
     fn end(&mut self, which: usize, how: u8) {
         if self.running.is_empty() {
             return;
         }
-        let (address, sequence, epoch) = self.running.remove(which % self.running.len());
+        let (address, sequences, epoch) = self.running.remove(which % self.running.len());
         let end = match how {
             _ if epoch != self.tag.0 => TurnEnd::Fenced,
             0 => TurnEnd::Fenced,
-            1 => TurnEnd::Again(self.checkpoint(&address), Wait { at_most: Duration::from_secs(1), instance: None }),
+            1 => TurnEnd::Again(self.checkpoint(&address), Wait::of(Duration::from_secs(1), "agent")),
+            _ if self.withdrawn.remove(&address.conversation) => TurnEnd::Withdrawn(self.checkpoint(&address)),
             _ => {
-                self.done.insert(sequence);
+                self.done.extend(sequences);
                 TurnEnd::Done(self.checkpoint(&address))
             }
         };
-        let actions = self.lanes.ended(&address, end);
+        let actions = self.lanes.ended(&address, end, None);
         self.perform(actions);
     }
 
@@ -167,6 +202,7 @@ impl World {
             15 => self.wake(which),
             16 => self.resync(),
             17 => self.lose(which),
+            18 => self.look(which),
             _ if self.in_doubt => self.resync(),
             _ => {}
         }
@@ -179,14 +215,14 @@ impl World {
             if self.in_doubt {
                 self.resync();
             }
-            for operation in [0, 6, 15, 9] {
+            for operation in [0, 6, 15, 18, 9] {
                 self.step(operation, 0);
             }
         }
         // What a stale acknowledgement left behind comes with the next consumer.
         self.resync();
         for _ in 0..4 * self.messages {
-            for operation in [0, 6, 15, 9] {
+            for operation in [0, 6, 15, 18, 9] {
                 self.step(operation, 0);
             }
         }
@@ -199,9 +235,12 @@ proptest! {
     #[test]
     fn order_holds_and_nothing_is_left_behind(
         messages in 1_u64..15,
+        debounce_ms in prop::sample::select(vec![0_u32, 35, 80]),
+        overlap in prop::sample::select(Overlap::ALL.to_vec()),
         schedule in prop::collection::vec((0_u8..20, any::<usize>()), 0..120),
     ) {
-        let mut world = World::new(messages);
+        let settings = TurnSettings { debounce_ms, debounce_max_ms: 120, overlap, max_backlog: None };
+        let mut world = World::new(messages, settings);
         for (operation, which) in schedule {
             world.step(operation, which);
         }

@@ -7,8 +7,10 @@ use omnihub_common::queue::MessageKey;
 use super::*;
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Message {
+pub(in crate::scheduler) struct Message {
     sequence: u64,
+    name: u64,
+    published: i64,
     delivery: u8,
 }
 
@@ -18,7 +20,7 @@ impl Item for Message {
     }
 
     fn id(&self) -> MessageId {
-        let provider_id = self.sequence.to_string();
+        let provider_id = self.name.to_string();
         let key = MessageKey {
             instance_id: 1,
             kind: "message",
@@ -29,6 +31,10 @@ impl Item for Message {
         };
         MessageId::of(&key)
     }
+
+    fn published(&self) -> i64 {
+        self.published
+    }
 }
 
 const TAG: (u64, u64) = (1, 0);
@@ -38,8 +44,20 @@ pub(super) fn lane(name: &str) -> LaneAddress {
 }
 
 pub(super) fn message(sequence: u64) -> Message {
-    Message { sequence, delivery: 0 }
+    message_at(sequence, 0)
 }
+
+pub(in crate::scheduler) fn message_at(sequence: u64, published: i64) -> Message {
+    Message { sequence, name: sequence, published, delivery: 0 }
+}
+
+fn again(sequence: u64) -> Message {
+    Message { delivery: 1, ..message(sequence) }
+}
+
+/// How the instances of these tests gather.
+const PLAIN: TurnSettings =
+    TurnSettings { debounce_ms: 0, debounce_max_ms: 10_000, overlap: Overlap::Queue, max_backlog: None };
 
 fn owning() -> Lanes<Message> {
     let mut lanes = Lanes::new(10, 10);
@@ -75,13 +93,13 @@ fn one_turn_at_a_time_in_stream_order_and_ack_last() {
     assert!(matches!(lanes.arrived(lane("a"), TAG, message(1))[..], [Action::Load(_)]));
     assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty());
     assert!(lanes.dispatch().is_empty(), "nothing starts before the checkpoint is known");
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
     assert!(lanes.dispatch().is_empty());
-    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
+    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
     assert_eq!(acked(&actions), [message(1)]);
     assert_eq!(started(&lanes.dispatch()), [2]);
-    lanes.ended(&a, TurnEnd::Done(done(&[1, 2])));
+    lanes.ended(&a, TurnEnd::Done(done(&[1, 2])), None);
     assert_eq!(lanes.figures(), (0, 0), "an idle lane is forgotten");
 }
 
@@ -90,7 +108,7 @@ fn what_is_done_already_is_acknowledged_and_not_run() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    let actions = lanes.loaded(&a, 1, done(&[1]));
+    let actions = lanes.loaded(&a, 1, done(&[1]), PLAIN);
     assert_eq!(acked(&actions), [message(1)]);
     assert_eq!(started(&lanes.dispatch()), [2]);
 }
@@ -101,10 +119,10 @@ fn a_lane_that_waits_for_its_next_attempt_keeps_its_order_and_delays_nobody() {
     for (name, sequence) in [("a", 1), ("a", 2), ("b", 3)] {
         lanes.arrived(lane(name), TAG, message(sequence));
     }
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
-    lanes.ended(&a, TurnEnd::Again(Checkpoint::new(), Wait { at_most: Duration::from_secs(1), instance: None }));
-    lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new());
+    lanes.ended(&a, TurnEnd::Again(Checkpoint::new(), Wait::of(Duration::from_secs(1), "agent")), None);
+    lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [3]);
     lanes.woken(&a, 1);
     assert_eq!(started(&lanes.dispatch()), [1]);
@@ -115,14 +133,14 @@ fn a_new_generation_replaces_what_waited_and_leaves_running_turns_alone() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     lanes.dispatch();
     lanes.owned(0, (1, 1));
     assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty(), "the old consumer is not listened to");
-    lanes.arrived(lane("a"), (1, 1), Message { sequence: 1, delivery: 1 });
-    lanes.arrived(lane("a"), (1, 1), Message { sequence: 2, delivery: 1 });
-    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
-    assert_eq!(acked(&actions), [Message { sequence: 1, delivery: 1 }], "the newest delivery is acknowledged");
+    lanes.arrived(lane("a"), (1, 1), again(1));
+    lanes.arrived(lane("a"), (1, 1), again(2));
+    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
+    assert_eq!(acked(&actions), [again(1)], "the newest delivery is acknowledged");
     assert_eq!(started(&lanes.dispatch()), [2]);
 }
 
@@ -131,11 +149,11 @@ fn a_fenced_turn_stops_its_partition_until_it_is_verified() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     lanes.dispatch();
-    let actions = lanes.ended(&a, TurnEnd::Fenced);
+    let actions = lanes.ended(&a, TurnEnd::Fenced, None);
     assert!(actions.iter().any(|action| matches!(action, Action::Doubt(0))));
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     assert!(lanes.dispatch().is_empty(), "message 2 must not overtake message 1");
     lanes.owned(0, (1, 1));
     lanes.arrived(lane("a"), (1, 1), message(1));
@@ -146,14 +164,14 @@ fn a_fenced_turn_stops_its_partition_until_it_is_verified() {
 fn after_a_loss_the_orphaned_turn_neither_acknowledges_nor_hides_a_replay() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     lanes.dispatch();
     lanes.lost(0);
     lanes.owned(0, (3, 0));
     assert!(lanes.arrived(lane("a"), (3, 0), message(1)).is_empty());
-    let actions = lanes.ended(&a, TurnEnd::Fenced);
+    let actions = lanes.ended(&a, TurnEnd::Fenced, None);
     assert!(matches!(actions[..], [Action::Load(_)]));
-    lanes.loaded(&a, 3, Checkpoint::new());
+    lanes.loaded(&a, 3, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
 }
 
@@ -162,10 +180,10 @@ fn a_release_waits_for_running_turns_and_starts_nothing_new() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     lanes.dispatch();
     assert!(lanes.release(0).is_empty());
-    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])));
+    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
     assert!(actions.iter().any(|action| matches!(action, Action::Drained(0))));
     assert!(lanes.dispatch().is_empty());
 }
@@ -177,9 +195,9 @@ fn what_was_read_or_slept_under_an_older_ownership_counts_for_nothing() {
     lanes.lost(0);
     lanes.owned(0, (2, 0));
     lanes.arrived(lane("a"), (2, 0), message(1));
-    lanes.loaded(&a, 1, done(&[1]));
+    lanes.loaded(&a, 1, done(&[1]), PLAIN);
     assert!(lanes.dispatch().is_empty());
-    lanes.loaded(&a, 2, Checkpoint::new());
+    lanes.loaded(&a, 2, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
 }
 
@@ -187,10 +205,94 @@ fn what_was_read_or_slept_under_an_older_ownership_counts_for_nothing() {
 fn a_release_holds_back_what_is_ready_and_what_comes_even_where_nothing_runs() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
-    lanes.loaded(&a, 1, Checkpoint::new());
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     assert!(matches!(lanes.release(0)[..], [Action::Drained(0)]));
     assert!(lanes.dispatch().is_empty());
     lanes.arrived(lane("b"), TAG, message(2));
-    lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new());
+    lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new(), PLAIN);
     assert!(lanes.dispatch().is_empty());
+}
+
+const GATHERING: TurnSettings = TurnSettings { debounce_ms: 100, debounce_max_ms: 1_000, ..PLAIN };
+
+fn all_started(actions: &[Action<Message>]) -> Vec<Vec<u64>> {
+    let items = actions.iter().filter_map(|action| match action {
+        Action::Start { items, .. } => Some(items.iter().map(|item| item.sequence).collect()),
+        _ => None,
+    });
+    items.collect()
+}
+
+#[test]
+fn messages_that_follow_each_other_are_one_turn_when_the_silence_has_lasted() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.arrived(lane("a"), TAG, message_at(1, 1_000));
+    lanes.caught_up(0, TAG);
+    lanes.set_now(1_010);
+    let actions = lanes.loaded(&a, 1, Checkpoint::new(), GATHERING);
+    assert!(matches!(actions[..], [Action::LookAt(_, 1_100)]));
+    assert!(lanes.arrived(lane("a"), TAG, message_at(2, 1_060)).is_empty(), "somebody will look already");
+    lanes.set_now(1_100);
+    assert!(matches!(lanes.looked_at(&a)[..], [Action::LookAt(_, 1_160)]));
+    assert!(lanes.dispatch().is_empty());
+    lanes.set_now(1_160);
+    lanes.looked_at(&a);
+    assert_eq!(all_started(&lanes.dispatch()), [[1, 2]]);
+}
+
+#[test]
+fn a_replay_is_waited_for_before_a_thought_counts_as_whole() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.set_now(60_000);
+    lanes.arrived(lane("a"), TAG, message_at(1, 1_000));
+    lanes.loaded(&a, 1, Checkpoint::new(), GATHERING);
+    assert!(lanes.dispatch().is_empty(), "its silence is long over, and the next may already be on its way");
+    lanes.arrived(lane("a"), TAG, message_at(2, 1_060));
+    lanes.caught_up(0, TAG);
+    assert_eq!(all_started(&lanes.dispatch()), [[1, 2]]);
+}
+
+#[test]
+fn merge_takes_together_what_waited_while_a_turn_ran() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.arrived(lane("a"), TAG, message(1));
+    lanes.loaded(&a, 1, Checkpoint::new(), TurnSettings { overlap: Overlap::Merge, ..PLAIN });
+    assert_eq!(all_started(&lanes.dispatch()), [[1]]);
+    for sequence in [2, 3, 4] {
+        lanes.arrived(lane("a"), TAG, message(sequence));
+    }
+    lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
+    assert_eq!(all_started(&lanes.dispatch()), [[2, 3, 4]]);
+    lanes.arrived(lane("a"), TAG, message(5));
+    lanes.ended(&a, TurnEnd::Done(done(&[1, 2, 3, 4])), Some(PLAIN));
+    assert_eq!(all_started(&lanes.dispatch()), [[5]]);
+}
+
+#[test]
+fn supersede_asks_again_with_all_and_only_for_a_while() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.arrived(lane("a"), TAG, message_at(1, 0));
+    lanes.loaded(&a, 1, Checkpoint::new(), TurnSettings { overlap: Overlap::Supersede, ..PLAIN });
+    assert_eq!(all_started(&lanes.dispatch()), [[1]]);
+    let actions = lanes.arrived(lane("a"), TAG, message_at(2, 9_999));
+    assert!(matches!(&actions[..], [Action::Supersede(_, item)] if item.sequence == 2));
+    lanes.ended(&a, TurnEnd::Withdrawn(Checkpoint::new()), None);
+    assert_eq!(all_started(&lanes.dispatch()), [[1, 2]]);
+    assert!(lanes.arrived(lane("a"), TAG, message_at(3, 10_000)).is_empty(), "the first has waited long enough");
+    lanes.ended(&a, TurnEnd::Done(done(&[1, 2])), None);
+    assert_eq!(all_started(&lanes.dispatch()), [[3]]);
+}
+
+#[test]
+fn a_new_message_with_the_place_of_an_old_one_is_not_taken_for_it() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.arrived(lane("a"), TAG, message(7));
+    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    assert_eq!(started(&lanes.dispatch()), [7]);
+    // The broker's store was put back, and counts from there: place 7 is another message's now.
+    lanes.owned(0, (1, 1));
+    let other = Message { sequence: 7, ..message(8) };
+    lanes.arrived(lane("a"), (1, 1), other);
+    lanes.ended(&a, TurnEnd::Done(done(&[7])), None);
+    assert_eq!(lanes.figures(), (0, 1), "it still waits");
 }

@@ -1,0 +1,110 @@
+//! The one place where a turn ends, whatever happened.
+
+use omnihub_common::{
+    queue::{Checkpoint, now_ms},
+    trace::{Outcome, TraceEvent},
+};
+use uuid::Uuid;
+
+use super::{
+    Exit, Turn, TurnEnd, Wait,
+    part::{Part, lead},
+};
+
+impl Turn {
+    /// Ends it: the outcomes told and confirmed, the checkpoint written; or its messages stay.
+    pub(super) async fn leave(&mut self, mut parts: Vec<Part>, exit: Exit) -> TurnEnd {
+        let (outcome, reason) = match exit {
+            Exit::Fenced => return TurnEnd::Fenced,
+            Exit::Withdrawn => return TurnEnd::Withdrawn(self.take_checkpoint()),
+            Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)),
+            Exit::Parked(parked, reason) => {
+                return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) });
+            }
+            Exit::Vanish => return self.vanish().await,
+            Exit::End(outcome, reason) => (outcome, reason),
+        };
+        let dies = |part: &Part| part.end.as_ref().map_or(outcome, |end| end.0) == Outcome::Dead;
+        // The instance went while the message failed.
+        if parts.iter().any(dies) && self.is_orphaned().await {
+            return self.vanish().await;
+        }
+        let ended = self.end_parts(&mut parts, (outcome, reason)).await;
+        if !ended {
+            return TurnEnd::Fenced;
+        }
+        self.checkpoint.close(&self.ids, now_ms());
+        match self.write().await {
+            Ok(()) => {
+                self.kit.receipts.forget(&self.turn_id());
+                TurnEnd::Done(self.take_checkpoint())
+            }
+            Err(_) => TurnEnd::Fenced,
+        }
+    }
+
+    fn take_checkpoint(&mut self) -> Checkpoint {
+        std::mem::replace(&mut self.checkpoint, Checkpoint::new())
+    }
+
+    fn again(&mut self, wait: Wait) -> TurnEnd {
+        TurnEnd::Again(self.take_checkpoint(), Wait { instance: self.known, ..wait })
+    }
+
+    /// Buries what died and tells every outcome, that of the leading message last; `false` when
+    /// the partition was lost meanwhile.
+    async fn end_parts(&self, parts: &mut [Part], shared: (Outcome, String)) -> bool {
+        let leading = lead(parts).map(|lead| lead.item.id);
+        let answered_in = lead(parts).and_then(|lead| Some(lead.envelope.as_ref()?.trace_id));
+        let order = parts.iter_mut().filter(|part| Some(part.item.id) != leading);
+        for part in order {
+            let end = part.end.clone();
+            let points_to = answered_in.filter(|_| end.is_none());
+            if !self.end_part(part, end.as_ref().unwrap_or(&shared), points_to).await {
+                return false;
+            }
+        }
+        match parts.iter_mut().find(|part| Some(part.item.id) == leading) {
+            Some(lead) => self.end_part(lead, &shared, None).await,
+            None => true,
+        }
+    }
+
+    /// Ends one message; `answered_in` is the trace that carries its reply, when that is another.
+    async fn end_part(&self, part: &mut Part, end: &(Outcome, String), answered_in: Option<Uuid>) -> bool {
+        let (outcome, reason) = (end.0, end.1.as_str());
+        if outcome == Outcome::Dead && !self.bury(part, reason).await {
+            return false;
+        }
+        let Some(story) = &mut part.story else { return true };
+        self.kit.metrics.ended(story.instance(), outcome.as_str());
+        story.details().answered_in = answered_in;
+        let payload = if answered_in.is_none() && part.end.is_none() { self.sent_payload() } else { None };
+        let event = story.end(outcome, Some(reason).filter(|reason| !reason.is_empty()), payload);
+        self.tell(&event).await
+    }
+
+    /// The instance is gone, and whatever was kept of it goes too.
+    async fn vanish(&self) -> TurnEnd {
+        tracing::warn!(instance.token = %self.lane.instance, "a message of an instance that the database does not have is dropped");
+        self.kit.metrics.ended(&self.lane.instance, "dropped");
+        self.kit.receipts.forget(&self.turn_id());
+        match self.partition.forget(&self.lane).await {
+            Ok(()) => TurnEnd::Done(Checkpoint::new()),
+            Err(_) => TurnEnd::Fenced,
+        }
+    }
+
+    /// Publishes the outcome until it is confirmed; `false` when the partition was lost meanwhile.
+    async fn tell(&self, outcome: &TraceEvent) -> bool {
+        if self.kit.traces.outcome(outcome).await.is_ok() {
+            return true;
+        }
+        // This may take as long as the broker's or the recorder's trouble: that every bubble is
+        // out must not stand in memory alone meanwhile.
+        if self.checkpoint.open.is_some() && self.write().await.is_err() {
+            return false;
+        }
+        self.kit.traces.outcome_until(outcome, || self.partition.may_act()).await
+    }
+}

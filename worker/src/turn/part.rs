@@ -1,0 +1,196 @@
+//! The messages of a turn: read, and each one admitted or ended on its own.
+//!
+//! Usually there is one. Of several that were gathered, those that get an answer get it together:
+//! the last of them leads, and its trace carries the reply; the others' traces point to it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use omnihub_common::{
+    channel::{InboundMessage, whatsapp::inbound::read_message},
+    instance::Instance,
+    queue::{Envelope, EnvelopeBody, InstanceToken, MediaError, Phase, now_ms},
+    trace::{Outcome, TraceStatus},
+};
+use serde_json::Value;
+
+use super::{
+    Exit, Message, Opened, Turn,
+    admit::{Ignored, admit, worth_an_answer},
+    retry,
+    story::Story,
+};
+
+/// A message that is older than this when its turn begins gets no answer any more.
+const ANSWER_MAX_AGE_MS: i64 = 24 * 60 * 60 * 1000;
+/// A body in the object store may have so many bytes.
+const BODY_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// One message of a turn.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) item: Message,
+    /// Its bytes; none when the broker has lost them since they were delivered.
+    pub(super) payload: Option<Bytes>,
+    pub(super) envelope: Option<Envelope>,
+    pub(super) message: Option<InboundMessage>,
+    pub(super) story: Option<Story>,
+    /// How it ends, where that is not how the turn ends.
+    pub(super) end: Option<(Outcome, String)>,
+}
+
+impl Turn {
+    /// Reads every message as ingress queued it. A newer version waits for a worker that knows it.
+    pub(super) async fn read(&self, parts: &mut Vec<Part>) -> Result<(), Exit> {
+        for item in &self.items {
+            let payload = match &item.delivery.payload {
+                Some(payload) => Some(payload.clone()),
+                None => match self.partition.fetch(item.delivery.sequence).await {
+                    Ok(payload) => payload,
+                    Err(_) => return Err(Exit::Later(retry::PAUSE, "queue_away")),
+                },
+            };
+            let mut part = Part::new(item.clone(), payload);
+            if part.is_newer() {
+                return Err(Exit::Later(retry::HOLD, "newer_version"));
+            }
+            part.open(|envelope| Story::new(self.kit.traces.clone(), envelope, self.turn_id(), self.attempt()));
+            parts.push(part);
+        }
+        Ok(())
+    }
+
+    /// The instance they belong to; none when no message can be read.
+    pub(super) async fn instance(&mut self, parts: &mut [Part]) -> Result<Option<Arc<Instance>>, Exit> {
+        let Some(id) = parts.iter().find_map(|part| Some(part.envelope.as_ref()?.instance_id)) else {
+            return Ok(None);
+        };
+        let instance = match self.kit.directory.by_id(id).await {
+            Ok(Some(instance)) => instance,
+            Ok(None) => return Err(Exit::Vanish),
+            Err(_) => return Err(Exit::Later(retry::PAUSE, "database_away")),
+        };
+        self.settings = Some(instance.turns);
+        self.known = Some(instance.updated_at.timestamp_micros());
+        for story in parts.iter_mut().filter_map(|part| part.story.as_mut()) {
+            story.hide(&instance);
+        }
+        Ok(Some(instance))
+    }
+
+    /// Reads what the channel said and decides who gets an answer.
+    pub(super) async fn admit(&self, parts: &mut [Part], instance: &Instance) -> Result<(), Exit> {
+        let sending = self.open_turn().is_some_and(|open| matches!(open.phase, Phase::Sending(_)));
+        for part in parts {
+            let (Some(envelope), Some(story)) = (&part.envelope, &mut part.story) else { continue };
+            if now_ms() - envelope.received_at > ANSWER_MAX_AGE_MS {
+                part.end = Some((Outcome::Dead, "too_old".to_owned()));
+                continue;
+            }
+            let message = match &envelope.body {
+                EnvelopeBody::Inline(body) => Ok(read_message(body)),
+                EnvelopeBody::Object(name) => self.fetch_body(name).await?.map(|body| read_message(&body)),
+            };
+            let message = match message {
+                Ok(message) => message,
+                Err(reason) => {
+                    part.end = Some((Outcome::Dead, reason.to_owned()));
+                    continue;
+                }
+            };
+            story.read(&message);
+            // Who was admitted before the first bubble went out stays so.
+            let admitted = if sending {
+                worth_an_answer(&message, envelope.own_id.as_deref())
+            } else {
+                admit(instance, &message, envelope.own_id.as_deref())
+            };
+            part.end = admitted.err().map(|why: Ignored| (Outcome::Ignored, why.reason().to_owned()));
+            part.message = Some(message);
+        }
+        Ok(())
+    }
+
+    /// A body from the object store, or why there is none.
+    async fn fetch_body(&self, name: &str) -> Result<Result<Value, &'static str>, Exit> {
+        match self.kit.media.get(name, BODY_LIMIT).await {
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_err(|_| "body_unreadable")),
+            Err(MediaError::Absent) => Ok(Err("body_missing")),
+            Err(_) => Err(Exit::Later(retry::PAUSE, "object_store_away")),
+        }
+    }
+
+    fn attempt(&self) -> u32 {
+        self.open_turn().map_or(0, |open| open.attempt)
+    }
+
+    /// Whether the instance was deleted while the turn ran: then nothing more may be asked, sent
+    /// or kept for it. In an outage of the database it counts as there.
+    pub(super) async fn is_orphaned(&self) -> bool {
+        let Some(id) = InstanceToken::row_id(&self.lane.instance) else { return false };
+        matches!(self.kit.directory.by_id(id).await, Ok(None))
+    }
+}
+
+impl Part {
+    fn new(item: Message, payload: Option<Bytes>) -> Self {
+        Self { item, payload, envelope: None, message: None, story: None, end: None }
+    }
+
+    fn is_newer(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Version {
+            v: u8,
+        }
+        let read = |payload: &Bytes| serde_json::from_slice::<Version>(payload).ok();
+        self.payload.as_ref().and_then(read).is_some_and(|version| version.v > Envelope::VERSION)
+    }
+
+    fn open(&mut self, story: impl FnOnce(&Envelope) -> Story) {
+        match self.payload.as_deref().map(serde_json::from_slice::<Envelope>) {
+            Some(Ok(envelope)) => {
+                self.story = Some(story(&envelope));
+                self.envelope = Some(envelope);
+            }
+            Some(Err(_)) => self.end = Some((Outcome::Dead, "unreadable".to_owned())),
+            None => {
+                tracing::error!(item.sequence = self.item.delivery.sequence, "the broker has lost a delivered message");
+                self.end = Some((Outcome::Ignored, "lost".to_owned()));
+            }
+        }
+    }
+}
+
+/// The message that carries the turn's reply: the last of those that get one.
+pub(super) fn lead(parts: &mut [Part]) -> Option<&mut Part> {
+    parts.iter_mut().rev().find(|part| part.end.is_none())
+}
+
+/// What the agent is asked about, and the story of the message that leads; none when no message
+/// gets an answer.
+pub(super) fn take_lead(parts: &mut [Part], instance: Arc<Instance>) -> Option<(Opened, Story)> {
+    let lead = lead(parts)?;
+    let (envelope, message, story) = (lead.envelope.clone()?, lead.message.clone()?, lead.story.take()?);
+    let earlier = parts.iter().filter(|part| part.end.is_none() && part.story.is_some());
+    let earlier = earlier.filter_map(|part| part.message.clone()).collect();
+    Some((Opened { instance, envelope, message, earlier }, story))
+}
+
+/// Tells the traces of the messages beside the leading one that their turn has begun.
+pub(super) async fn tell_others(parts: &mut [Part]) {
+    for part in parts.iter_mut().filter(|part| part.end.is_none()) {
+        if let Some(story) = &mut part.story {
+            story.step(TraceStatus::Processing, None).await;
+        }
+    }
+}
+
+/// Whether a message, as it was queued, may get an answer at all, whatever its instance says: a
+/// reaction does not change a question.
+pub(crate) fn is_answerable(payload: &[u8]) -> bool {
+    let Ok(envelope) = serde_json::from_slice::<Envelope>(payload) else { return false };
+    match &envelope.body {
+        EnvelopeBody::Inline(body) => worth_an_answer(&read_message(body), envelope.own_id.as_deref()).is_ok(),
+        EnvelopeBody::Object(_) => true,
+    }
+}

@@ -1,0 +1,99 @@
+//! What the agent is asked: one question, out of one message or of several that were gathered.
+
+use omnihub_common::{
+    channel::InboundMessage,
+    conversation::{session_id, user_id},
+    queue::AgentSession,
+};
+use serde_json::json;
+
+use super::Opened;
+use crate::agent::Question;
+
+/// So much of a quoted text is shown to the agent.
+const QUOTE_LENGTH: usize = 200;
+
+/// The question; `known` is what the agent called this conversation and its person before.
+pub(super) fn question(opened: &Opened, known: AgentSession) -> Question {
+    let (message, instance) = (&opened.message, opened.instance.name.as_str());
+    let session_name = opened.envelope.session_name.clone();
+    let sender = &message.sender;
+    let quoted = message.quoted.as_ref().and_then(|quoted| {
+        let text = quoted.text.as_ref()?;
+        Some(json!({"id": quoted.provider_id, "author": quoted.author, "text": text}))
+    });
+    Question {
+        message: text(&opened.earlier, message),
+        message_type: "text",
+        session_id: known.session_id.unwrap_or_else(|| session_id(instance, &session_name).to_string()),
+        user_id: known.user_id.unwrap_or_else(|| user_id(sender.phone.as_deref(), &sender.id).to_string()),
+        session_name,
+        user: json!({
+            "phone_number": sender.phone.as_ref().map(|phone| format!("+{phone}")),
+            "email": null,
+            "user_data": {"name": sender.name, "whatsapp_id": sender.id, "source": "whatsapp"},
+        }),
+        quoted,
+    }
+}
+
+/// The messages in their order, one below the other; in a group where several people wrote, with
+/// their names.
+fn text(earlier: &[InboundMessage], last: &InboundMessage) -> String {
+    let several_people = earlier.iter().any(|message| message.sender.id != last.sender.id);
+    let lines = earlier.iter().chain([last]).map(|message| {
+        let text = text_with_quote(message);
+        match several_people {
+            true => format!("{}: {text}", message.sender.name.as_deref().unwrap_or(&message.sender.id)),
+            false => text,
+        }
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// The message as the agent reads it: what the person replied to stands above what they wrote, in
+/// the older system's form.
+fn text_with_quote(message: &InboundMessage) -> String {
+    let text = message.content.text.clone().unwrap_or_default();
+    let Some(quote) = message.quoted.as_ref().and_then(|quoted| quoted.text.as_deref()) else { return text };
+    let mut shown: String = quote.chars().take(QUOTE_LENGTH).collect();
+    if quote.chars().nth(QUOTE_LENGTH).is_some() {
+        shown.push_str("...");
+    }
+    format!("📝 **Replying to:** {shown}\n\n{text}")
+}
+
+#[cfg(test)]
+mod tests {
+    use omnihub_common::channel::{Content, MessageKind, Person, Quoted};
+
+    use super::*;
+
+    fn message(from: &str, words: &str) -> InboundMessage {
+        InboundMessage {
+            provider_id: "1".into(),
+            chat: "g".into(),
+            is_group: true,
+            from_me: false,
+            sender: Person { id: from.into(), name: Some(from.to_uppercase()), ..Person::default() },
+            sent_at_ms: None,
+            content: Content { kind: MessageKind::Text, text: Some(words.into()), mimetype: None, provider_type: None },
+            quoted: None,
+            mentions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn gathered_messages_stand_below_each_other() {
+        assert_eq!(text(&[], &message("ana", "hello")), "hello");
+        assert_eq!(text(&[message("ana", "hello")], &message("ana", "anyone?")), "hello\nanyone?");
+        assert_eq!(text(&[message("ana", "hello")], &message("bo", "hi")), "ANA: hello\nBO: hi");
+    }
+
+    #[test]
+    fn what_was_replied_to_stands_above_and_is_cut() {
+        let quoted = Some(Quoted { text: Some("q".repeat(300)), ..Quoted::default() });
+        let shown = text(&[], &InboundMessage { quoted, ..message("ana", "yes") });
+        assert_eq!(shown, format!("📝 **Replying to:** {}...\n\nyes", "q".repeat(200)));
+    }
+}
