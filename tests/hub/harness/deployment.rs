@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use omnihub_fakes::{Behaviour, FakeAgent, FakeEvolution};
+use omnihub_stage::{FsyncMode, NatsCluster};
 use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 
@@ -40,6 +41,8 @@ pub(crate) struct Deployment {
     pub(crate) workers: Vec<Hub>,
     /// The NATS server of its own; none with `omnihub up`.
     pub(crate) nats: Option<Nats>,
+    /// Three NATS servers in its place.
+    pub(crate) cluster: Option<NatsCluster>,
     env: HashMap<String, String>,
     client: reqwest::Client,
     _database: Option<Postgres>,
@@ -65,15 +68,36 @@ impl Deployment {
         let mut front = Hub::spawn(&["up"], &env);
         front.wait_ready().await;
         let client = reqwest::Client::new();
-        Self { evolution, agent, front, workers: Vec::new(), nats: None, env, client, _database: database }
+        let (workers, nats, cluster) = (Vec::new(), None, None);
+        Self { evolution, agent, front, workers, nats, cluster, env, client, _database: database }
     }
 
     /// `omnihub migrate up`, then an ingress and these workers, on PostgreSQL and a NATS server.
     pub(crate) async fn apart(behaviour: Behaviour, workers: &[&str]) -> Self {
-        let (evolution, agent) = fakes(behaviour).await;
-        let (nats, database) = tokio::join!(Nats::start(), Postgres::database());
-        let mut env = environment(&evolution, &agent);
+        let nats = Nats::start().await;
+        let mut env = HashMap::new();
         env.insert("NATS_URL".to_owned(), nats.url());
+        Self::parts(behaviour, workers, env, (Some(nats), None)).await
+    }
+
+    /// The same with three NATS servers, and everything on each of them.
+    pub(crate) async fn apart_on_three(behaviour: Behaviour, workers: &[&str]) -> Self {
+        let cluster = NatsCluster::start(FsyncMode::Default).await.unwrap_or_else(|problem| panic!("{problem:?}"));
+        let mut env = HashMap::new();
+        env.insert("NATS_URL".to_owned(), cluster.url());
+        env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), "3".to_owned());
+        Self::parts(behaviour, workers, env, (None, Some(cluster))).await
+    }
+
+    async fn parts(
+        behaviour: Behaviour,
+        workers: &[&str],
+        mut env: HashMap<String, String>,
+        (nats, cluster): (Option<Nats>, Option<NatsCluster>),
+    ) -> Self {
+        let (evolution, agent) = fakes(behaviour).await;
+        let database = Postgres::database().await;
+        env.extend(environment(&evolution, &agent));
         env.insert("DATABASE_URL".to_owned(), database.url());
         env.insert("OMNIHUB_ENCRYPTION_KEYS".to_owned(), ENCRYPTION_KEYS.to_owned());
         let mut migrate = Hub::spawn(&["migrate", "up"], &env);
@@ -81,9 +105,9 @@ impl Deployment {
         assert_eq!(migrate.exit_code(), Some(0), "{}", migrate.log());
         let front = Hub::spawn(&["ingress"], &env);
         let client = reqwest::Client::new();
-        let (nats, database) = (Some(nats), Some(database));
+        let (database, parts) = (Some(database), Vec::new());
         let mut deployment =
-            Self { evolution, agent, front, workers: Vec::new(), nats, env, client, _database: database };
+            Self { evolution, agent, front, workers: parts, nats, cluster, env, client, _database: database };
         for id in workers {
             deployment.spawn_worker(id);
         }
@@ -155,9 +179,14 @@ impl Deployment {
 
     /// A connection of the test's own to the hub's NATS server.
     pub(crate) async fn jetstream(&self) -> jetstream::Context {
-        let client = match &self.nats {
-            Some(nats) => async_nats::connect(nats.url()).await,
-            None => {
+        let client = match (&self.nats, &self.cluster) {
+            (Some(nats), _) => async_nats::connect(nats.url()).await,
+            (_, Some(cluster)) => {
+                let servers: Vec<async_nats::ServerAddr> =
+                    cluster.url().split(',').map(|url| url.parse().expect("a URL")).collect();
+                async_nats::connect(servers).await
+            }
+            (None, None) => {
                 let read = |name| std::fs::read_to_string(self.front.folder().join("data/nats").join(name));
                 let (token, port) = (read("token").expect("a token"), read("port").expect("a port"));
                 let options = async_nats::ConnectOptions::with_token(token.trim().to_owned());
