@@ -32,8 +32,9 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
 /// When what it stands on cannot be used, or the worker loses its membership.
 pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = WorkerSettings::load(&*ground.settings, &ground.data.0)?;
-    let directory = ground.tenants().await?.directory;
-    let (nats, layout) = ground.queue("omnihub-worker").await?;
+    // At once: whoever waits for this worker waits for its slowest step, not for all of them.
+    let (tenants, queue) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
+    let (directory, (nats, layout)) = (tenants.directory, queue);
     let traces = Traces::new(ground.database.clone());
     let worker = Worker::join(nats.clone(), ground.nats.clone(), layout, directory, traces, settings).await?;
     add_health(&ground.health, &worker);

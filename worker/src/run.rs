@@ -68,13 +68,16 @@ impl Worker {
     ) -> Result<Self, WorkerError> {
         let (lease, life) = (Lease::default(), Life::new());
         let roll = Roll::open(&nats.js).await?;
-        let heart = Heart::start(pulse, layout.clone(), settings.id.clone(), lease.clone(), life.clone()).await?;
+        let heart = Heart::start(pulse, layout.clone(), settings.id.clone(), lease.clone(), life.clone());
+        // While the heart connects on its own thread.
+        let (heart, outside) = tokio::join!(heart, async { (outbound_client(), Media::open(&nats.js).await) });
+        let (heart, http, media) = (heart?, outside.0?, outside.1?);
         let kit = Kit {
             directory,
-            http: outbound_client()?,
+            http,
             traces: TraceBus::new(nats.clone()),
             dead: DeadLetters::new(nats.js.clone()),
-            media: Media::open(&nats.js).await?,
+            media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
             breakers: Arc::new(Breakers::new()),

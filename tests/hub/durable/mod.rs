@@ -13,6 +13,7 @@ mod order;
 mod rewind;
 mod rolling;
 mod stop;
+mod takeover;
 mod workers;
 
 use std::time::Duration;
