@@ -33,13 +33,12 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
 /// When what it stands on cannot be used, or the worker loses its membership.
 pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = WorkerSettings::load(&*ground.settings, &ground.data.0)?;
-    let directory = ground.tenants().await?.directory;
-    let (nats, layout) = ground.queue("omnihub-worker").await?;
+    // At once: whoever waits for this worker waits for its slowest step, not for all of them.
+    let (tenants, queue) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
+    let (directory, (nats, layout)) = (tenants.directory, queue);
     let _following = directory.follow(nats.clone());
     let traces = Traces::new(ground.database.clone());
-    // Heartbeats have a connection of their own, where no message stands in their way.
-    let (pulse, _) = ground.queue("omnihub-heartbeat").await?;
-    let worker = Worker::join(nats.clone(), pulse, layout.clone(), directory, traces, settings).await?;
+    let worker = Worker::join(nats.clone(), ground.nats.clone(), layout.clone(), directory, traces, settings).await?;
     add_health(&ground.health, &worker);
     let Some(listener) = listener else { return Ok(worker.run(stop).await?) };
     ground.health.add_database(ground.database);

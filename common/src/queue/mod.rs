@@ -24,6 +24,7 @@
 
 mod backlog;
 mod checkpoint;
+mod claim;
 mod clock;
 mod config;
 mod confirm;
@@ -48,7 +49,8 @@ mod tracefeed;
 
 pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
-pub use clock::now_ms;
+pub use claim::{ClaimError, Claimant, Claimed};
+pub use clock::{now_ms, since_boot};
 pub use config::{ConfigBucketError, ConfigWatch, announce_change};
 pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
@@ -60,8 +62,8 @@ pub use layout::{Fsync, Layout, LayoutError};
 pub use lease::Lease;
 pub use media::{Media, MediaError};
 pub use membership::{Membership, MembershipError, Roll};
-pub use ownership::{OwnershipRecord, Step, owner_of, step};
-pub use partition::{ClaimError, Claimed, Partition, SharedPartition, WriteError, claim};
+pub use ownership::{Contest, OwnershipRecord, Step, Terms, contest, owner_of, step};
+pub use partition::{Partition, SharedPartition, WriteError};
 pub use payload::{HeldBytes, PayloadBudget};
 pub use purge::purge_instance;
 pub use sightings::{SightingError, Sightings, Told};

@@ -154,6 +154,18 @@ impl Subjects {
         format!("own.{partition}")
     }
 
+    /// Every partition's ownership record.
+    #[must_use]
+    pub fn own_any() -> String {
+        "own.*".to_owned()
+    }
+
+    /// Every worker's readiness, as it is written to the bucket.
+    #[must_use]
+    pub fn ready_any() -> String {
+        format!("$KV.{}.{}", super::streams::MEMBERS, Self::ready(">"))
+    }
+
     /// An instance's outcomes.
     #[must_use]
     pub fn trace(instance: &InstanceToken) -> String {
