@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A removal that failed (the broker is down) is tried again after this time.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Ingress and workers know an instance for a second after it is gone: what they kept of it
+/// Ingress and workers may know an instance for a moment after it is gone: what they kept of it
 /// meanwhile is removed after this time.
 const AGAIN: Duration = Duration::from_secs(3);
 

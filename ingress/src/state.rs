@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use omnihub_common::{
-    instance::{Directory, EvolutionFallback, Instances},
+    instance::{Announcer, Directory, EvolutionFallback, Instances},
     key::AdminKey,
 };
 use sea_orm::DatabaseConnection;
 
-use crate::purge::Purger;
+use crate::{admin::dead::DeadDesk, live::Live, purge::Purger};
 
 /// The state of an ingress.
 #[derive(Clone, FromRef)]
@@ -20,10 +20,16 @@ pub struct AppState {
     pub instances: Arc<Instances>,
     /// The instances as webhooks see them: cached, and there while the database is down.
     pub directory: Arc<Directory>,
+    /// Tells every process what was changed.
+    pub announcer: Announcer,
     /// Who shows it may use the admin API.
     pub admin_key: Arc<AdminKey>,
     /// The Evolution server of instances that are made without one.
     pub evolution_fallback: Arc<EvolutionFallback>,
     /// Removes what is kept of deleted instances outside SQL.
     pub purger: Purger,
+    /// The dead letters; a process without a queue has none.
+    pub dead: Option<DeadDesk>,
+    /// What happens in the hub at this moment.
+    pub live: Live,
 }

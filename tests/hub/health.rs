@@ -37,15 +37,15 @@ async fn every_port_tells_how_it_is(database: Database) {
     let site = Site::up(database, Behaviour::Echo).await;
     let trace = site.say("14155558000", "hi").await;
     site.ended(&trace).await;
-    check(&site.hub, &["database", "nats", "recorder", "worker"], "omnihub_turns_running").await;
+    check(&site.hub, &["database", "nats", "queue", "recorder", "worker"], "omnihub_turns_running").await;
     assert!(page(&site.hub, "/metrics").await.1.contains("omnihub_messages_accepted_total{"));
 
     let site = Site::parts(database, Behaviour::Echo).await;
     let trace = site.say("14155558000", "hi").await;
     site.ended(&trace).await;
-    check(&site.hub, &["database", "nats"], "omnihub_messages_accepted_total{").await;
+    check(&site.hub, &["database", "nats", "queue"], "omnihub_messages_accepted_total{").await;
     let worker = site.worker.as_ref().unwrap();
-    check(worker, &["database", "nats", "recorder", "worker"], "omnihub_partitions_owned 32").await;
+    check(worker, &["database", "nats", "queue", "recorder", "worker"], "omnihub_partitions_owned 32").await;
     // A worker serves nothing else.
     assert_eq!(page(worker, "/api/v1/instances").await.0, 404);
     assert_eq!(page(worker, "/webhook/evolution").await.0, 404);

@@ -9,6 +9,10 @@ mod bad_input;
 #[cfg(test)]
 mod body_forms;
 #[cfg(test)]
+mod chaos;
+#[cfg(test)]
+mod dead;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod durable;
@@ -19,7 +23,7 @@ mod health;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
-mod outage;
+mod outages;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
@@ -32,3 +36,5 @@ mod tenants;
 mod traces;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod whereabouts;

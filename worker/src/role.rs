@@ -14,11 +14,12 @@ use crate::{Worker, settings::WorkerSettings};
 /// Runs a worker in a process of its own: `omnihub worker`, `omnihub-worker`.
 ///
 /// # Errors
-/// When a setting cannot be used, the port is taken, or the database or NATS cannot be reached.
+/// When a setting cannot be used, the port is taken, or the tables or streams were not made yet. A
+/// database or NATS that is away is waited for.
 pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let http = HttpSettings::worker(&*program.settings)?;
     let listener = listen(&http, "Set OMNIHUB_WORKER_PORT to another one.").await?;
-    let ground = Ground::open(&program).await?;
+    let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "worker's health and metrics listen");
     run(Some(listener), ground, program.stop.token()).await
 }
@@ -35,12 +36,14 @@ pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: Cancellati
     // At once: whoever waits for this worker waits for its slowest step, not for all of them.
     let (tenants, queue) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
     let (directory, (nats, layout)) = (tenants.directory, queue);
+    let _following = directory.follow(nats.clone());
     let traces = Traces::new(ground.database.clone());
-    let worker = Worker::join(nats.clone(), ground.nats.clone(), layout, directory, traces, settings).await?;
+    let worker = Worker::join(nats.clone(), ground.nats.clone(), layout.clone(), directory, traces, settings).await?;
     add_health(&ground.health, &worker);
     let Some(listener) = listener else { return Ok(worker.run(stop).await?) };
     ground.health.add_database(ground.database);
-    ground.health.add_nats(nats);
+    ground.health.add_nats(nats.clone());
+    ground.health.add_queue(nats, layout);
     let pages = health::routes(ground.health, ground.metrics);
     // The pages answer until the worker has ended: a stop is watched from outside.
     let until = CancellationToken::new();

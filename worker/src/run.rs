@@ -9,15 +9,15 @@ use omnihub_common::{
     trace::Traces,
 };
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     breaker::Breakers,
     ownership::{Heart, HeartError, Life, Ownership},
     recorder::{Recorder, RecorderHealth},
-    scheduler::{Event, Figures, Scheduler},
+    scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
-    turn::{Kit, Receipts, TurnMetrics},
+    turn::{Beginner, Kit, Receipts, TurnMetrics},
 };
 
 /// Why a worker cannot go on.
@@ -76,11 +76,12 @@ impl Worker {
             directory,
             http,
             traces: TraceBus::new(nats.clone()),
-            dead: DeadLetters::new(nats.js.clone()),
+            dead: DeadLetters::open(nats.clone()).await?,
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
             breakers: Arc::new(Breakers::new()),
+            beginner: Beginner::new(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);
@@ -110,8 +111,11 @@ impl Worker {
         let (doubt, doubts) = mpsc::unbounded_channel();
         let (events, inbox) = self.events;
         let breakers = self.kit.breakers.clone();
-        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, events.clone(), doubt);
+        let lookout = Lookout::new(self.claimant.nats.clone(), &self.settings.id);
+        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, lookout, events.clone(), doubt);
         show(figures, self.owned.subscribe(), breakers);
+        let telling = scheduler.backlog().tell(self.claimant.nats.clone(), self.heart.id().to_owned());
+        let _telling = AbortOnDropHandle::new(tokio::spawn(telling));
         let end = CancellationToken::new();
         tracing::info!(worker.id = self.heart.id(), "the worker has joined");
         let ownership = Ownership::new(self.claimant, events, self.owned, end.clone(), self.life);

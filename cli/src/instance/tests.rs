@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Router;
 use clap::Parser;
 use omnihub_common::{
-    instance::{Directory, DirectorySettings, EvolutionFallback, Instances},
+    instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
     key::AdminKey,
     secret::{Keyring, Secret},
 };
@@ -43,13 +43,17 @@ impl Hub {
         let database = Database::connect(url).await.unwrap();
         Migrator::up(&database, None).await.unwrap();
         let instances = Arc::new(Instances::new(database.clone(), Arc::new(Keyring::generate())));
+        let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
         let state = AppState {
             database,
-            directory: Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default())),
+            announcer: Announcer::local(Arc::clone(&directory)),
+            directory,
             instances,
             admin_key: Arc::new(AdminKey::new(&Secret::new("key"))),
             evolution_fallback: Arc::new(EvolutionFallback::default()),
             purger: omnihub_ingress::purge::Purger::idle(),
+            dead: None,
+            live: omnihub_ingress::live::Live::idle(),
         };
         let routes: Router = admin::instances::routes().with_state(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -20,7 +20,7 @@ use omnihub_common::{
     database,
     health::Health,
     key::{AdminKey, Created},
-    process::{Ground, Program, listen},
+    process::{Ground, Program, WaitingRoom, listen},
     queue::Layout,
     secret::{CreateMissing, Keyring, Secret},
 };
@@ -55,11 +55,14 @@ pub(crate) async fn run_and_tell(program: Program, tell: impl FnOnce(Banner<Path
     let new_admin_key = make_keys(&program, &data)?;
 
     let database = DatabaseSettings::load(&*settings, &data)?;
-    let (child, opened) = tokio::join!(NatsChild::start(&data, &*settings), open_database(&database));
+    let waiting = WaitingRoom::open(&program, &listener)?;
+    let (child, opened) = tokio::join!(NatsChild::start(&data, &*settings), open_database(&program, &database));
     let child = child?;
+    drop(waiting);
     let ended = match opened {
         Err(error) => Err(error),
-        Ok(connection) => {
+        Ok(None) => Ok(()),
+        Ok(Some(connection)) => {
             let nats = NatsSettings { url: child.url() };
             let ground = Ground {
                 settings,
@@ -120,10 +123,24 @@ where
     }
 }
 
-async fn open_database(settings: &DatabaseSettings) -> anyhow::Result<DatabaseConnection> {
-    let connection = database::connect(settings).await?;
+/// A database that is away is waited for as long as it takes; `None` when told to stop meanwhile.
+async fn open_database(program: &Program, settings: &DatabaseSettings) -> anyhow::Result<Option<DatabaseConnection>> {
+    let opened = async {
+        loop {
+            match database::connect(settings).await {
+                Err(error) if error.is_away() => {
+                    tracing::warn!(error.message = %error, "not ready: still waiting for the database");
+                }
+                opened => break opened,
+            }
+        }
+    };
+    let connection = tokio::select! {
+        () = program.stop.requested() => return Ok(None),
+        opened = opened => opened?,
+    };
     migrate::apply(&connection).await?;
-    Ok(connection)
+    Ok(Some(connection))
 }
 
 /// Makes the encryption key and the admin key when there are none; the admin key is returned

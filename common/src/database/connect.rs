@@ -55,6 +55,14 @@ pub enum DatabaseError {
     },
 }
 
+impl DatabaseError {
+    /// Whether the database may be there later: nobody answers, or it is starting or stopping.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Open { source, .. } if is_starting(source))
+    }
+}
+
 /// Opens the database; a PostgreSQL that is still starting is waited for, up to 30 seconds.
 ///
 /// # Errors
@@ -149,11 +157,12 @@ async fn try_once(options: &PgConnectOptions) -> Result<(), sqlx::Error> {
 }
 
 /// Whether waiting may help: nobody answers yet (`Io`, which holds unknown host names too: a
-/// container's name appears with it), or PostgreSQL says that it is starting (57P03), stopping
-/// (57P01, 57P02) or full (53300). A wrong password will not mend itself.
-fn is_starting(error: &sqlx::Error) -> bool {
+/// container's name appears with it; `Protocol` when the other end hangs up on the first words), or
+/// PostgreSQL says that it is starting (57P03), stopping (57P01, 57P02) or full (53300). A wrong
+/// password will not mend itself.
+pub(crate) fn is_starting(error: &sqlx::Error) -> bool {
     match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut => true,
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::Protocol(_) => true,
         sqlx::Error::Database(error) => {
             error.code().is_some_and(|code| matches!(&*code, "57P01" | "57P02" | "57P03" | "53300"))
         }

@@ -6,10 +6,24 @@
 mod connect;
 
 use sea_orm::{
-    DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode, TransactionOptions, TransactionTrait,
+    DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
 };
 
 pub use connect::{DatabaseError, connect};
+
+/// Whether the database is away: nobody answers, or it is starting or stopping. Anything else that
+/// it says is about what it was asked.
+#[must_use]
+pub fn is_away(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(_) => true,
+        DbErr::Conn(RuntimeErr::SqlxError(error))
+        | DbErr::Exec(RuntimeErr::SqlxError(error))
+        | DbErr::Query(RuntimeErr::SqlxError(error)) => connect::is_starting(error),
+        _ => false,
+    }
+}
 
 /// Begins a transaction that will write.
 ///

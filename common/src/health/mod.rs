@@ -24,7 +24,10 @@ use sea_orm::DatabaseConnection;
 use serde_json::{Map, Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::{queue::Nats, telemetry::MetricsPage};
+use crate::{
+    queue::{Layout, Nats, PrepareError, read_layout},
+    telemetry::MetricsPage,
+};
 
 /// A part that does not answer within this time is down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -100,6 +103,23 @@ impl Health {
         self.add("nats", Need::Needed, move || {
             let connected = nats.connected();
             async move { if connected { Ok(()) } else { Err("not connected to NATS".to_owned()) } }
+        });
+    }
+
+    /// Adds the queue's streams, which a broker that lost its store no longer has. A broker that
+    /// is merely slow to say so is not held against them.
+    pub fn add_queue(&self, nats: Nats, layout: Layout) {
+        self.add("queue", Need::Needed, move || {
+            let (nats, layout) = (nats.clone(), layout.clone());
+            async move {
+                match tokio::time::timeout(PATIENCE / 2, read_layout(&nats.js)).await {
+                    Ok(Err(error @ (PrepareError::Absent | PrepareError::Layout(_)))) => Err(error.to_string()),
+                    Ok(Ok(found)) if found != layout => {
+                        Err("the queue's streams were made anew in another layout: restart this process".to_owned())
+                    }
+                    _ => Ok(()),
+                }
+            }
         });
     }
 

@@ -1,23 +1,27 @@
 //! What ingress and workers ask on every message: whose is it?
 //!
-//! Two memories stand before the table. The *fresh* one answers for a second, for instances that
-//! exist and for names that do not, so that a busy instance costs one read a second and a change
-//! is seen within a second. The *known* one holds what was last read of each instance and answers
-//! while the database is down; then the database is asked once a second whether it is back.
+//! Two memories stand before the table. The *fresh* one answers while `trust` holds it for good:
+//! as long as changes are told to this process (see [`Directory::follow`]) for half a minute or
+//! until one is told, else for a second; for names that do not exist always for a second. The
+//! *known* one holds what was last read of each instance and answers while the database is down;
+//! then the database is asked once a second whether it is back.
 //!
 //! What this is not for: the admin API reads and writes the table itself.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, RwLock},
     time::{Duration, Instant},
 };
 
-use moka::future::Cache;
+use moka::{future::Cache, ops::compute::Op};
 use opentelemetry::metrics::Counter;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, broadcast};
 
-use super::{Instance, Instances, Lookup, StoreError};
-use crate::config::{ConfigError, Settings};
+use super::{
+    ChannelSettings, Instance, Instances, Lookup, StoreError,
+    trust::{Trust, Worth},
+};
+use crate::config::{ConfigError, Settings, number_or};
 
 /// How long the database may take for one read before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -26,11 +30,34 @@ const CAPACITY: u64 = 100_000;
 /// How many forced reads may run at once. Strangers cause them (a wrong name, a wrong secret), so
 /// they must leave connections to everybody else.
 const FORCED_READS: usize = 4;
+/// So many changes may wait for one who hears of them; beyond that all is [`Change::Any`] to them.
+const CHANGES_KEPT: usize = 1024;
 /// The setting for [`DirectorySettings::known_for`], in hours.
 const KNOWN_HOURS: &str = "OMNIHUB_INSTANCE_CACHE_HOURS";
+/// The setting for [`DirectorySettings::watched_for`], in seconds.
+const POLL_SECONDS: &str = "OMNIHUB_INSTANCE_POLL";
 
 /// What a lookup found: none, one, or for a WhatsApp instance several.
 type Found = Arc<[Arc<Instance>]>;
+
+/// What was found, when, and under which number of [`Trust`].
+#[derive(Clone, Debug)]
+struct Remembered {
+    found: Found,
+    at: Instant,
+    stamp: u64,
+    /// The database did not answer: it is what was known from before.
+    stale: bool,
+}
+
+/// What a process hears of changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The instance with this row id was made, changed or deleted.
+    One(i64),
+    /// Any may have been: changes were not told for a while, and are again.
+    Any,
+}
 
 /// The database does not answer, and nothing is known from before: to be asked again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -40,40 +67,48 @@ pub struct Unavailable;
 /// How long the directory remembers.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectorySettings {
-    /// How long an answer is given without asking the database, and how often a database that is
-    /// down is asked again.
+    /// How long an answer is given without asking the database while nobody tells of changes, and
+    /// how often a database that is down is asked again.
     pub fresh_for: Duration,
+    /// The same while changes are told; after this time a change that nobody told is seen too.
+    pub watched_for: Duration,
     /// How long an instance that was read once is answered while the database is down.
     pub known_for: Duration,
 }
 
 impl Default for DirectorySettings {
     fn default() -> Self {
-        Self { fresh_for: Duration::from_secs(1), known_for: Duration::from_secs(24 * 60 * 60) }
+        Self {
+            fresh_for: Duration::from_secs(1),
+            // Below the half minute that is promised for a change made in the database by hand.
+            watched_for: Duration::from_secs(25),
+            known_for: Duration::from_secs(24 * 60 * 60),
+        }
     }
 }
 
 impl DirectorySettings {
-    /// `OMNIHUB_INSTANCE_CACHE_HOURS` (24).
+    /// `OMNIHUB_INSTANCE_CACHE_HOURS` (24) and `OMNIHUB_INSTANCE_POLL` (25 seconds).
     ///
     /// # Errors
-    /// When it is not a number of hours from 1 to 8760.
+    /// Names the one that is no such number.
     pub fn load(settings: &dyn Settings) -> Result<Self, ConfigError> {
-        let Some(text) = settings.get(KNOWN_HOURS) else { return Ok(Self::default()) };
-        let hours = text.trim().parse().ok().filter(|hours| (1..=8760).contains(hours)).ok_or_else(|| {
-            ConfigError::Bad { name: KNOWN_HOURS, problem: "expected hours, from 1 to 8760".to_owned() }
-        })?;
-        Ok(Self { known_for: Duration::from_hours(hours), ..Self::default() })
+        let hours = number_or(settings, KNOWN_HOURS, 24, 1..=8760)? as u64;
+        let seconds = number_or(settings, POLL_SECONDS, 25, 1..=3600)? as u64;
+        let (known_for, watched_for) = (Duration::from_hours(hours), Duration::from_secs(seconds));
+        Ok(Self { known_for, watched_for, ..Self::default() })
     }
 }
 
 /// The instances, as those who handle messages see them. Cheap to ask, shared by all tasks.
 #[derive(Debug)]
 pub struct Directory {
-    instances: Arc<Instances>,
-    fresh: Cache<Lookup, Found>,
+    pub(super) instances: Arc<Instances>,
+    fresh: Cache<Lookup, Remembered>,
     known: Cache<Lookup, Found>,
-    fresh_for: Duration,
+    pub(super) settings: DirectorySettings,
+    trust: RwLock<Trust>,
+    changes: broadcast::Sender<Change>,
     /// When a database that failed may be asked again.
     ask_again: Mutex<Option<Instant>>,
     forced: Semaphore,
@@ -84,13 +119,14 @@ impl Directory {
     /// Over the table.
     #[must_use]
     pub fn new(instances: Arc<Instances>, settings: DirectorySettings) -> Self {
-        let memory = |keep: Duration| Cache::builder().max_capacity(CAPACITY).time_to_live(keep).build();
         let meter = opentelemetry::global::meter("omnihub");
         Self {
             instances,
-            fresh: memory(settings.fresh_for),
-            known: memory(settings.known_for),
-            fresh_for: settings.fresh_for,
+            fresh: Cache::builder().max_capacity(CAPACITY).time_to_live(settings.watched_for).build(),
+            known: Cache::builder().max_capacity(CAPACITY).time_to_live(settings.known_for).build(),
+            settings,
+            trust: RwLock::default(),
+            changes: broadcast::channel(CHANGES_KEPT).0,
             ask_again: Mutex::new(None),
             forced: Semaphore::new(FORCED_READS),
             answered_stale: meter
@@ -100,7 +136,48 @@ impl Directory {
         }
     }
 
-    /// The instance of this name, at most a second old while the database is up.
+    /// Changes of instances as this process hears of them. Listen first, then read: what changes
+    /// after the read is told.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Forgets what is remembered of an instance that was made, changed or deleted; for whoever
+    /// did it in this process, and for whoever hears that it was done in another.
+    pub fn changed(&self, instance: i64) {
+        self.with_trust(|trust| trust.changed(instance));
+        // An error means that nobody listens.
+        let _ = self.changes.send(Change::One(instance));
+    }
+
+    /// Changes are told from here on: whatever is remembered from before is read again.
+    pub(super) fn watching(&self) {
+        self.with_trust(Trust::watching);
+        let _ = self.changes.send(Change::Any);
+    }
+
+    /// Changes may go unnoticed from here on.
+    pub(super) fn blind(&self) {
+        self.with_trust(Trust::blind);
+    }
+
+    /// Whether changes are told to this process.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).is_watching()
+    }
+
+    fn with_trust(&self, change: impl FnOnce(&mut Trust)) {
+        change(&mut self.trust.write().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn stamp(&self) -> u64 {
+        self.trust.read().unwrap_or_else(PoisonError::into_inner).stamp()
+    }
+
+    /// The instance of this name, as it is now as far as this process has been told; where nobody
+    /// tells, at most a second old while the database is up.
     ///
     /// # Errors
     /// [`Unavailable`] when the database does not answer and the instance is not known.
@@ -161,8 +238,10 @@ impl Directory {
     async fn forced(&self, lookup: Lookup) -> Result<Found, Unavailable> {
         let seat = tokio::time::timeout(PATIENCE, self.forced.acquire()).await;
         let _seat = seat.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
+        let stamp = self.stamp();
         let found = self.read(&lookup).await?;
-        self.fresh.insert(lookup, Arc::clone(&found)).await;
+        let remembered = Remembered { found: Arc::clone(&found), at: Instant::now(), stamp, stale: false };
+        self.fresh.insert(lookup, remembered).await;
         Ok(found)
     }
 
@@ -172,19 +251,43 @@ impl Directory {
 
     /// From the fresh memory, else one read for all who ask at once.
     async fn look_up(&self, lookup: Lookup) -> Result<Found, Unavailable> {
-        let load = self.load(lookup.clone());
-        self.fresh.try_get_with(lookup, load).await.map_err(|error| *error)
+        if let Some(remembered) = self.fresh.get(&lookup).await
+            && self.is_good(&lookup, &remembered)
+        {
+            return Ok(remembered.found);
+        }
+        let asked = lookup.clone();
+        let load = async |present: Option<moka::Entry<Lookup, Remembered>>| {
+            // Whoever asked before us may have read it meanwhile.
+            match present {
+                Some(present) if self.is_good(&asked, present.value()) => Ok(Op::Nop),
+                _ => self.load(&asked).await.map(Op::Put),
+            }
+        };
+        let loaded = self.fresh.entry(lookup).and_try_compute_with(load).await?;
+        Ok(loaded.into_entry().ok_or(Unavailable)?.into_value().found)
+    }
+
+    fn is_good(&self, lookup: &Lookup, remembered: &Remembered) -> bool {
+        let trust = self.trust.read().unwrap_or_else(PoisonError::into_inner);
+        let good_for = match trust.worth(lookup, &remembered.found, remembered.stamp) {
+            Worth::Nothing => return false,
+            Worth::Long if !remembered.stale => self.settings.watched_for,
+            Worth::Long | Worth::Briefly => self.settings.fresh_for,
+        };
+        remembered.at.elapsed() < good_for
     }
 
     /// From the database, else as it was last known. That too is then fresh for a second, so
     /// nobody waits for a database that is down more than once a second.
-    async fn load(&self, lookup: Lookup) -> Result<Found, Unavailable> {
-        match self.read(&lookup).await {
-            Ok(found) => Ok(found),
+    async fn load(&self, lookup: &Lookup) -> Result<Remembered, Unavailable> {
+        let stamp = self.stamp();
+        match self.read(lookup).await {
+            Ok(found) => Ok(Remembered { found, at: Instant::now(), stamp, stale: false }),
             Err(Unavailable) => {
-                let known = self.known.get(&lookup).await.ok_or(Unavailable)?;
+                let found = self.known.get(lookup).await.ok_or(Unavailable)?;
                 self.answered_stale.add(1, &[]);
-                Ok(known)
+                Ok(Remembered { found, at: Instant::now(), stamp, stale: true })
             }
         }
     }
@@ -199,7 +302,9 @@ impl Directory {
             Ok(Err(error)) => return Err(self.failed(lookup, Some(&error))),
             Err(_) => return Err(self.failed(lookup, None)),
         };
-        self.set_ask_again(None);
+        if self.set_ask_again(None).is_some() {
+            tracing::info!("instances can be read again");
+        }
         let found: Found = found.into_iter().map(Arc::new).collect();
         self.remember(lookup, &found).await;
         Ok(found)
@@ -218,9 +323,36 @@ impl Directory {
         }
         self.known.insert(lookup.clone(), Arc::clone(found)).await;
         for instance in found.iter() {
-            let alone: Found = Arc::new([Arc::clone(instance)]);
-            self.known.insert(Lookup::Name(instance.name.to_string()), Arc::clone(&alone)).await;
-            self.known.insert(Lookup::Id(instance.id), alone).await;
+            self.know(instance).await;
+        }
+    }
+
+    /// Keeps an instance that was read ahead.
+    pub(super) async fn know(&self, instance: &Arc<Instance>) {
+        let alone: Found = Arc::new([Arc::clone(instance)]);
+        self.known.insert(Lookup::Name(instance.name.to_string()), Arc::clone(&alone)).await;
+        self.known.insert(Lookup::Id(instance.id), alone).await;
+    }
+
+    /// Keeps all that Evolution servers know by a name.
+    pub(super) async fn know_account(&self, account: &str, instances: Vec<Arc<Instance>>) {
+        self.known.insert(Lookup::WhatsappInstance(account.to_owned()), instances.into()).await;
+    }
+
+    /// Keeps which one is the default.
+    pub(super) async fn know_default(&self, instance: Option<&Arc<Instance>>) {
+        match instance {
+            Some(instance) => self.known.insert(Lookup::Default, Arc::new([Arc::clone(instance)])).await,
+            None => self.known.invalidate(&Lookup::Default).await,
+        }
+    }
+
+    /// Forgets an instance that is gone, for an outage too.
+    pub(super) async fn unlearn(&self, instance: &Instance) {
+        self.known.invalidate(&Lookup::Name(instance.name.to_string())).await;
+        self.known.invalidate(&Lookup::Id(instance.id)).await;
+        if let ChannelSettings::Whatsapp(whatsapp) = &instance.channel {
+            self.known.invalidate(&Lookup::WhatsappInstance(whatsapp.whatsapp_instance.clone())).await;
         }
     }
 
@@ -231,9 +363,13 @@ impl Directory {
             Some(error) => error.with_causes(),
             None => format!("no answer within {} s", PATIENCE.as_secs()),
         };
-        tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
-        if !matches!(error, Some(StoreError::Unreadable { .. })) {
-            self.set_ask_again(Some(Instant::now() + self.fresh_for));
+        let is_down = !matches!(error, Some(StoreError::Unreadable { .. }));
+        let known = is_down && self.set_ask_again(Some(Instant::now() + self.settings.fresh_for)).is_some();
+        if known {
+            // Once an outage: the same line every second tells nothing new.
+            tracing::debug!(lookup.kind = lookup.kind(), error.message = message, "the database is still away");
+        } else {
+            tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
         }
         Unavailable
     }
@@ -245,151 +381,17 @@ impl Directory {
         match *ask_again {
             Some(at) if now < at => false,
             Some(_) => {
-                *ask_again = Some(now + self.fresh_for);
+                *ask_again = Some(now + self.settings.fresh_for);
                 true
             }
             None => true,
         }
     }
 
-    fn set_ask_again(&self, at: Option<Instant>) {
-        *self.ask_again.lock().unwrap_or_else(PoisonError::into_inner) = at;
+    fn set_ask_again(&self, at: Option<Instant>) -> Option<Instant> {
+        std::mem::replace(&mut *self.ask_again.lock().unwrap_or_else(PoisonError::into_inner), at)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashMap;
-
-    use sea_orm::ConnectionTrait;
-
-    use super::*;
-    use crate::instance::{
-        AgentPatch, Patch,
-        testing::{TestTable, new_instance},
-    };
-
-    /// Everything takes a twentieth of its time.
-    const QUICK: DirectorySettings =
-        DirectorySettings { fresh_for: Duration::from_millis(50), known_for: Duration::from_secs(3600) };
-    const DEADLINE: Duration = Duration::from_secs(5);
-
-    fn directory(table: &TestTable, settings: DirectorySettings) -> Directory {
-        Directory::new(Arc::new(table.instances.clone()), settings)
-    }
-
-    async fn execute(table: &TestTable, sql: &str) {
-        table.database.execute_unprepared(sql).await.unwrap();
-    }
-
-    const BREAK: &str = "ALTER TABLE instance_configs RENAME TO away";
-    const MEND: &str = "ALTER TABLE away RENAME TO instance_configs";
-
-    fn agent_url(url: &str) -> Patch {
-        let agent = AgentPatch { api_url: Some(url.to_owned()), ..AgentPatch::default() };
-        Patch { agent, ..Patch::default() }
-    }
-
-    /// Asks until the answer is as expected.
-    async fn until(directory: &Directory, expected: impl Fn(Result<Option<Arc<Instance>>, Unavailable>) -> bool) {
-        let wait = async {
-            while !expected(directory.by_name("a").await) {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::time::timeout(DEADLINE, wait).await.expect("the directory sees it in time");
-    }
-
-    #[tokio::test]
-    async fn found_by_every_lookup() {
-        let table = TestTable::new().await;
-        let a = table.instances.create(new_instance("a")).await.unwrap();
-        table.instances.create(new_instance("b")).await.unwrap();
-        table.instances.set_default("b").await.unwrap();
-        let directory = directory(&table, DirectorySettings::default());
-        assert_eq!(directory.by_name("a").await.unwrap().unwrap().id, a.id);
-        assert_eq!(directory.by_id(a.id).await.unwrap().unwrap().name.as_str(), "a");
-        assert_eq!(directory.default_instance().await.unwrap().unwrap().name.as_str(), "b");
-        assert_eq!(directory.by_whatsapp_instance("wa-a").await.unwrap()[0].id, a.id);
-        assert!(directory.by_whatsapp_instance("a").await.unwrap().is_empty());
-        assert!(directory.by_name("A").await.unwrap().is_none());
-        assert!(directory.by_id(99).await.unwrap().is_none());
-    }
-
-    #[tokio::test]
-    async fn changes_are_seen_soon_and_at_once_when_forced() {
-        let table = TestTable::new().await;
-        let slow = directory(&table, DirectorySettings { fresh_for: DEADLINE, ..QUICK });
-        let quick = directory(&table, QUICK);
-        assert!(slow.by_name("a").await.unwrap().is_none());
-        assert!(quick.by_name("a").await.unwrap().is_none());
-
-        table.instances.create(new_instance("a")).await.unwrap();
-        assert!(slow.by_name("a").await.unwrap().is_none(), "the absence is remembered");
-        assert!(slow.fresh_by_name("a").await.unwrap().is_some());
-        assert!(slow.by_name("a").await.unwrap().is_some(), "a forced read is remembered too");
-        until(&quick, |found| found.unwrap().is_some()).await;
-
-        table.instances.update("a", agent_url("http://new.test")).await.unwrap();
-        until(&quick, |found| found.unwrap().unwrap().agent.api_url == "http://new.test").await;
-        table.instances.delete("a").await.unwrap();
-        until(&quick, |found| found.unwrap().is_none()).await;
-    }
-
-    #[tokio::test]
-    async fn an_outage_is_answered_from_what_was_known() {
-        let table = TestTable::new().await;
-        let a = table.instances.create(new_instance("a")).await.unwrap();
-        table.instances.create(new_instance("b")).await.unwrap();
-        let directory = directory(&table, QUICK);
-        directory.by_name("a").await.unwrap();
-        execute(&table, BREAK).await;
-
-        assert_eq!(directory.by_name("b").await.unwrap_err(), Unavailable, "never seen");
-        assert_eq!(directory.by_id(a.id).await.unwrap().unwrap().name.as_str(), "a", "seen by its name");
-        assert_eq!(directory.fresh_by_name("a").await.unwrap_err(), Unavailable, "a forced read never guesses");
-        let end = Instant::now() + QUICK.fresh_for * 4;
-        while Instant::now() < end {
-            assert!(directory.by_name("a").await.unwrap().is_some());
-            tokio::task::yield_now().await;
-        }
-
-        execute(&table, MEND).await;
-        table.instances.update("a", agent_url("http://new.test")).await.unwrap();
-        until(&directory, |found| found.unwrap().unwrap().agent.api_url == "http://new.test").await;
-        assert!(directory.fresh_by_name("b").await.unwrap().is_some());
-    }
-
-    #[tokio::test]
-    async fn what_was_deleted_does_not_come_back_in_an_outage() {
-        let table = TestTable::new().await;
-        let a = table.instances.create(new_instance("a")).await.unwrap();
-        let directory = directory(&table, QUICK);
-        directory.by_name("a").await.unwrap();
-        table.instances.delete("a").await.unwrap();
-        assert!(directory.fresh_by_name("a").await.unwrap().is_none());
-        execute(&table, BREAK).await;
-        assert_eq!(directory.by_id(a.id).await.unwrap_err(), Unavailable);
-    }
-
-    #[tokio::test]
-    async fn a_row_that_cannot_be_read_stops_no_other() {
-        let table = TestTable::new().await;
-        for name in ["a", "b"] {
-            table.instances.create(new_instance(name)).await.unwrap();
-        }
-        execute(&table, "UPDATE instance_configs SET agent_api_key = 'v1.gone.AAAA' WHERE name = 'b'").await;
-        let directory = directory(&table, DirectorySettings::default());
-        assert_eq!(directory.by_name("b").await.unwrap_err(), Unavailable);
-        assert!(directory.by_name("a").await.unwrap().is_some());
-    }
-
-    #[test]
-    fn the_setting_is_checked() {
-        let load = |text: &str| DirectorySettings::load(&HashMap::from([(KNOWN_HOURS.to_owned(), text.to_owned())]));
-        assert_eq!(load("2").unwrap().known_for, Duration::from_secs(7200));
-        for bad in ["0", "-1", "day", "9000"] {
-            assert!(load(bad).is_err(), "{bad}");
-        }
-    }
-}
+mod tests;

@@ -2,30 +2,35 @@
 //!
 //! [`Instances`] is the table, with every secret encrypted; the admin API writes through it.
 //! [`Directory`] is what ingress and workers ask on every message: cached, and still answering
-//! while the database is down. [`seed_default`] makes the first instance out of the environment.
+//! while the database is down; it hears of changes from the [`Announcer`] of whoever made them.
+//! [`seed_default`] makes the first instance out of the environment.
 
 mod channel_settings;
 mod directory;
 mod entity;
+mod follow;
 mod lookup;
 mod model;
 mod patch;
 mod repository;
+mod roster;
 mod seed;
+mod trust;
 mod turns;
 mod url;
 
 #[cfg(test)]
 mod testing;
 
-pub use directory::{Directory, DirectorySettings, Unavailable};
+pub use directory::{Change, Directory, DirectorySettings, Unavailable};
+pub use follow::{Announcer, Following};
 pub use lookup::Lookup;
 pub use model::{
     AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES,
     ReplySettings, WhatsappSettings,
 };
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
-pub use repository::{Deleted, Instances, NewInstance, StoreError};
+pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreError};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use turns::{Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};

@@ -1,6 +1,6 @@
 //! The table of instances. Every secret that goes in is encrypted for its row and field.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
@@ -15,7 +15,11 @@ use super::{
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
-use crate::secret::Keyring;
+use crate::{database, secret::Keyring};
+
+mod names;
+
+pub use names::InstanceSummary;
 
 /// The table, as the encryption of its secrets names it. A new name would make them unreadable.
 pub(super) const TABLE: &str = "instance_configs";
@@ -46,6 +50,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the database is away, so that the same may succeed later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Database(error) if database::is_away(error))
+    }
+
     /// The error with what caused it, on one line, for the one place that logs it.
     #[must_use]
     pub fn with_causes(&self) -> String {
@@ -194,6 +204,25 @@ impl Instances {
     pub async fn list(&self, skip: u64, limit: u64) -> Result<Vec<Instance>, StoreError> {
         let page = Entity::find().order_by_asc(Column::Id).offset(skip).limit(limit);
         page.all(&self.database).await?.into_iter().map(|row| self.read(row)).collect()
+    }
+
+    /// When each instance last changed, by row id: the cheap look for changes made by hand.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn versions(&self) -> Result<HashMap<i64, DateTime<Utc>>, StoreError> {
+        let columns = Entity::find().select_only().columns([Column::Id, Column::UpdatedAt]);
+        Ok(columns.into_tuple().all(&self.database).await?.into_iter().collect())
+    }
+
+    /// Those of these row ids that are there and can be read.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn by_ids(&self, ids: &[i64]) -> Result<Vec<Instance>, StoreError> {
+        let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(&self.database).await?;
+        // One that cannot be read is logged when somebody asks for it.
+        Ok(rows.into_iter().filter_map(|row| self.read(row).ok()).collect())
     }
 
     /// Changes an instance; `None` when there is none of this name.

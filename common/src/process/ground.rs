@@ -1,10 +1,12 @@
 //! What ingress and worker both stand on.
 
-use std::sync::Arc;
+use std::{error::Error, io, sync::Arc, time::Duration};
 
+use backon::{ExponentialBuilder, Retryable as _};
 use sea_orm::DatabaseConnection;
+use tokio::net::TcpListener;
 
-use super::Program;
+use super::{Program, WaitingRoom};
 use crate::{
     config::{ConfigError, DataFolder, DatabaseSettings, NatsSettings, Settings},
     database::{self, DatabaseError},
@@ -14,6 +16,9 @@ use crate::{
     secret::{CreateMissing, Keyring},
     telemetry::MetricsPage,
 };
+
+/// How long the tenants of a database that has just gone are tried again.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Settings read, database open: what a role needs before it can begin.
 ///
@@ -46,6 +51,12 @@ pub enum GroundError {
     /// The tables cannot be read.
     #[error("the tables cannot be read: run `omnihub migrate up` first")]
     Tables(#[source] StoreError),
+    /// The database went away again while the tenants were read.
+    #[error("the database does not answer")]
+    Away(#[source] StoreError),
+    /// Nobody could be told that the process waits.
+    #[error("the port cannot be answered while the process starts")]
+    Waiting(#[source] io::Error),
     /// NATS cannot be reached.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -71,7 +82,13 @@ impl Ground {
     pub async fn tenants(&self) -> Result<Tenants, GroundError> {
         let keyring = Keyring::load(&*self.settings, &self.data, CreateMissing::No)?;
         let instances = Arc::new(Instances::new(self.database.clone(), Arc::new(keyring)));
-        seed_default(&instances, &*self.settings).await.map_err(GroundError::Tables)?;
+        let seed = || seed_default(&instances, &*self.settings);
+        // It may have gone again since it was opened; its tables are not to blame then.
+        let waits = ExponentialBuilder::default().without_max_times().with_total_delay(Some(PATIENCE));
+        seed.retry(waits).when(StoreError::is_away).await.map_err(|error| match error.is_away() {
+            true => GroundError::Away(error),
+            false => GroundError::Tables(error),
+        })?;
         let directory = Directory::new(Arc::clone(&instances), DirectorySettings::load(&*self.settings)?);
         Ok(Tenants { instances, directory: Arc::new(directory) })
     }
@@ -86,7 +103,35 @@ impl Ground {
         Ok((nats, layout))
     }
 
-    /// Reads the settings and opens the database, for a role that runs alone.
+    /// The same for a role that serves on `listener`: where the database or NATS is away, it waits
+    /// for them, not ready, as long as it takes. `None` when it was told to stop meanwhile.
+    ///
+    /// # Errors
+    /// When waiting would not help.
+    pub async fn when_there(program: &Program, listener: &TcpListener) -> Result<Option<Self>, GroundError> {
+        let _answering = WaitingRoom::open(program, listener).map_err(GroundError::Waiting)?;
+        let opened = async {
+            let ground = loop {
+                match Self::open(program).await {
+                    Err(GroundError::Database(error)) if error.is_away() => still_away("the database", &error),
+                    opened => break opened?,
+                }
+            };
+            loop {
+                // Dialled again under its own name by whoever needs it.
+                match queue::connect(&ground.nats, "omnihub-start").await {
+                    Err(error) if error.is_away() => still_away("NATS", &error),
+                    connected => break connected.map(|_| ground).map_err(GroundError::from),
+                }
+            }
+        };
+        tokio::select! {
+            () = program.stop.requested() => Ok(None),
+            opened = opened => opened.map(Some),
+        }
+    }
+
+    /// Reads the settings and opens the database, for a command.
     ///
     /// # Errors
     /// When a setting cannot be used or the database cannot be opened.
@@ -104,4 +149,15 @@ impl Ground {
             health: Health::new(program.stop.token()),
         })
     }
+}
+
+/// Said every half minute or so of a wait without end.
+fn still_away(what: &'static str, error: &dyn Error) {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(
+        waiting.for = what,
+        error.message = %error,
+        error.cause = cause,
+        "not ready: still waiting for what this process stands on"
+    );
 }

@@ -2,13 +2,15 @@
 //!
 //! The cast: [`run`] is the whole of a `main` (TLS provider, settings, telemetry, signals, and
 //! the one place where an error is printed); [`Program`] is what it hands to the program;
-//! [`Stop`] is how a program ends; [`Ground`] is what ingress and worker both stand on.
+//! [`Stop`] is how a program ends; [`Ground`] is what ingress and worker both stand on, and
+//! [`WaitingRoom`] answers while that is not there yet.
 //!
 //! What is absent: nothing here knows what a program does.
 
 mod ground;
 mod listen;
 mod stop;
+mod waiting;
 
 use std::{
     error::Error,
@@ -21,6 +23,7 @@ use std::{
 pub use ground::{Ground, GroundError, Tenants};
 pub use listen::{ListenError, listen};
 pub use stop::Stop;
+pub use waiting::WaitingRoom;
 
 use crate::{
     config::{LogSettings, ProcessSettings, Settings},

@@ -37,6 +37,16 @@ pub enum ConnectError {
     NoJetStream,
 }
 
+impl ConnectError {
+    /// Whether a server may be there later; refused credentials will not mend themselves.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        use async_nats::ConnectErrorKind::{Authentication, AuthorizationViolation, ServerParse};
+        let Self::Unreachable(error) = self else { return false };
+        !matches!(error.kind(), Authentication | AuthorizationViolation | ServerParse)
+    }
+}
+
 /// A connection that heals itself.
 #[derive(Clone, Debug)]
 pub struct Nats {
@@ -75,7 +85,15 @@ pub async fn connect(settings: &NatsSettings, name: &str) -> Result<Nats, Connec
         .with_max_delay(Duration::from_secs(1))
         .with_total_delay(Some(PATIENCE))
         .without_max_times();
-    let client = attempt.retry(backoff).when(|error| matches!(error, ConnectError::Unreachable(_))).await?;
+    let mut told = false;
+    let tell = |error: &ConnectError, _| {
+        if !std::mem::replace(&mut told, true) {
+            let cause = std::error::Error::source(error).map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(error.cause = cause, "waiting for NATS");
+        }
+    };
+    let unreachable = |error: &ConnectError| matches!(error, ConnectError::Unreachable(_));
+    let client = attempt.retry(backoff).when(unreachable).notify(tell).await?;
     let server = client.server_info();
     if version(&server.version).is_none_or(|found| found < OLDEST_SERVER) {
         return Err(ConnectError::TooOld { found: server.version });

@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 
 use super::{InstanceToken, Subjects, confirm::until_confirmed, connect::Nats};
-use crate::trace::TraceEvent;
+use crate::trace::{TraceEvent, pack};
 
 /// Larger payloads are left out of an event, so that it always fits into a message.
 const EVENT_LIMIT: usize = 512 * 1024;
@@ -46,7 +46,7 @@ impl TraceBus {
     /// When it was not confirmed; publishing it again is harmless.
     pub async fn outcome(&self, event: &TraceEvent) -> Result<(), TraceBusError> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| TraceBusError(error);
-        let payload = encode(event).map_err(|error| failed(error.into()))?;
+        let payload = pack(encode(event).map_err(|error| failed(error.into()))?);
         let mut headers = HeaderMap::new();
         let id = format!("{}-{}", event.record.trace_id, event.revision);
         headers.insert(async_nats::header::NATS_MESSAGE_ID, id);

@@ -19,7 +19,8 @@ pub struct WebhookMeters {
     messages: Counter<u64>,
     refused: Counter<u64>,
     unverified: Counter<u64>,
-    last_log: Arc<Mutex<HashMap<String, Instant>>>,
+    over_quota: Counter<u64>,
+    last_log: Arc<Mutex<HashMap<(&'static str, String), Instant>>>,
 }
 
 impl Default for WebhookMeters {
@@ -31,6 +32,7 @@ impl Default for WebhookMeters {
             messages: counter("omnihub_messages_accepted_total", "Messages the queue has confirmed"),
             refused: counter("omnihub_webhooks_refused_total", "Webhooks not answered with 200, by reason"),
             unverified: counter("omnihub_webhooks_unverified_total", "Webhooks of instances without a secret"),
+            over_quota: counter("omnihub_backlog_refused_total", "Webhooks refused over an instance's backlog quota"),
             last_log: Arc::default(),
         }
     }
@@ -57,13 +59,26 @@ impl WebhookMeters {
 
     /// Logs a wrong secret, at most once a minute for each instance.
     pub(super) fn wrong_secret(&self, instance: &str) {
-        if let Ok(mut last) = self.last_log.lock() {
-            last.retain(|_, at| at.elapsed() < LOG_EVERY);
-            if last.contains_key(instance) {
-                return;
-            }
-            last.insert(instance.to_owned(), Instant::now());
+        if self.may_log("wrong_secret", instance) {
+            tracing::warn!(instance.name = instance, "a webhook without the instance's secret was refused");
         }
-        tracing::warn!(instance.name = instance, "a webhook without the instance's secret was refused");
+    }
+
+    /// Counts a webhook over the instance's quota, and logs it at most once a minute.
+    pub(super) fn over_quota(&self, instance: &str, quota: u64) {
+        self.over_quota.add(1, &[KeyValue::new("instance", instance.to_owned())]);
+        if self.may_log("over_quota", instance) {
+            tracing::warn!(instance.name = instance, quota.messages = quota, "an instance is over its backlog quota");
+        }
+    }
+
+    /// Whether this was not logged for this instance within the minute.
+    fn may_log(&self, what: &'static str, instance: &str) -> bool {
+        let Ok(mut last) = self.last_log.lock() else { return true };
+        last.retain(|_, at| at.elapsed() < LOG_EVERY);
+        let key = (what, instance.to_owned());
+        let may = !last.contains_key(&key);
+        last.entry(key).or_insert_with(Instant::now);
+        may
     }
 }

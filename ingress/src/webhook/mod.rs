@@ -9,8 +9,11 @@
 
 mod accept;
 mod meters;
+mod quota;
 mod route;
 mod verify;
+
+pub(crate) use accept::received;
 
 use std::sync::Arc;
 
@@ -36,6 +39,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 pub use meters::WebhookMeters;
+pub use quota::Quota;
 
 use crate::problem::Problem;
 use route::Target;
@@ -50,6 +54,8 @@ pub struct WebhookState {
     pub directory: Arc<Directory>,
     /// The queue.
     pub intake: Intake,
+    /// How much may wait for one instance.
+    pub quota: Quota,
     /// Where traces begin.
     pub traces: TraceBus,
     /// What is counted.
@@ -167,6 +173,7 @@ async fn handle(
     };
     match &event {
         Event::MessagesUpsert => {
+            quota::check(state, &instance).await?;
             answer.trace_ids = accept::accept(state, &instance, webhook, &target).await.map_err(|e| refused(&e))?;
             answer.trace_id = answer.trace_ids.first().copied();
         }

@@ -12,7 +12,7 @@ use omnihub_stage::{FsyncMode, NatsCluster};
 use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 
-use super::{Hub, Nats, Postgres, until};
+use super::{Forwarder, Hub, Nats, Postgres, until};
 
 /// The instance, and its name at Evolution.
 const INSTANCE: &str = "acme";
@@ -43,6 +43,8 @@ pub(crate) struct Deployment {
     pub(crate) nats: Option<Nats>,
     /// Three NATS servers in its place.
     pub(crate) cluster: Option<NatsCluster>,
+    /// What stands between the parts and their database, where a test cuts it.
+    pub(crate) cable: Option<Forwarder>,
     env: HashMap<String, String>,
     client: reqwest::Client,
     _database: Option<Postgres>,
@@ -68,46 +70,56 @@ impl Deployment {
         let mut front = Hub::spawn(&["up"], &env);
         front.wait_ready().await;
         let client = reqwest::Client::new();
-        let (workers, nats, cluster) = (Vec::new(), None, None);
-        Self { evolution, agent, front, workers, nats, cluster, env, client, _database: database }
+        let (workers, nats, cluster, cable) = (Vec::new(), None, None, None);
+        Self { evolution, agent, front, workers, nats, cluster, cable, env, client, _database: database }
     }
 
     /// `omnihub migrate up`, then an ingress and these workers, on PostgreSQL and a NATS server.
     pub(crate) async fn apart(behaviour: Behaviour, workers: &[&str]) -> Self {
-        let nats = Nats::start().await;
-        let mut env = HashMap::new();
-        env.insert("NATS_URL".to_owned(), nats.url());
-        Self::parts(behaviour, workers, env, (Some(nats), None)).await
+        let broker = (Some(Nats::start().await), None);
+        Self::parts(behaviour, workers, broker, false).await
+    }
+
+    /// The same with a cable to the database that can be cut.
+    pub(crate) async fn apart_on_cable(behaviour: Behaviour, workers: &[&str]) -> Self {
+        let broker = (Some(Nats::start().await), None);
+        Self::parts(behaviour, workers, broker, true).await
     }
 
     /// The same with three NATS servers, and everything on each of them.
     pub(crate) async fn apart_on_three(behaviour: Behaviour, workers: &[&str]) -> Self {
         let cluster = NatsCluster::start(FsyncMode::Default).await.unwrap_or_else(|problem| panic!("{problem:?}"));
-        let mut env = HashMap::new();
-        env.insert("NATS_URL".to_owned(), cluster.url());
-        env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), "3".to_owned());
-        Self::parts(behaviour, workers, env, (None, Some(cluster))).await
+        Self::parts(behaviour, workers, (None, Some(cluster)), false).await
     }
 
     async fn parts(
         behaviour: Behaviour,
         workers: &[&str],
-        mut env: HashMap<String, String>,
         (nats, cluster): (Option<Nats>, Option<NatsCluster>),
+        cable: bool,
     ) -> Self {
         let (evolution, agent) = fakes(behaviour).await;
         let database = Postgres::database().await;
-        env.extend(environment(&evolution, &agent));
-        env.insert("DATABASE_URL".to_owned(), database.url());
+        let (url, cable) = match cable {
+            true => through_cable(&database.url()).await,
+            false => (database.url(), None),
+        };
+        let mut env = environment(&evolution, &agent);
+        if let Some(cluster) = &cluster {
+            env.insert("NATS_URL".to_owned(), cluster.url());
+            env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), "3".to_owned());
+        }
+        if let Some(nats) = &nats {
+            env.insert("NATS_URL".to_owned(), nats.url());
+        }
+        env.insert("DATABASE_URL".to_owned(), url);
         env.insert("OMNIHUB_ENCRYPTION_KEYS".to_owned(), ENCRYPTION_KEYS.to_owned());
-        let mut migrate = Hub::spawn(&["migrate", "up"], &env);
-        until("the migrations end", Duration::from_secs(20), async || !migrate.is_running()).await;
-        assert_eq!(migrate.exit_code(), Some(0), "{}", migrate.log());
+        migrate(&env).await;
         let front = Hub::spawn(&["ingress"], &env);
         let client = reqwest::Client::new();
         let (database, parts) = (Some(database), Vec::new());
         let mut deployment =
-            Self { evolution, agent, front, workers: parts, nats, cluster, env, client, _database: database };
+            Self { evolution, agent, front, workers: parts, nats, cluster, cable, env, client, _database: database };
         for id in workers {
             deployment.spawn_worker(id);
         }
@@ -116,6 +128,16 @@ impl Deployment {
             worker.wait_ready().await;
         }
         deployment
+    }
+
+    /// `omnihub migrate up` again.
+    pub(crate) async fn migrate(&self) {
+        migrate(&self.env).await;
+    }
+
+    /// The cable to the database.
+    pub(crate) fn cable(&self) -> &Forwarder {
+        self.cable.as_ref().expect("a deployment on a cable")
     }
 
     /// Starts one more worker with this id; it is not waited for.
@@ -219,6 +241,20 @@ impl Deployment {
         })
         .await;
     }
+}
+
+async fn migrate(env: &HashMap<String, String>) {
+    let mut migrate = Hub::spawn(&["migrate", "up"], env);
+    until("the migrations end", Duration::from_secs(20), async || !migrate.is_running()).await;
+    assert_eq!(migrate.exit_code(), Some(0), "{}", migrate.log());
+}
+
+/// The same database at the other end of a cable.
+async fn through_cable(url: &str) -> (String, Option<Forwarder>) {
+    let (server, name) = url.rsplit_once('/').expect("a URL with a database");
+    let (login, port) = server.rsplit_once(':').expect("a URL with a port");
+    let cable = Forwarder::to(port.parse().expect("a port")).await;
+    (format!("{login}:{}/{name}", cable.port()), Some(cable))
 }
 
 /// Messages that wait, consumers of messages, checkpoints, outcomes that wait.

@@ -74,5 +74,5 @@ impl Drop for Hub {
 }
 
 fn sure<T>(tried: anyhow::Result<T>) -> T {
-    tried.unwrap_or_else(|problem| panic!("{problem:?}"))
+    tried.unwrap_or_else(|problem| panic!("{problem:#}"))
 }

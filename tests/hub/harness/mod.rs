@@ -25,5 +25,7 @@ pub(crate) use ledger::{Ledger, phone};
 pub(crate) use nats::Nats;
 pub(crate) use omnihub_stage::is_alive;
 pub(crate) use postgres::Postgres;
-pub(crate) use site::{ADMIN_KEY, DEADLINE, ENCRYPTION_KEYS, EVOLUTION_KEY, INSTANCE, Site, message_id, now, webhook};
+pub(crate) use site::{
+    ADMIN_KEY, Answer, DEADLINE, ENCRYPTION_KEYS, EVOLUTION_KEY, INSTANCE, Site, message_id, now, webhook,
+};
 pub(crate) use wait::until;

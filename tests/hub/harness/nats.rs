@@ -12,7 +12,7 @@ impl Nats {
     /// # Panics
     /// When there is no usable nats-server, or when it does not start.
     pub(crate) async fn start() -> Self {
-        Self(omnihub_stage::Nats::start(FsyncMode::Default).await.unwrap_or_else(|problem| panic!("{problem:?}")))
+        Self(omnihub_stage::Nats::start(FsyncMode::Default).await.unwrap_or_else(|problem| panic!("{problem:#}")))
     }
 
     /// `nats://127.0.0.1:<port>`; it stays the same over [`Nats::stop`] and [`Nats::start_again`].
@@ -51,6 +51,16 @@ impl Nats {
     /// # Panics
     /// When it does not start.
     pub(crate) async fn start_again(&mut self) {
-        self.0.start_again().await.unwrap_or_else(|problem| panic!("{problem:?}"));
+        self.0.start_again().await.unwrap_or_else(|problem| panic!("{problem:#}"));
+    }
+
+    /// Starts it again on the same port with an empty store, as after the loss of its disk.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub(crate) async fn start_again_empty(&mut self) {
+        self.stop();
+        std::fs::remove_dir_all(self.0.store()).expect("a store to remove");
+        self.start_again().await;
     }
 }

@@ -22,7 +22,7 @@ impl Postgres {
     /// When there is no PostgreSQL to start, or when it refuses.
     pub(crate) async fn database() -> Self {
         let made = Database::create(Self::shared().await).await;
-        Self(made.unwrap_or_else(|problem| panic!("{problem:?}")))
+        Self(made.unwrap_or_else(|problem| panic!("{problem:#}")))
     }
 
     /// The URL of the shared cluster's admin database.
@@ -44,7 +44,7 @@ async fn cluster() -> String {
     match std::env::var(SHARED) {
         Ok(url) => url,
         Err(_) => {
-            let started = omnihub_stage::Postgres::start().await.unwrap_or_else(|problem| panic!("{problem:?}"));
+            let started = omnihub_stage::Postgres::start().await.unwrap_or_else(|problem| panic!("{problem:#}"));
             let url = started.url().to_owned();
             // For the life of the process: no test of it is the last one to use it.
             std::mem::forget(started);

@@ -32,7 +32,9 @@ impl Meters {
                 .build(),
             dropped: meter
                 .u64_counter("omnihub_trace_events_dropped_total")
-                .with_description("Trace events that belong to nothing any more")
+                .with_description(
+                    "Trace events that were not recorded: their instance is gone, or their stream was full",
+                )
                 .build(),
             lag: meter
                 .f64_gauge("omnihub_trace_recorder_lag_seconds")
@@ -58,6 +60,12 @@ impl Meters {
         if events > 0 {
             self.dropped.add(events as u64, &[KeyValue::new("reason", "instance_deleted")]);
         }
+    }
+
+    /// What the stream dropped (in a long outage of the database) or was rid of (with its instance)
+    /// before anybody read it.
+    pub(super) fn missing(&self, events: u64) {
+        self.dropped.add(events, &[KeyValue::new("reason", "stream_full")]);
     }
 
     /// How long ago this message was published: the oldest one while the database is away, the

@@ -30,6 +30,7 @@ use omnihub_common::{queue::streams, trace::Traces};
 use tokio_util::sync::CancellationToken;
 
 use meters::Meters;
+use plan::Gaps;
 
 /// Writes the trace events of [`streams::TRACES`] and [`streams::TRACE_STEPS`].
 ///
@@ -84,15 +85,15 @@ impl Recorder {
 
     /// Follows one stream, opening it again whenever it ends.
     async fn follow(&self, stream: &'static str, stop: &CancellationToken) {
-        let mut failures = 0;
+        let (mut failures, mut gaps) = (0, Gaps::default());
         while !stop.is_cancelled() {
             let opened = tokio::select! {
                 () = stop.cancelled() => return,
-                opened = source::open(&self.jetstream, stream) => opened,
+                opened = source::open(&self.jetstream, stream, &mut gaps) => opened,
             };
             match opened {
                 Ok(mut messages) => {
-                    if self.drain(stream, &mut messages, stop).await {
+                    if self.drain(stream, &mut messages, &mut gaps, stop).await {
                         failures = 0;
                     }
                 }
@@ -110,7 +111,13 @@ impl Recorder {
     }
 
     /// Records batch after batch; returns, when the messages end, whether there were any.
-    async fn drain(&self, stream: &'static str, messages: &mut source::Messages, stop: &CancellationToken) -> bool {
+    async fn drain(
+        &self,
+        stream: &'static str,
+        messages: &mut source::Messages,
+        gaps: &mut Gaps,
+        stop: &CancellationToken,
+    ) -> bool {
         let mut progress = false;
         loop {
             let mut batch = Vec::new();
@@ -120,6 +127,9 @@ impl Recorder {
                 () = stop.cancelled() => Ok(()),
             };
             progress |= !batch.is_empty();
+            if stream == streams::TRACE_STEPS {
+                self.missing(stream, source::missing(&batch, gaps));
+            }
             let recorded = self.record(stream, batch, stop).await;
             if let Err(ended) = &filled {
                 tracing::debug!(stream.name = stream, error.message = %ended, "the recorder's messages ended");
@@ -128,6 +138,16 @@ impl Recorder {
                 source::hand_back(messages).await;
                 return progress;
             }
+        }
+    }
+}
+
+impl Recorder {
+    /// The stream was full and dropped its oldest: steps and payloads only, never an outcome.
+    fn missing(&self, stream: &'static str, missing: u64) {
+        if missing > 0 {
+            self.meters.missing(missing);
+            tracing::warn!(stream.name = stream, trace.events = missing, "trace events were dropped unrecorded");
         }
     }
 }

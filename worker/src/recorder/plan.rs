@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use omnihub_common::trace::{TRACE_EVENT_VERSION, TraceEvent};
+use omnihub_common::trace::{TRACE_EVENT_VERSION, TraceEvent, unpack};
 use serde::Deserialize;
 
 /// What the bytes of a message turned out to be.
@@ -23,10 +23,11 @@ pub(super) fn read(bytes: &[u8]) -> Reading {
         v: u8,
     }
 
-    match serde_json::from_slice::<TraceEvent>(bytes) {
+    let Ok(json) = unpack(bytes) else { return Reading::Unreadable("it cannot be unpacked".to_owned()) };
+    match serde_json::from_slice::<TraceEvent>(&json) {
         Ok(event) if event.v <= TRACE_EVENT_VERSION => Reading::Event(Box::new(event)),
         Ok(_) => Reading::Newer,
-        Err(error) => match serde_json::from_slice::<Version>(bytes) {
+        Err(error) => match serde_json::from_slice::<Version>(&json) {
             Ok(Version { v }) if v > TRACE_EVENT_VERSION => Reading::Newer,
             // serde_json's message may quote a value; where it stands is enough to find it.
             _ => Reading::Unreadable(format!(
@@ -86,6 +87,44 @@ impl Bisect {
     }
 }
 
+/// Finds what a stream dropped before any recorder saw it, by the numbers of first deliveries: the
+/// consumer counts each delivery, so where the stream's numbers ran ahead of the consumer's,
+/// messages are missing.
+///
+/// Deliveries that were repeated (in a long outage all that is in hand, every half minute) count
+/// for the consumer alone and are left out. All recorders share one consumer, and each sees every
+/// gap that lies between two of its own deliveries, while what was repeated to another one hides as
+/// many. So it is exact for one worker, and of several the largest figure is the nearest.
+#[derive(Debug, Default)]
+pub(super) struct Gaps {
+    last: Option<(u64, u64)>,
+    repeated: u64,
+}
+
+impl Gaps {
+    /// From what the consumer had delivered when it was opened: its number, and the stream's. Where
+    /// this recorder has followed it before, that is known better.
+    pub(super) fn opened(&mut self, consumer: u64, stream: u64) {
+        self.last.get_or_insert((consumer, stream));
+    }
+
+    /// A delivery that was there before.
+    pub(super) fn repeated(&mut self) {
+        self.repeated += 1;
+    }
+
+    /// A first delivery; answers how many messages are missing before it.
+    pub(super) fn delivered(&mut self, consumer: u64, stream: u64) -> u64 {
+        let repeated = std::mem::take(&mut self.repeated);
+        let Some((before_consumer, before_stream)) = self.last.replace((consumer, stream)) else { return 0 };
+        if consumer <= before_consumer || stream <= before_stream {
+            // A consumer or a stream that was made anew.
+            return 0;
+        }
+        (stream - before_stream).saturating_sub((consumer - before_consumer).saturating_sub(repeated).max(1))
+    }
+}
+
 /// How long to wait after so many failures in a row:
 ///
 /// ```text
@@ -103,6 +142,7 @@ pub(super) fn backoff(failures: u32) -> Duration {
 mod tests {
     use std::collections::BTreeSet;
 
+    use omnihub_common::trace::pack;
     use serde_json::json;
 
     use super::*;
@@ -173,6 +213,36 @@ mod tests {
         bisect.refused();
         assert_eq!(bisect.next(), Some(0..2));
         assert_eq!(bisect.next(), Some(0..2));
+    }
+
+    #[test]
+    fn what_a_stream_dropped_is_counted_once() {
+        let mut gaps = Gaps::default();
+        gaps.opened(10, 10);
+        assert_eq!(gaps.delivered(11, 11), 0);
+        assert_eq!(gaps.delivered(12, 30), 18, "12 to 29 were dropped");
+        (0..7).for_each(|_| gaps.repeated());
+        assert_eq!(gaps.delivered(20, 41), 10, "13 to 19 were repeated, 31 to 40 dropped");
+        let mut gaps = Gaps::default();
+        gaps.opened(12, 30);
+        gaps.opened(1, 1);
+        assert_eq!(gaps.delivered(13, 31), 0, "opened again, it goes on");
+        assert_eq!(gaps.delivered(20, 34), 0, "others had some, and some were repeated");
+        assert_eq!(gaps.delivered(1, 1), 0, "the stream was made anew");
+        assert_eq!(gaps.delivered(2, 2), 0);
+        assert_eq!(Gaps::default().delivered(5, 500), 0, "nothing is known from before");
+    }
+
+    #[test]
+    fn packed_events_are_read_and_damaged_ones_are_not() {
+        let mut long = event();
+        long["record"]["message_content"] = json!("word ".repeat(500));
+        let packed = pack(long.to_string().into_bytes());
+        assert!(packed.len() < 1000);
+        assert!(matches!(read(&packed), Reading::Event(_)));
+        assert!(matches!(read(&packed[..packed.len() - 20]), Reading::Unreadable(_)));
+        long["v"] = json!(TRACE_EVENT_VERSION + 1);
+        assert_eq!(read(&pack(long.to_string().into_bytes())), Reading::Newer);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use async_nats::{
 use futures_util::{FutureExt as _, StreamExt as _};
 use omnihub_common::queue::streams;
 
+use super::plan::Gaps;
+
 /// The messages of one stream.
 pub(super) type Messages = pull::Stream;
 
@@ -30,11 +32,12 @@ pub(super) const HAND_BACK_WAIT: Duration = Duration::from_secs(1);
 /// Over all recorders: enough for twenty of them with a batch in hand and one on the way.
 const MAX_ACK_PENDING: i64 = 20_000;
 
-/// Opens the stream's messages, with the durable consumer made if it is missing.
+/// Opens the stream's messages, with the durable consumer made if it is missing. `gaps` hears
+/// what the consumer had delivered before.
 ///
 /// # Errors
 /// When the broker does not answer or the stream does not exist.
-pub(super) async fn open(jetstream: &jetstream::Context, stream: &str) -> Result<Messages, Error> {
+pub(super) async fn open(jetstream: &jetstream::Context, stream: &str, gaps: &mut Gaps) -> Result<Messages, Error> {
     let stream = jetstream.get_stream(stream).await?;
     let config = pull::Config {
         durable_name: Some(streams::RECORDER.to_owned()),
@@ -46,6 +49,8 @@ pub(super) async fn open(jetstream: &jetstream::Context, stream: &str) -> Result
         ..pull::Config::default()
     };
     let consumer: PullConsumer = stream.get_or_create_consumer(streams::RECORDER, config).await?;
+    let delivered = &consumer.cached_info().delivered;
+    gaps.opened(delivered.consumer_sequence, delivered.stream_sequence);
     let messages = consumer.stream().max_messages_per_batch(BATCH_EVENTS).heartbeat(Duration::from_secs(5)).messages();
     Ok(messages.await?)
 }
@@ -108,4 +113,16 @@ pub(super) async fn flush(jetstream: &jetstream::Context) {
 /// The stream sequence of a message; 0 when the broker did not name it.
 pub(super) fn sequence(message: &Message) -> u64 {
     message.info().map_or(0, |info| info.stream_sequence)
+}
+
+/// How many messages the stream dropped before those of a batch.
+pub(super) fn missing(batch: &[Message], gaps: &mut Gaps) -> u64 {
+    let mut missing = 0;
+    for info in batch.iter().filter_map(|message| message.info().ok()) {
+        match info.delivered {
+            1 => missing += gaps.delivered(info.consumer_sequence, info.stream_sequence),
+            _ => gaps.repeated(),
+        }
+    }
+    missing
 }

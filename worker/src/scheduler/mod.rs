@@ -4,14 +4,17 @@
 //! lanes what to do, and does it: read a checkpoint, start a turn, acknowledge, sleep. All that
 //! waits for the network runs in tasks of its own and reports back.
 
+mod backlog;
 mod clock;
 mod gather;
 mod lanes;
+mod lookout;
 mod ring;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use omnihub_common::{
+    conversation::whereabouts::Sight,
     instance::TurnSettings,
     queue::{
         Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, SharedPartition, now_ms,
@@ -21,13 +24,16 @@ use omnihub_common::{
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use crate::{
     settings::WorkerSettings,
     turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable, is_answerable},
 };
+pub(crate) use backlog::SharedBacklog;
 use clock::BrokerClock;
 use lanes::{Action, Item, Lanes};
+pub(crate) use lookout::Lookout;
 
 /// An acknowledgement is sent so often before its consumer counts as doubtful.
 const ACK_ATTEMPTS: u32 = 3;
@@ -51,6 +57,8 @@ impl Item for Message {
 #[derive(Deserialize)]
 struct Head {
     id: MessageId,
+    #[serde(default)]
+    trace_id: Option<Uuid>,
 }
 
 /// What the scheduler is told.
@@ -72,6 +80,8 @@ pub(crate) enum Event {
     Woken(Arc<LaneAddress>, u64),
     /// The time has come to look whether a lane has gathered its messages.
     LookedAt(Arc<LaneAddress>),
+    /// Somebody asks what these conversations are doing, each with the message that matters.
+    Look(Vec<(LaneAddress, Option<Uuid>)>, oneshot::Sender<Vec<Option<Sight>>>),
 }
 
 /// What the scheduler shows of itself.
@@ -88,6 +98,7 @@ pub struct Figures {
 pub(crate) struct Scheduler {
     kit: Arc<Kit>,
     lanes: Lanes<Message>,
+    lookout: Lookout,
     /// Shared with the tasks that acknowledge; changes are rare.
     partitions: Arc<HashMap<u16, SharedPartition>>,
     releases: HashMap<u16, Vec<oneshot::Sender<()>>>,
@@ -98,6 +109,7 @@ pub(crate) struct Scheduler {
     events: mpsc::UnboundedSender<Event>,
     doubts: mpsc::UnboundedSender<u16>,
     figures: watch::Sender<Figures>,
+    backlog: SharedBacklog,
     tasks: TaskTracker,
 }
 
@@ -105,6 +117,7 @@ impl Scheduler {
     pub(crate) fn new(
         kit: Arc<Kit>,
         settings: &WorkerSettings,
+        lookout: Lookout,
         events: mpsc::UnboundedSender<Event>,
         doubts: mpsc::UnboundedSender<u16>,
     ) -> (Self, watch::Receiver<Figures>) {
@@ -113,6 +126,7 @@ impl Scheduler {
         let scheduler = Self {
             kit,
             lanes,
+            lookout,
             partitions: Default::default(),
             releases: Default::default(),
             withdrawals: HashMap::new(),
@@ -121,9 +135,15 @@ impl Scheduler {
             events,
             doubts,
             figures,
+            backlog: SharedBacklog::default(),
             tasks: TaskTracker::new(),
         };
         (scheduler, shown)
+    }
+
+    /// What waits in this worker.
+    pub(crate) fn backlog(&self) -> SharedBacklog {
+        self.backlog.clone()
     }
 
     /// Runs until every sender of events is gone or the task is dropped.
@@ -146,11 +166,15 @@ impl Scheduler {
         match event {
             Event::Owned(partition, generation) => {
                 self.lanes.owned(partition.number(), (partition.epoch(), generation));
+                self.backlog.with(|backlog| backlog.owned(partition.number(), (partition.epoch(), generation)));
+                self.lookout.watch(&partition, &self.events);
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
             Event::Lost(partition) => {
                 self.lanes.lost(partition);
+                self.backlog.with(|backlog| backlog.lost(partition));
+                self.lookout.lost(partition);
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
@@ -162,14 +186,21 @@ impl Scheduler {
             Event::Loaded(lane, epoch, checkpoint, settings) => self.lanes.loaded(&lane, epoch, checkpoint, settings),
             Event::Ended(lane, end, settings) => {
                 self.withdrawals.remove(&lane);
+                self.lookout.ended(&lane, &end);
                 self.lanes.ended(&lane, end, settings)
             }
             Event::Woken(lane, epoch) => self.lanes.woken(&lane, epoch),
             Event::LookedAt(lane) => self.lanes.looked_at(&lane),
+            Event::Look(sought, reply) => {
+                let look = |(lane, asked)| self.lookout.sight(&self.lanes, &lane, asked);
+                let _ = reply.send(sought.into_iter().map(look).collect());
+                Vec::new()
+            }
         }
     }
 
     fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
+        self.backlog.with(|backlog| backlog.arrived(&delivery.lane, delivery.tag));
         let (partition, tag) = (delivery.lane.partition, delivery.tag);
         if !delivery.replayed {
             self.clock.observe(delivery.published, now_ms());
@@ -192,12 +223,14 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id: head.id, _held: held })
+                let Head { id, trace_id } = head;
+                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id, trace_id, _held: held })
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
                 let Some(partition) = self.partitions.get(&delivery.lane.partition).cloned() else { return Vec::new() };
                 let kit = self.kit.clone();
+                self.backlog.with(|backlog| backlog.done(&delivery.lane, delivery.tag));
                 self.tasks.spawn(async move { bury_unreadable(&kit, &partition, &delivery, &error).await });
                 Vec::new()
             }
@@ -244,9 +277,10 @@ impl Scheduler {
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
         let withdraw = CancellationToken::new();
         self.withdrawals.insert(lane.clone(), withdraw.clone());
+        let progress = self.lookout.began(&lane);
         self.tasks.spawn(async move {
             let mut seat = Seat { lane: lane.clone(), events, ended: false };
-            let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw);
+            let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
             let (end, settings) = turn.run().await;
             seat.give_back(end, settings);
         });
@@ -271,6 +305,9 @@ impl Scheduler {
     }
 
     fn acknowledge(&self, items: Vec<Message>) {
+        self.backlog.with(|backlog| {
+            items.iter().for_each(|item| backlog.done(&item.delivery.lane, item.delivery.tag));
+        });
         let (partitions, doubts) = (self.partitions.clone(), self.doubts.clone());
         self.tasks.spawn(async move {
             for item in items {

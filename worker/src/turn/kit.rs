@@ -1,9 +1,9 @@
 //! What every turn works with.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use omnihub_common::{
-    instance::{Directory, Instance},
+    instance::{Change, Directory, Instance},
     queue::{DeadLetters, InstanceToken, LaneAddress, Media, TraceBus},
 };
 use opentelemetry::{
@@ -11,7 +11,9 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
-use super::{Receipts, Wait};
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use super::{Beginner, Receipts, Wait};
 use crate::breaker::Breakers;
 
 /// Shared by all turns of a worker.
@@ -25,10 +27,8 @@ pub(crate) struct Kit {
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
     pub(crate) breakers: Arc<Breakers>,
+    pub(crate) beginner: Beginner,
 }
-
-/// A waiting lane looks so often whether its instance was changed.
-const LOOK: Duration = Duration::from_secs(1);
 
 impl Kit {
     /// Waits before the next attempt; a change of the instance (a new key, another URL) ends the
@@ -45,20 +45,39 @@ impl Kit {
     }
 
     async fn wait_for_change(&self, lane: &LaneAddress, wait: &Wait) {
-        let until = tokio::time::Instant::now() + wait.at_most;
-        while until > tokio::time::Instant::now() {
-            tokio::time::sleep_until(until.min(tokio::time::Instant::now() + LOOK)).await;
-            let now = self.changed_at(lane).await;
-            if now.is_some() && wait.instance.is_some() && now != wait.instance {
-                return;
+        let id = InstanceToken::row_id(&lane.instance);
+        let changed = async {
+            let mut changes = self.directory.changes();
+            loop {
+                // First what changed since the failed attempt, then what is told from here on.
+                let now = self.changed_at(lane).await;
+                if now.is_some() && wait.instance.is_some() && now != wait.instance {
+                    return;
+                }
+                until_told(&mut changes, id).await;
             }
-        }
+        };
+        // An error is the end of the wait.
+        let _ = tokio::time::timeout(wait.at_most, changed).await;
     }
 
     async fn changed_at(&self, lane: &LaneAddress) -> Option<i64> {
         let id = InstanceToken::row_id(&lane.instance)?;
         let instance: Arc<Instance> = self.directory.by_id(id).await.ok()??;
         Some(instance.updated_at.timestamp_micros())
+    }
+}
+
+/// Until a change is told that may be one of this instance.
+async fn until_told(changes: &mut broadcast::Receiver<Change>, id: Option<i64>) {
+    loop {
+        match changes.recv().await {
+            Ok(Change::One(changed)) if Some(changed) != id => {}
+            // Too many at once for this listener: one of them may have been it.
+            Ok(Change::One(_) | Change::Any) | Err(RecvError::Lagged(_)) => return,
+            // The directory is gone, and the worker with it.
+            Err(RecvError::Closed) => return std::future::pending().await,
+        }
     }
 }
 

@@ -83,7 +83,7 @@ impl Turn {
         let sending = self.open_turn().is_some_and(|open| matches!(open.phase, Phase::Sending(_)));
         for part in parts {
             let (Some(envelope), Some(story)) = (&part.envelope, &mut part.story) else { continue };
-            if now_ms() - envelope.received_at > ANSWER_MAX_AGE_MS {
+            if now_ms() - envelope.counts_from() > ANSWER_MAX_AGE_MS {
                 part.end = Some((Outcome::Dead, "too_old".to_owned()));
                 continue;
             }
@@ -93,7 +93,8 @@ impl Turn {
             };
             let message = match message {
                 Ok(message) => message,
-                Err(reason) => {
+                Err((reason, words)) => {
+                    story.note_error(TraceStatus::Processing.as_str(), words);
                     part.end = Some((Outcome::Dead, reason.to_owned()));
                     continue;
                 }
@@ -111,11 +112,14 @@ impl Turn {
         Ok(())
     }
 
-    /// A body from the object store, or why there is none.
-    async fn fetch_body(&self, name: &str) -> Result<Result<Value, &'static str>, Exit> {
+    /// A body from the object store, or why there is none: the reason, and the same for people.
+    async fn fetch_body(&self, name: &str) -> Result<Result<Value, (&'static str, &'static str)>, Exit> {
         match self.kit.media.get(name, BODY_LIMIT).await {
-            Ok(bytes) => Ok(serde_json::from_slice(&bytes).map_err(|_| "body_unreadable")),
-            Err(MediaError::Absent) => Ok(Err("body_missing")),
+            Ok(bytes) => Ok(serde_json::from_slice(&bytes)
+                .map_err(|_| ("body_unreadable", "the message's body in the object store is damaged"))),
+            Err(MediaError::Absent) => {
+                Ok(Err(("body_missing", "the message's body is not in the object store any more")))
+            }
             Err(_) => Err(Exit::Later(retry::PAUSE, "object_store_away")),
         }
     }
@@ -143,7 +147,7 @@ impl Part {
             v: u8,
         }
         let read = |payload: &Bytes| serde_json::from_slice::<Version>(payload).ok();
-        self.payload.as_ref().and_then(read).is_some_and(|version| version.v > Envelope::VERSION)
+        self.payload.as_ref().and_then(read).is_some_and(|version| version.v > Envelope::REDRIVEN)
     }
 
     fn open(&mut self, story: impl FnOnce(&Envelope) -> Story) {

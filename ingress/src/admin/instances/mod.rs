@@ -54,8 +54,10 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/instances/{name}/set-default", post(set_default))
 }
 
-/// What follows the deletion of an instance: whatever is kept of it outside SQL.
+/// What follows the deletion of an instance: every process forgets it, and whatever is kept of it
+/// outside SQL goes.
 async fn after_delete(state: &AppState, deleted: &Deleted) {
+    state.announcer.changed(deleted.id).await;
     state.purger.purge(InstanceToken::new(&deleted.name, deleted.id)).await;
     tracing::info!(instance.name = deleted.name, instance.id = deleted.id, "an instance was deleted");
 }
@@ -67,6 +69,7 @@ async fn create(
 ) -> Result<(StatusCode, Json<InstanceAnswer>), Problem> {
     let (new, ignored) = body::read_new(Fields::read(body)?, &state.evolution_fallback)?;
     let made = state.instances.create(new).await.map_err(problem)?;
+    state.announcer.changed(made.id).await;
     tracing::info!(instance.name = %made.name, instance.id = made.id, "an instance was made");
     Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, ignored))))
 }
@@ -100,6 +103,7 @@ async fn update(
     let current = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
     let (patch, ignored) = body::read_patch(fields, &current)?;
     let changed = state.instances.update(&name, patch).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
+    state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
     Ok(Json(InstanceAnswer::new(&changed, ignored)))
 }
@@ -110,6 +114,7 @@ async fn set_default(
     Path(name): Path<String>,
 ) -> Result<Json<InstanceAnswer>, Problem> {
     let changed = state.instances.set_default(&name).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
+    state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was made the default");
     Ok(Json(InstanceAnswer::new(&changed, Vec::new())))
 }

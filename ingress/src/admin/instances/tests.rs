@@ -7,7 +7,7 @@ use axum::{
     http::{Request, header},
 };
 use omnihub_common::{
-    instance::{Directory, DirectorySettings, EvolutionFallback, Instances},
+    instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
     key::AdminKey,
     secret::{Keyring, Secret},
 };
@@ -53,13 +53,17 @@ impl Hub {
         let database = Database::connect(ConnectOptions::new(url)).await.unwrap();
         Migrator::up(&database, None).await.unwrap();
         let instances = Arc::new(Instances::new(database.clone(), Arc::new(Keyring::generate())));
+        let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
         let state = AppState {
             database,
-            directory: Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default())),
+            announcer: Announcer::local(Arc::clone(&directory)),
+            directory,
             instances,
             admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
             evolution_fallback: Arc::new(fallback),
             purger: crate::purge::Purger::idle(),
+            dead: None,
+            live: crate::live::Live::idle(),
         };
         Self { state, _folder: folder }
     }

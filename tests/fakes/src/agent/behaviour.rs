@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use super::AgentCall;
 
+/// Says what a call is answered, and after how long.
+pub type Pace = dyn Fn(&AgentCall) -> (Duration, Answer) + Send + Sync;
+
 /// What a fake agent does with a call that is in order.
 #[derive(Clone)]
 pub enum Behaviour {
@@ -30,12 +33,19 @@ pub enum Behaviour {
     Hang,
     /// Asks this function.
     Custom(Arc<dyn Fn(&AgentCall) -> Answer + Send + Sync>),
+    /// Asks this function, and waits as long as it says.
+    Paced(Arc<Pace>),
 }
 
 impl Behaviour {
     /// Asks this function for each answer.
     pub fn custom(answer: impl Fn(&AgentCall) -> Answer + Send + Sync + 'static) -> Self {
         Self::Custom(Arc::new(answer))
+    }
+
+    /// Asks this function for each answer and for the time it takes.
+    pub fn paced(answer: impl Fn(&AgentCall) -> (Duration, Answer) + Send + Sync + 'static) -> Self {
+        Self::Paced(Arc::new(answer))
     }
 
     /// Waits `time`, then behaves as `then` says.
@@ -75,6 +85,7 @@ impl Behaviour {
                 &json!({ "success": false, "message": "the model is overloaded", "error": "overloaded" }),
             ),
             Self::Custom(answer) => answer(call),
+            Self::Paced(answer) => answer(call).1,
             Self::Slow(_, then) => return then.answer(call),
             Self::Sequence(steps) => return steps.first().unwrap_or(&Self::Echo).answer(call),
             Self::Hang => return None,
@@ -82,9 +93,10 @@ impl Behaviour {
     }
 
     /// How long to wait before the answer.
-    pub(super) fn wait(&self) -> Duration {
+    pub(super) fn wait(&self, call: &AgentCall) -> Duration {
         match self {
-            Self::Slow(time, then) => *time + then.wait(),
+            Self::Slow(time, then) => *time + then.wait(call),
+            Self::Paced(answer) => answer(call).0,
             _ => Duration::ZERO,
         }
     }
@@ -102,6 +114,7 @@ impl fmt::Debug for Behaviour {
             Self::SuccessFalse => "SuccessFalse",
             Self::Hang => "Hang",
             Self::Custom(_) => "Custom",
+            Self::Paced(_) => "Paced",
         })
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-pub use behaviour::{Answer, Behaviour};
+pub use behaviour::{Answer, Behaviour, Pace};
 
 use crate::record::{Record, lock};
 use crate::server::Server;

@@ -67,7 +67,7 @@ fn refusal(state: &State, headers: &BTreeMap<String, String>, body: &Value) -> O
 
 /// Waits as the behaviour says, but not beyond the life of the fake, and answers.
 async fn perform(state: &State, behaviour: &Behaviour, call: &AgentCall) -> Answer {
-    let wait = behaviour.wait();
+    let wait = behaviour.wait(call);
     let answer = async {
         if wait > Duration::ZERO {
             tokio::time::sleep(wait).await;

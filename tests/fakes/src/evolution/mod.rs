@@ -32,6 +32,8 @@ pub struct Sent {
     pub text: String,
     /// Every request header, names in lower case.
     pub headers: BTreeMap<String, String>,
+    /// When the request came in.
+    pub started: Instant,
     /// When it was accepted.
     pub at: Instant,
     /// The id that the answer gave it (`key.id`).

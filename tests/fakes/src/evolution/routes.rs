@@ -56,6 +56,7 @@ async fn send_text(
 
 /// Waits as scripted, then sends, fails, or both.
 async fn deliver(state: Arc<State>, instance: String, key: String, text: wire::Text, headers: HeaderMap) -> Response {
+    let started = Instant::now();
     let delay = *lock(&state.delay);
     wait(&state, delay).await;
     let failure = lock(&state.failures).pop_front();
@@ -71,7 +72,8 @@ async fn deliver(state: Arc<State>, instance: String, key: String, text: wire::T
     let headers = map_of(&headers);
     let at = Instant::now();
     let name = instance.clone();
-    state.sent.push(Sent { instance, key, number: text.number, text: text.text, headers, at, message_id });
+    let wire::Text { number, text } = text;
+    state.sent.push(Sent { instance, key, number, text, headers, started, at, message_id });
     match failure {
         Some(Failure { status, body, .. }) => refuse(&state, name, "sendText", (status, body)),
         None => (StatusCode::CREATED, Json(answer)).into_response(),

@@ -22,7 +22,7 @@ async fn without_the_database_known_instances_are_served() {
     site.ended(&second).await;
 
     cable.cut();
-    for path in ["/webhook/evolution/unseen", "/webhook/evolution/nobody", "/webhook/evolution/unseen?token=planted"] {
+    for path in ["/webhook/evolution/nobody", "/webhook/evolution/unseen", "/webhook/evolution/acme2?token=planted"] {
         site.post(path, &webhook("14155554000", "lost?")).await.assert_problem(503, "database_unavailable");
     }
     let labels = [("reason", "database_unavailable")];

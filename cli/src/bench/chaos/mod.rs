@@ -1,0 +1,200 @@
+//! `omnihub bench chaos`: a hub of real processes under load and under faults, and a ledger of
+//! every message.
+//!
+//! The cast: `schedule` makes the faults from a seed; `site` is what runs (two ingresses, three
+//! workers, nats-server, PostgreSQL, proxies between them, fakes around them); `traffic` posts,
+//! `hurt` does the faults and `stall` notes the machine's own, `settle` waits for the end and reads what was recorded as `facts`;
+//! `verdict` balances the ledger, `report` shows it; `play` is what is said.
+//!
+//! A seed reproduces the schedule, not the run: what a fault hits depends on the machine's moment.
+
+pub mod facts;
+mod hurt;
+mod play;
+pub mod report;
+pub mod schedule;
+mod settle;
+mod site;
+mod stall;
+mod traffic;
+pub mod verdict;
+
+use std::{io::Write as _, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use omnihub_common::process::Stop;
+use tokio::time::Instant;
+
+use facts::Facts;
+use report::Run;
+use schedule::{FaultKind, Shape, schedule};
+use site::Site;
+use traffic::Load;
+
+/// Options of `omnihub bench chaos`.
+#[derive(Clone, Debug, Args)]
+pub struct ChaosArgs {
+    /// The seed of the schedule.
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Several seeds, one run each, the last one included: 1..10.
+    #[arg(long, value_parser = seeds, conflicts_with = "seed")]
+    pub seeds: Option<(u64, u64)>,
+    /// What is done to the hub.
+    #[arg(long, value_enum, default_value = "mixed")]
+    pub fault: FaultKind,
+    /// How many messages are posted.
+    #[arg(long, default_value_t = 2_000)]
+    pub messages: usize,
+    /// Over how many conversations.
+    #[arg(long, default_value_t = 200, value_parser = at_least_one)]
+    pub conversations: usize,
+    /// How many nats-servers: 1, or a cluster of 3.
+    #[arg(long, default_value_t = 1, value_parser = one_or_three)]
+    pub nats: usize,
+    /// How long the load and the faults go on.
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+    /// Write everything to this file as JSON, after each run.
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    pub json: bool,
+    /// Keep the logs of the hub's processes in this folder.
+    #[arg(long)]
+    pub logs: Option<PathBuf>,
+}
+
+fn seeds(text: &str) -> Result<(u64, u64), String> {
+    let wrong = || "expected two numbers, such as 1..10".to_owned();
+    let (first, last) = text.split_once("..").ok_or_else(wrong)?;
+    match (first.parse(), last.trim_start_matches('=').parse()) {
+        (Ok(first), Ok(last)) if first <= last => Ok((first, last)),
+        _ => Err(wrong()),
+    }
+}
+
+fn one_or_three(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| matches!(count, 1 | 3)).ok_or_else(|| "expected 1 or 3".to_owned())
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|count| *count > 0).ok_or_else(|| "expected at least 1".to_owned())
+}
+
+/// A promise was broken.
+#[derive(Debug, thiserror::Error)]
+#[error("the ledger does not balance in {0} of {1} runs")]
+struct Unbalanced(usize, usize);
+
+/// Runs every seed.
+///
+/// # Errors
+/// When a run cannot be made, or when its ledger does not balance.
+pub async fn run(arguments: ChaosArgs) -> anyhow::Result<()> {
+    // First of all: from here on a signal cleans up.
+    let stop = Stop::on_signals()?;
+    let (first, last) = arguments.seeds.unwrap_or((arguments.seed, arguments.seed));
+    let mut runs = Vec::new();
+    for seed in first..=last {
+        let run = tokio::select! {
+            run = one(seed, &arguments) => run.with_context(|| format!("the run of seed {seed}"))?,
+            () = stop.requested() => anyhow::bail!("stopped before the end"),
+        };
+        note(&report::wrongs(&run));
+        runs.push(run);
+        if let Some(file) = &arguments.report {
+            std::fs::write(file, serde_json::to_vec_pretty(&runs)?).with_context(|| file.display().to_string())?;
+        }
+    }
+    say(&if arguments.json { serde_json::to_string_pretty(&runs)? + "\n" } else { report::table(&runs) });
+    match runs.iter().filter(|run| !run.verdict.is_good()).count() {
+        0 => Ok(()),
+        bad => Err(Unbalanced(bad, runs.len()).into()),
+    }
+}
+
+async fn one(seed: u64, arguments: &ChaosArgs) -> anyhow::Result<Run> {
+    let shape = shape(arguments);
+    let faults = schedule(seed, arguments.fault, &shape);
+    let site = Site::start(&shape).await?;
+    if !arguments.json {
+        say(&told(seed, &faults));
+    }
+    let began = Instant::now();
+    let length = Duration::from_secs(arguments.seconds);
+    let load = Load { seed, messages: arguments.messages, conversations: arguments.conversations, length };
+    let doors = site.doors();
+    let mut stalls = Vec::new();
+    let (mut facts, posted_again, settled) = {
+        let run = async {
+            let both = tokio::try_join!(traffic::post(&doors, load, began), hurt::hurt(&site, &faults, began));
+            let (posted, hurt) = both?;
+            let mut facts = Facts {
+                accepted: posted.accepted,
+                never_accepted: posted.never_accepted,
+                violations: [posted.refused, hurt.wrong].concat(),
+                gave_up: hurt.gave_up,
+                faults: hurt.done,
+                ..Facts::default()
+            };
+            let settled = settle::settle(&site, &mut facts, began).await;
+            anyhow::Ok((facts, posted.again, settled))
+        };
+        tokio::select! {
+            ended = run => ended?,
+            watched = stall::watch(&site, &shape, began, &mut stalls) => {
+                return Err(watched.err().unwrap_or_else(|| anyhow::anyhow!("the watch over the broker ended")));
+            }
+        }
+    };
+    facts.faults.extend(stall::unexplained(stalls, &facts.faults));
+    if let Some(folder) = &arguments.logs {
+        site.keep_logs(&folder.join(format!("{}-{seed}", arguments.fault.word()))).await?;
+    }
+    settled?;
+    let verdict = verdict::verdict(&facts);
+    let (done, took_s) = (facts.faults, began.elapsed().as_secs_f64());
+    Ok(Run { seed, fault: arguments.fault, shape, schedule: faults, done, posted_again, verdict, took_s })
+}
+
+/// Short leases, so that conversations change hands often.
+fn shape(arguments: &ChaosArgs) -> Shape {
+    let lease = Duration::from_secs(if arguments.nats == 3 { 5 } else { 2 });
+    let length_ms = arguments.seconds.saturating_mul(1_000);
+    Shape { workers: 3, ingresses: 2, brokers: arguments.nats, lease, length_ms }
+}
+
+fn told(seed: u64, faults: &[schedule::Fault]) -> String {
+    let line = |fault: &schedule::Fault| {
+        format!("  at {:>6} ms for {:>5} ms: {:?}\n", fault.at_ms, fault.lasts_ms, fault.deed)
+    };
+    format!("seed {seed}: {} faults\n{}", faults.len(), faults.iter().map(line).collect::<String>())
+}
+
+/// Prints; a closed standard output is nobody's loss.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// The same on standard error.
+fn note(text: &str) {
+    let _ = std::io::stderr().lock().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_read() {
+        assert_eq!(seeds("1..10"), Ok((1, 10)));
+        assert_eq!(seeds("3..=3"), Ok((3, 3)));
+        assert!(seeds("3..1").is_err() && seeds("x").is_err());
+        assert!(one_or_three("2").is_err() && one_or_three("3") == Ok(3));
+        assert!(at_least_one("0").is_err());
+    }
+}

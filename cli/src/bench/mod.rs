@@ -1,0 +1,27 @@
+//! `omnihub bench`: what the hub promises, tried on real processes.
+//!
+//! The cast: [`chaos`] hurts a running hub and keeps a ledger of every message.
+//!
+//! What is absent: anything that touches a hub of the user's. Each run makes its own servers and
+//! processes in temporary folders (`omnihub_stage`) and takes them away again.
+
+pub mod chaos;
+
+use clap::Subcommand;
+
+/// What to try.
+#[derive(Clone, Debug, Subcommand)]
+pub enum BenchCommand {
+    /// Kill, freeze, stop and cut the parts of a hub under load, and account for every message.
+    Chaos(chaos::ChaosArgs),
+}
+
+/// Runs one of them.
+///
+/// # Errors
+/// When it cannot run, or when a promise was broken.
+pub async fn run(command: BenchCommand) -> anyhow::Result<()> {
+    match command {
+        BenchCommand::Chaos(arguments) => chaos::run(arguments).await,
+    }
+}

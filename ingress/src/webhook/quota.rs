@@ -1,0 +1,49 @@
+//! How much may wait for one instance, so that none fills the queue for all.
+
+use axum::http::StatusCode;
+use omnihub_common::{
+    instance::Instance,
+    queue::{Backlogs, InstanceToken},
+};
+
+use super::WebhookState;
+use crate::problem::Problem;
+
+/// Seconds after which a sender over the quota should post again: some of what waits is done then.
+const RETRY_AFTER: u64 = 15;
+
+/// The backlog quota of each instance.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    backlogs: Backlogs,
+    default: u64,
+}
+
+impl Quota {
+    /// A quota for every instance.
+    #[must_use]
+    pub fn new(backlogs: Backlogs, default: u64) -> Self {
+        Self { backlogs, default }
+    }
+
+    /// The instance's own quota, else the default.
+    fn of(&self, instance: &Instance) -> u64 {
+        instance.turns.max_backlog.map_or(self.default, u64::from)
+    }
+}
+
+/// Refuses what is over the instance's quota. It is a soft limit: what came in since the last
+/// count (a second ago) is not in it.
+pub(super) async fn check(state: &WebhookState, instance: &Instance) -> Result<(), Problem> {
+    let quota = state.quota.of(instance);
+    let token = InstanceToken::new(instance.name.as_str(), instance.id);
+    if !state.quota.backlogs.reaches(&token, quota).await {
+        return Ok(());
+    }
+    state.webhooks.over_quota(instance.name.as_str(), quota);
+    let detail = format!(
+        "{quota} messages of this instance wait already, which is its quota; \
+         nothing is lost when the webhook is posted again"
+    );
+    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "backlog_full", detail).retry_after(RETRY_AFTER))
+}

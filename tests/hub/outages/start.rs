@@ -1,0 +1,61 @@
+//! A process that starts while the database or the broker is away.
+
+use omnihub_fakes::Behaviour;
+
+use crate::harness::{DEADLINE, Deployment, Hub, Ledger, until};
+
+async fn status(hub: &Hub, path: &str) -> u16 {
+    let answer = reqwest::get(format!("{}{path}", hub.url())).await;
+    answer.map_or(0, |answer| answer.status().as_u16())
+}
+
+/// Alive, and nothing else.
+async fn assert_waiting(deployment: &Deployment, words: &str) {
+    for hub in [&deployment.front, &deployment.workers[0]] {
+        until("it is alive", DEADLINE, async || status(hub, "/livez").await == 200).await;
+        assert_eq!(status(hub, "/readyz").await, 503);
+        until("its log says what it waits for", DEADLINE, async || hub.log().contains(words)).await;
+    }
+    let refused = deployment.post(&Ledger::webhook(1, 0)).await;
+    assert_eq!((refused.status, refused.retry_after), (503, true), "never a 404: Evolution would drop it for good");
+    assert_eq!(refused.body["code"], "starting");
+}
+
+async fn goes_on(deployment: &mut Deployment, ledger: &mut Ledger, conversation: usize) {
+    deployment.front.wait_ready().await;
+    deployment.workers[0].wait_ready().await;
+    ledger.post(deployment, conversation..conversation + 1, 1, 1).await;
+    ledger.assert_answered(deployment, 0).await;
+}
+
+#[tokio::test]
+async fn it_waits_until_they_are_there() {
+    let mut deployment = Deployment::apart_on_cable(Behaviour::Echo, &["w1"]).await;
+    let mut ledger = Ledger::default();
+    deployment.cable().cut();
+    deployment.front.start_again();
+    deployment.workers[0].start_again();
+    assert_waiting(&deployment, "waiting for the database").await;
+    deployment.cable().mend();
+    goes_on(&mut deployment, &mut ledger, 1).await;
+
+    deployment.nats.as_mut().unwrap().stop();
+    deployment.front.start_again();
+    deployment.workers[0].start_again();
+    assert_waiting(&deployment, "waiting for NATS").await;
+    deployment.nats.as_mut().unwrap().start_again().await;
+    goes_on(&mut deployment, &mut ledger, 2).await;
+}
+
+#[tokio::test]
+async fn told_to_stop_it_waits_no_longer() {
+    let mut deployment = Deployment::apart_on_cable(Behaviour::Echo, &["w1"]).await;
+    deployment.cable().cut();
+    deployment.front.start_again();
+    deployment.workers[0].start_again();
+    for hub in [&mut deployment.front, &mut deployment.workers[0]] {
+        until("it waits", DEADLINE, async || status(hub, "/readyz").await == 503).await;
+        hub.terminate().await;
+        assert_eq!(hub.exit_code(), Some(0), "{}", hub.log());
+    }
+}
