@@ -30,6 +30,8 @@ use crate::{
 /// database or NATS that is away is waited for.
 pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let listener = listen(&HttpSettings::ingress(&*program.settings)?, "Set API_PORT to another one.").await?;
+    // A setting that is wrong is said at once, not after a wait.
+    IngressSettings::load(&*program.settings)?;
     let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "ingress listens");
     run(listener, ground, program.stop.token()).await

@@ -1,7 +1,7 @@
 //! The worker as a role: alone in its process, or beside an ingress in `omnihub up`.
 
 use omnihub_common::{
-    config::HttpSettings,
+    config::{DataFolder, HttpSettings},
     health::{self, Health, Need},
     process::{Ground, Program, listen},
     trace::Traces,
@@ -19,6 +19,9 @@ use crate::{Worker, settings::WorkerSettings};
 pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let http = HttpSettings::worker(&*program.settings)?;
     let listener = listen(&http, "Set OMNIHUB_WORKER_PORT to another one.").await?;
+    // A setting that is wrong is said at once, not after a wait.
+    let data = DataFolder::open_if_present(&*program.settings)?;
+    WorkerSettings::load(&*program.settings, &data.0)?;
     let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "worker's health and metrics listen");
     run(Some(listener), ground, program.stop.token()).await

@@ -70,8 +70,8 @@ impl Worker {
         let roll = Roll::open(&nats.js).await?;
         let heart = Heart::start(pulse, layout.clone(), settings.id.clone(), lease.clone(), life.clone());
         // While the heart connects on its own thread.
-        let opening = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
-        let (heart, (media, dead)) = tokio::join!(heart, opening);
+        let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
+        let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound_client()?, media?, dead?);
         let kit = Kit {
             directory,

@@ -28,9 +28,13 @@ async fn leader(deployment: &Deployment, stream: &str) -> String {
 async fn everything_stands_on_three_servers() {
     let deployment = Deployment::apart_on_three(Behaviour::Echo, &["w1"]).await;
     let js = deployment.jetstream().await;
+    let streams: Vec<_> = futures_util::TryStreamExt::try_collect(js.streams()).await.unwrap();
+    let names: Vec<&str> = streams.iter().map(|stream| stream.config.name.as_str()).collect();
     for name in ["INBOUND", "TURNS", "TRACES", "TRACE_STEPS", "DEAD", "KV_members", "OBJ_media"] {
-        let stream = js.get_stream(name).await.unwrap();
-        assert_eq!(stream.cached_info().config.num_replicas, 3, "{name}");
+        assert!(names.contains(&name), "{name} is not among {names:?}");
+    }
+    for stream in &streams {
+        assert_eq!(stream.config.num_replicas, 3, "{}", stream.config.name);
     }
     let stream = js.get_stream("INBOUND").await.unwrap();
     let consumers: Vec<_> = futures_util::TryStreamExt::try_collect(stream.consumers()).await.unwrap();

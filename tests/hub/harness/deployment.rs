@@ -41,10 +41,10 @@ pub(crate) struct Deployment {
     pub(crate) workers: Vec<Hub>,
     /// The NATS server of its own; none with `omnihub up`.
     pub(crate) nats: Option<Nats>,
-    /// What stands between the parts and their database, where a test cuts it.
-    pub(crate) cable: Option<Forwarder>,
     /// Three NATS servers in its place.
     pub(crate) cluster: Option<NatsCluster>,
+    /// What stands between the parts and their database, where a test cuts it.
+    pub(crate) cable: Option<Forwarder>,
     env: HashMap<String, String>,
     client: reqwest::Client,
     _database: Option<Postgres>,
@@ -76,44 +76,42 @@ impl Deployment {
 
     /// `omnihub migrate up`, then an ingress and these workers, on PostgreSQL and a NATS server.
     pub(crate) async fn apart(behaviour: Behaviour, workers: &[&str]) -> Self {
-        Self::apart_with(behaviour, workers, false).await
+        let broker = (Some(Nats::start().await), None);
+        Self::parts(behaviour, workers, broker, false).await
     }
 
     /// The same with a cable to the database that can be cut.
     pub(crate) async fn apart_on_cable(behaviour: Behaviour, workers: &[&str]) -> Self {
-        Self::apart_with(behaviour, workers, true).await
-    }
-
-    async fn apart_with(behaviour: Behaviour, workers: &[&str], cable: bool) -> Self {
-        let nats = Nats::start().await;
-        let mut env = HashMap::new();
-        env.insert("NATS_URL".to_owned(), nats.url());
-        Self::parts(behaviour, workers, env, (Some(nats), None), cable).await
+        let broker = (Some(Nats::start().await), None);
+        Self::parts(behaviour, workers, broker, true).await
     }
 
     /// The same with three NATS servers, and everything on each of them.
     pub(crate) async fn apart_on_three(behaviour: Behaviour, workers: &[&str]) -> Self {
         let cluster = NatsCluster::start(FsyncMode::Default).await.unwrap_or_else(|problem| panic!("{problem:?}"));
-        let mut env = HashMap::new();
-        env.insert("NATS_URL".to_owned(), cluster.url());
-        env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), "3".to_owned());
-        Self::parts(behaviour, workers, env, (None, Some(cluster)), false).await
+        Self::parts(behaviour, workers, (None, Some(cluster)), false).await
     }
 
     async fn parts(
         behaviour: Behaviour,
         workers: &[&str],
-        mut env: HashMap<String, String>,
         (nats, cluster): (Option<Nats>, Option<NatsCluster>),
         cable: bool,
     ) -> Self {
         let (evolution, agent) = fakes(behaviour).await;
         let database = Postgres::database().await;
-        env.extend(environment(&evolution, &agent));
         let (url, cable) = match cable {
             true => through_cable(&database.url()).await,
             false => (database.url(), None),
         };
+        let mut env = environment(&evolution, &agent);
+        if let Some(cluster) = &cluster {
+            env.insert("NATS_URL".to_owned(), cluster.url());
+            env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), "3".to_owned());
+        }
+        if let Some(nats) = &nats {
+            env.insert("NATS_URL".to_owned(), nats.url());
+        }
         env.insert("DATABASE_URL".to_owned(), url);
         env.insert("OMNIHUB_ENCRYPTION_KEYS".to_owned(), ENCRYPTION_KEYS.to_owned());
         migrate(&env).await;

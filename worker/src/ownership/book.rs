@@ -385,3 +385,5 @@ impl Book {
 mod model;
 #[cfg(test)]
 mod schedules;
+#[cfg(test)]
+mod tests;
