@@ -73,18 +73,25 @@ async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done
         }
         Deed::Stop(role) => {
             let mut hub = running(site, role, &mut told).await?;
-            told.wrong.extend(stop(&mut hub, role, lasts).await?);
+            if let Some(text) = stop(&mut hub, role, lasts).await? {
+                // One that was told to stop before it had found the broker may say so.
+                let without_broker = site.broker.try_lock().is_err();
+                if without_broker { told.gave_up.push(text) } else { told.wrong.push(text) }
+            }
         }
         Deed::Broker { server } => {
             let mut broker = site.broker.lock().await;
+            span.from = now();
             broker.kill9(server);
             sleep(lasts).await;
             broker.start_again().await?;
         }
         Deed::Database => {
-            site.postgres.halt().await?;
+            let postgres = site.postgres.lock().await;
+            span.from = now();
+            postgres.halt().await?;
             sleep(lasts).await;
-            site.postgres.start_again().await?;
+            postgres.start_again().await?;
         }
         Deed::Link { link, connection, cut } => cut_link(site, link, Deed::which(connection), cut, lasts).await,
     }

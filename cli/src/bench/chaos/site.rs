@@ -104,7 +104,7 @@ pub(super) struct Site {
     pub(super) agent: FakeAgent,
     pub(super) broker: Mutex<Broker>,
     _database: Database,
-    pub(super) postgres: Postgres,
+    pub(super) postgres: Mutex<Postgres>,
     client: Client,
 }
 
@@ -127,7 +127,7 @@ impl Site {
             members.push(Member::spawn(&program, role, &broker, &through_link, &env).await?);
         }
         let client = Client::builder().no_proxy().timeout(API).default_headers(headers()?).build()?;
-        let broker = Mutex::new(broker);
+        let (broker, postgres) = (Mutex::new(broker), Mutex::new(postgres));
         let site = Self {
             members,
             database_link,
