@@ -7,7 +7,7 @@ use omnihub_common::{
     key::admin_key_file,
     secret::Secret,
 };
-use reqwest::{Client, Method, StatusCode, Url, redirect::Policy};
+use reqwest::{Client, Method, Response, StatusCode, Url, redirect::Policy};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -17,6 +17,8 @@ const DEFAULT_URL: &str = "http://127.0.0.1:8882";
 const KEY_SETTINGS: [&str; 2] = ["OMNIHUB_API_KEY", "AUTOMAGIK_OMNI_API_KEY"];
 /// The hub answers at once; more than this is a network that does not.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// For an answer without an end.
+const FOR_EVER: Duration = Duration::from_hours(24 * 365);
 
 /// Why a call gave nothing. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +37,12 @@ pub enum ApiError {
         /// Why it did not answer.
         #[source]
         source: reqwest::Error,
+    },
+    /// Somebody is there and says nothing.
+    #[error("the hub at {url} does not answer")]
+    Silent {
+        /// Where it was called.
+        url: String,
     },
     /// The hub does not take the key.
     #[error("the hub at {url} does not take this admin key: set OMNIHUB_API_KEY to the one it has")]
@@ -138,6 +146,28 @@ impl Api {
         self.read(status, &body)
     }
 
+    /// Opens an answer that goes on for as long as both sides like; the caller bounds its silence.
+    ///
+    /// # Errors
+    /// When the hub is not reachable or refuses.
+    pub async fn open(&self, path: &[&str], query: &[(&str, String)]) -> Result<Response, ApiError> {
+        let request = self.client.get(self.url(path)).query(query).header("x-api-key", self.key.expose());
+        let sent = tokio::time::timeout(TIMEOUT, request.timeout(FOR_EVER).send()).await;
+        let not_reachable =
+            |source: reqwest::Error| ApiError::NotReachable { url: self.shown(), source: source.without_url() };
+        let response = match sent {
+            Ok(sent) => sent.map_err(not_reachable)?,
+            Err(_) => return Err(ApiError::Silent { url: self.shown() }),
+        };
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let body = response.bytes().await.map_err(not_reachable)?;
+        self.read(status, &body)?;
+        Err(ApiError::NotAHub { url: self.shown(), status: status.as_u16() })
+    }
+
     fn read(&self, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
         let not_a_hub = || ApiError::NotAHub { url: self.shown(), status: status.as_u16() };
         if status.is_success() {
@@ -147,11 +177,11 @@ impl Api {
             return Err(ApiError::Unauthorized { url: self.shown() });
         }
         let problem: Problem = serde_json::from_slice(body).map_err(|_| not_a_hub())?;
-        Err(ApiError::Refused {
-            status: status.as_u16(),
-            detail: problem.detail,
-            fields: problem.errors.into_iter().map(|error| (error.field, error.message)).collect(),
-        })
+        let Problem { detail, errors } = problem;
+        // What the detail has named already is not said twice.
+        let unsaid = |error: &WrongField| !detail.contains(&format!("{}: {}", error.field, error.message));
+        let fields = errors.into_iter().filter(unsaid).map(|error| (error.field, error.message)).collect();
+        Err(ApiError::Refused { status: status.as_u16(), detail, fields })
     }
 
     /// The path under the base, each segment escaped.

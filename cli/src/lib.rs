@@ -5,10 +5,14 @@
 
 pub mod api;
 pub mod bench;
+pub mod dead;
 pub mod demo;
+pub mod explain;
 pub mod instance;
 pub mod migrate;
+pub mod trace;
 pub mod up;
+pub mod whereabouts;
 
 use std::process::ExitCode;
 
@@ -44,6 +48,16 @@ pub enum Command {
     /// Make, show and change instances, over the admin API.
     #[command(subcommand)]
     Instance(instance::InstanceCommand),
+    /// List, show, redrive and drop messages that could not be answered, over the admin API.
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
+    /// List, show and watch what happens to messages, over the admin API.
+    #[command(subcommand)]
+    Trace(trace::TraceCommand),
+    /// Say what a person's message is doing now, over the admin API.
+    Where(whereabouts::WhereArgs),
+    /// Say why a message was answered, ignored or delayed, over the admin API.
+    Explain(explain::ExplainArgs),
     /// See the hub at work: customers and an agent are played, nothing is installed or kept.
     Demo(demo::DemoArgs),
     /// Try what the hub promises, on servers and processes of its own.
@@ -62,12 +76,19 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
         Command::Bench(command) => process::block_on(bench::run(command)),
-        Command::Instance(command) => process::block_on(async {
-            let settings = ProcessSettings::load()?;
-            let data = DataFolder::open_if_present(&settings)?;
-            instance::run(command, &api::Api::load(&settings, &data)?).await
-        }),
+        Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),
+        Command::Dead(command) => process::block_on(async { dead::run(command, &target()?).await }),
+        Command::Trace(command) => process::block_on(async { trace::run(command, &target()?).await }),
+        Command::Where(arguments) => process::block_on(async { whereabouts::run(arguments, &target()?).await }),
+        Command::Explain(arguments) => process::block_on(async { explain::run(arguments, &target()?).await }),
     }
+}
+
+/// The hub that management commands speak to.
+fn target() -> anyhow::Result<api::Api> {
+    let settings = ProcessSettings::load()?;
+    let data = DataFolder::open_if_present(&settings)?;
+    Ok(api::Api::load(&settings, &data)?)
 }
 
 #[cfg(test)]

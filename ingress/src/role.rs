@@ -7,13 +7,15 @@ use omnihub_common::{
     instance::{Announcer, EvolutionFallback},
     key::{AdminKey, Created},
     process::{Ground, Program, listen},
-    queue::{Backlogs, Intake, Media, TraceBus},
+    queue::{Backlogs, DeadLetters, Intake, Media, TraceBus, dead::Redriver},
     secret::Secret,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::dead::DeadDesk,
+    live::Live,
     purge::Purger,
     server::{Doors, serve},
     settings::IngressSettings,
@@ -28,6 +30,8 @@ use crate::{
 /// database or NATS that is away is waited for.
 pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let listener = listen(&HttpSettings::ingress(&*program.settings)?, "Set API_PORT to another one.").await?;
+    // A setting that is wrong is said at once, not after a wait.
+    IngressSettings::load(&*program.settings)?;
     let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "ingress listens");
     run(listener, ground, program.stop.token()).await
@@ -47,6 +51,8 @@ pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken)
     let tenants = ground.tenants().await?;
     let (nats, layout) = ground.queue("omnihub-ingress").await?;
     let media = Media::open(&nats.js).await?;
+    let intake = Intake::new(nats.clone(), layout.clone(), media, settings.in_flight);
+    let redriver = Redriver::new(DeadLetters::open(nats.clone()).await?, intake.clone());
     ground.health.add_database(ground.database.clone());
     ground.health.add_nats(nats.clone());
     ground.health.add_queue(nats.clone(), layout.clone());
@@ -60,11 +66,13 @@ pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken)
             admin_key: Arc::new(admin_key),
             evolution_fallback: Arc::new(EvolutionFallback::load(&*ground.settings)),
             purger: Purger::start(nats.clone(), layout.clone()),
+            dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
+            live: Live::new(nats.clone(), layout.clone(), stop.clone()),
         },
         webhook: WebhookState {
             directory: tenants.directory,
-            quota: Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog),
-            intake: Intake::new(nats.clone(), layout, media, settings.in_flight),
+            quota: Quota::new(Backlogs::follow(nats.clone(), layout), settings.backlog),
+            intake,
             traces: TraceBus::new(nats),
             webhooks: WebhookMeters::default(),
         },

@@ -9,7 +9,7 @@ use omnihub_common::{
 };
 use sea_orm::DatabaseConnection;
 
-use crate::purge::Purger;
+use crate::{admin::dead::DeadDesk, live::Live, purge::Purger};
 
 /// The state of an ingress.
 #[derive(Clone, FromRef)]
@@ -28,4 +28,8 @@ pub struct AppState {
     pub evolution_fallback: Arc<EvolutionFallback>,
     /// Removes what is kept of deleted instances outside SQL.
     pub purger: Purger,
+    /// The dead letters; a process without a queue has none.
+    pub dead: Option<DeadDesk>,
+    /// What happens in the hub at this moment.
+    pub live: Live,
 }

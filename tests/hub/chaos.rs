@@ -32,9 +32,10 @@ async fn under_mixed_faults_every_message_is_answered_once_and_in_order() {
     let runs: Value = serde_json::from_slice(&std::fs::read(report).unwrap()).unwrap();
     let (run, verdict) = (&runs[0], &runs[0]["verdict"]);
     assert_eq!((&verdict["messages"], &verdict["answered"]), (&1500.into(), &1500.into()));
-    assert_eq!(run["done"].as_array().unwrap().len(), run["schedule"].as_array().unwrap().len());
-    let mut kinds: Vec<&str> =
-        run["done"].as_array().unwrap().iter().filter_map(|done| done["kind"].as_str()).collect();
+    // The machine's own stalls are beside the schedule.
+    let done = run["done"].as_array().unwrap().iter().filter_map(|done| done["kind"].as_str());
+    let mut kinds: Vec<&str> = done.filter(|kind| *kind != "stall").collect();
+    assert_eq!(kinds.len(), run["schedule"].as_array().unwrap().len());
     kinds.sort_unstable();
     kinds.dedup();
     assert_eq!(kinds, ["cut", "database", "freeze", "kill9", "nats", "sigterm"]);

@@ -11,6 +11,8 @@ mod body_forms;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod dead;
+#[cfg(test)]
 mod demo;
 #[cfg(test)]
 mod durable;
@@ -36,3 +38,5 @@ mod tenants;
 mod traces;
 #[cfg(test)]
 mod turns;
+#[cfg(test)]
+mod whereabouts;

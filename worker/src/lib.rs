@@ -7,7 +7,7 @@
 //! - [`scheduler`]: lanes (one per conversation, one turn at a time) and who is next.
 //! - [`turn`]: the steps of one turn.
 //! - [`agent`]: one file per agent protocol.
-//! - [`breaker`]: which agents and Evolution servers are not called for a while, since they fail.
+//! - `breaker`: which agents and Evolution servers are not called for a while, since they fail.
 //! - [`recorder`]: writes the traces to the database, for all workers together.
 //!
 //! What is absent: the worker serves no public HTTP, and nothing here depends on ingress.

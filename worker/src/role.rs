@@ -1,7 +1,7 @@
 //! The worker as a role: alone in its process, or beside an ingress in `omnihub up`.
 
 use omnihub_common::{
-    config::HttpSettings,
+    config::{DataFolder, HttpSettings},
     health::{self, Health, Need},
     process::{Ground, Program, listen},
     trace::Traces,
@@ -19,6 +19,9 @@ use crate::{Worker, settings::WorkerSettings};
 pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let http = HttpSettings::worker(&*program.settings)?;
     let listener = listen(&http, "Set OMNIHUB_WORKER_PORT to another one.").await?;
+    // A setting that is wrong is said at once, not after a wait.
+    let data = DataFolder::open_if_present(&*program.settings)?;
+    WorkerSettings::load(&*program.settings, &data.0)?;
     let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "worker's health and metrics listen");
     run(Some(listener), ground, program.stop.token()).await
@@ -33,13 +36,12 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
 /// When what it stands on cannot be used, or the worker loses its membership.
 pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = WorkerSettings::load(&*ground.settings, &ground.data.0)?;
-    let directory = ground.tenants().await?.directory;
-    let (nats, layout) = ground.queue("omnihub-worker").await?;
+    // At once: whoever waits for this worker waits for its slowest step, not for all of them.
+    let (tenants, queue) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
+    let (directory, (nats, layout)) = (tenants.directory, queue);
     let _following = directory.follow(nats.clone());
     let traces = Traces::new(ground.database.clone());
-    // Heartbeats have a connection of their own, where no message stands in their way.
-    let (pulse, _) = ground.queue("omnihub-heartbeat").await?;
-    let worker = Worker::join(nats.clone(), pulse, layout.clone(), directory, traces, settings).await?;
+    let worker = Worker::join(nats.clone(), ground.nats.clone(), layout.clone(), directory, traces, settings).await?;
     add_health(&ground.health, &worker);
     let Some(listener) = listener else { return Ok(worker.run(stop).await?) };
     ground.health.add_database(ground.database);

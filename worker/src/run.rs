@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use omnihub_common::{
+    config::NatsSettings,
     instance::Directory,
-    queue::{DeadLetters, Layout, Lease, Media, MediaError, Membership, MembershipError, Nats, TraceBus},
+    queue::{Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, TraceBus},
     trace::Traces,
 };
 use tokio::sync::{mpsc, watch};
@@ -12,19 +13,22 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
     breaker::Breakers,
-    ownership::{Ownership, keep_beating},
+    ownership::{Heart, HeartError, Life, Ownership},
     recorder::{Recorder, RecorderHealth},
-    scheduler::{Event, Figures, Scheduler},
+    scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
-    turn::{Kit, Receipts, TurnMetrics, typing_seats},
+    turn::{Beginner, Kit, Receipts, TurnMetrics, typing_seats},
 };
 
 /// Why a worker cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// Its place among the workers could not be taken or was taken from it.
-    #[error("the worker has no place among the workers")]
+    /// The other workers cannot be read.
+    #[error("the other workers cannot be read")]
     Membership(#[from] MembershipError),
+    /// Its place among the workers could not be taken or was taken from it.
+    #[error(transparent)]
+    Heart(#[from] HeartError),
     /// The object store could not be opened.
     #[error("the object store could not be opened")]
     Media(#[from] MediaError),
@@ -39,56 +43,53 @@ pub enum WorkerError {
 /// A worker that has joined the others and is about to run.
 #[derive(Debug)]
 pub struct Worker {
-    nats: Nats,
-    layout: Layout,
     settings: WorkerSettings,
     kit: Arc<Kit>,
     recorder: Recorder,
-    membership: Membership,
-    lease: Lease,
+    heart: Heart,
+    claimant: Claimant,
+    life: Life,
     owned: watch::Sender<Option<usize>>,
     events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
 }
 
 impl Worker {
-    /// Joins the workers; `pulse` is the connection of its heartbeats.
+    /// Joins the workers; `pulse` is where its heart makes a connection of its own.
     ///
     /// # Errors
     /// When NATS does not answer.
     pub async fn join(
         nats: Nats,
-        pulse: Nats,
+        pulse: NatsSettings,
         layout: Layout,
         directory: Arc<Directory>,
         traces: Traces,
         settings: WorkerSettings,
     ) -> Result<Self, WorkerError> {
-        let lease = Lease::default();
-        let membership = Membership::join(&pulse.js, &layout, &settings.id, lease.clone()).await?;
+        let (lease, life) = (Lease::default(), Life::new());
+        let roll = Roll::open(&nats.js).await?;
+        let heart = Heart::start(pulse, layout.clone(), settings.id.clone(), lease.clone(), life.clone());
+        // While the heart connects on its own thread.
+        let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
+        let (heart, (media, dead)) = tokio::join!(heart, stores);
+        let (heart, http, media, dead) = (heart?, outbound_client()?, media?, dead?);
         let kit = Kit {
             directory,
-            http: outbound_client()?,
+            http,
             traces: TraceBus::new(nats.clone()),
-            dead: DeadLetters::new(nats.js.clone()),
-            media: Media::open(&nats.js).await?,
+            dead,
+            media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
             breakers: Arc::new(Breakers::new()),
             typing: typing_seats(),
+            beginner: Beginner::new(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);
-        Ok(Self {
-            nats,
-            layout,
-            settings,
-            kit: Arc::new(kit),
-            recorder,
-            membership,
-            lease,
-            owned,
-            events: mpsc::unbounded_channel(),
-        })
+        let claimant = Claimant { nats, layout, me: heart.id().to_owned(), roll, lease };
+        let (kit, events) = (Arc::new(kit), mpsc::unbounded_channel());
+        Ok(Self { settings, kit, recorder, heart, claimant, life, owned, events })
     }
 
     /// How many partitions it owns; `None` until its first round.
@@ -112,27 +113,19 @@ impl Worker {
         let (doubt, doubts) = mpsc::unbounded_channel();
         let (events, inbox) = self.events;
         let breakers = self.kit.breakers.clone();
-        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, events.clone(), doubt);
+        let lookout = Lookout::new(self.claimant.nats.clone(), &self.settings.id);
+        let (scheduler, figures) = Scheduler::new(self.kit, &self.settings, lookout, events.clone(), doubt);
         show(figures, self.owned.subscribe(), breakers);
-        let telling = scheduler.backlog().tell(self.nats.clone(), self.membership.id().to_owned());
+        let telling = scheduler.backlog().tell(self.claimant.nats.clone(), self.heart.id().to_owned());
         let _telling = AbortOnDropHandle::new(tokio::spawn(telling));
         let end = CancellationToken::new();
-        let ownership = Ownership {
-            nats: self.nats,
-            layout: self.layout,
-            me: self.membership.id().to_owned(),
-            roll: self.membership.roll(),
-            lease: self.lease,
-            events,
-            owned: self.owned,
-            end: end.clone(),
-        };
-        tracing::info!(worker.id = ownership.me, "the worker has joined");
+        tracing::info!(worker.id = self.heart.id(), "the worker has joined");
+        let ownership = Ownership::new(self.claimant, events, self.owned, end.clone(), self.life);
         let recording = CancellationToken::new();
         let (recorder, until) = (self.recorder, recording.clone());
         let mut recorder = tokio::spawn(async move { recorder.run(until).await });
         let mut scheduler = tokio::spawn(scheduler.run(inbox));
-        let serving = serve(ownership, self.membership, doubts, &stop, self.settings.grace);
+        let serving = serve(ownership, self.heart, doubts, &stop, self.settings.grace);
         // Each of the three runs as long as the worker: one that ends early ends it.
         let ended = tokio::select! {
             ended = serving => ended,
@@ -160,40 +153,24 @@ impl Worker {
 /// so that the others see at once what becomes free, and nobody takes what is not.
 async fn serve(
     ownership: Ownership,
-    membership: Membership,
+    heart: Heart,
     doubts: mpsc::UnboundedReceiver<u16>,
     stop: &CancellationToken,
     grace: Duration,
 ) -> Result<(), WorkerError> {
-    let (retire, leave) = (stop.clone(), CancellationToken::new());
-    let heart = beat(membership, retire, leave.clone());
+    let (retire, leave) = (heart.retire(), heart.leave());
+    let owning = tokio::spawn(ownership.run(doubts, stop.clone(), grace));
     let owning = async {
-        let owned = tokio::spawn(ownership.run(doubts, stop.clone(), grace)).await;
+        let owned = owning.await;
         leave.cancel();
         owned.map_err(|_| WorkerError::Died("ownership"))
     };
-    tokio::try_join!(async { Ok(heart.await?) }, owning).map(drop)
-}
-
-/// Beats until everything is given back, no longer ready from the stop on.
-async fn beat(
-    membership: Membership,
-    retire: CancellationToken,
-    leave: CancellationToken,
-) -> Result<(), MembershipError> {
-    // A task of its own: nothing that is slow here may silence it.
-    let beating = tokio::spawn(async move {
-        let mut membership = keep_beating(membership, retire).await?;
-        if let Err(error) = membership.retire().await {
-            tracing::debug!(error.message = %error, "the readiness record will expire by itself");
-        }
-        let mut membership = keep_beating(membership, leave).await?;
-        if let Err(error) = membership.leave().await {
-            tracing::debug!(error.message = %error, "the worker's record will expire by itself");
-        }
+    let retiring = async {
+        stop.cancelled().await;
+        retire.cancel();
         Ok(())
-    });
-    beating.await.unwrap_or_else(|error| Err(MembershipError::Unavailable(error.into())))
+    };
+    tokio::try_join!(async { Ok(heart.ended().await?) }, owning, retiring).map(drop)
 }
 
 /// An idle connection holds some 25 KB: after thousands of turns at once only so many are kept.

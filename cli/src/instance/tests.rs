@@ -52,6 +52,8 @@ impl Hub {
             admin_key: Arc::new(AdminKey::new(&Secret::new("key"))),
             evolution_fallback: Arc::new(EvolutionFallback::default()),
             purger: omnihub_ingress::purge::Purger::idle(),
+            dead: None,
+            live: omnihub_ingress::live::Live::idle(),
         };
         let routes: Router = admin::instances::routes().with_state(state);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -3,6 +3,7 @@
 mod bubbles;
 mod decision;
 mod session;
+pub mod whereabouts;
 
 pub use bubbles::bubbles;
 pub use decision::Decision;

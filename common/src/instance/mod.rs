@@ -30,7 +30,7 @@ pub use model::{
     ReplySettings, WhatsappSettings,
 };
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
-pub use repository::{Deleted, Instances, NewInstance, StoreError};
+pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreError};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use turns::{Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};

@@ -17,6 +17,10 @@ use super::{
 };
 use crate::{database, secret::Keyring};
 
+mod names;
+
+pub use names::InstanceSummary;
+
 /// The table, as the encryption of its secrets names it. A new name would make them unreadable.
 pub(super) const TABLE: &str = "instance_configs";
 

@@ -109,6 +109,8 @@ impl Ground {
     /// # Errors
     /// When waiting would not help.
     pub async fn when_there(program: &Program, listener: &TcpListener) -> Result<Option<Self>, GroundError> {
+        let data = DataFolder::open_if_present(&*program.settings)?;
+        Keyring::load(&*program.settings, &data, CreateMissing::No)?;
         let _answering = WaitingRoom::open(program, listener).map_err(GroundError::Waiting)?;
         let opened = async {
             let ground = loop {

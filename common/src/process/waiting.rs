@@ -4,7 +4,7 @@
 //! supervisor that would start it again for nothing has no reason to, and Evolution, which drops a
 //! message for ever on most other answers, posts it again.
 
-use std::{future::IntoFuture as _, io, net, os::fd::AsFd as _};
+use std::{io, net, os::fd::AsFd as _, time::Duration};
 
 use axum::{
     Json,
@@ -21,6 +21,8 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::Program;
 use crate::health::{self, Health, Need};
 
+/// Who connects during a start that takes no longer is answered by the role itself.
+const QUICK: Duration = Duration::from_secs(1);
 /// Seconds after which a request is worth another try.
 const RETRY_AFTER_SECONDS: u64 = 5;
 
@@ -44,8 +46,16 @@ impl WaitingRoom {
         });
         let pages = health::routes(health, program.metrics.clone()).fallback(not_yet);
         let until = CancellationToken::new();
-        let serving = axum::serve(twin, pages).with_graceful_shutdown(until.clone().cancelled_owned());
-        tokio::spawn(serving.into_future());
+        let closed = until.clone();
+        tokio::spawn(async move {
+            if tokio::time::timeout(QUICK, closed.cancelled()).await.is_ok() {
+                return;
+            }
+            let serving = axum::serve(twin, pages).with_graceful_shutdown(closed.cancelled_owned());
+            if let Err(error) = serving.await {
+                tracing::warn!(error.message = %error, "nobody is told that this process waits");
+            }
+        });
         Ok(Self { _until: until.drop_guard() })
     }
 }

@@ -50,10 +50,13 @@ pub struct OpenTurn {
     pub failures: u32,
     /// How far it is.
     pub phase: Phase,
-    /// Whether `attempt` counts the last beginning already. Only memory knows: a turn that is
-    /// read back from the stream was cut, and that counts as one more.
-    #[serde(skip)]
+    /// Whether `attempt` counts the last beginning already, since it has failed and the turn
+    /// waits. One that is read back without it was cut, and that counts as one more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
+    /// The process that began it last, by a number it chose at its start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub begun_by: Option<u64>,
 }
 
 /// How far an open turn is.
@@ -215,8 +218,14 @@ mod tests {
     #[test]
     fn an_open_turn_is_resumed_only_for_its_own_messages() {
         let mut checkpoint = Checkpoint::new();
-        checkpoint.open =
-            Some(OpenTurn { ids: vec![id(1)], attempt: 2, failures: 0, phase: Phase::Asking, counted: false });
+        checkpoint.open = Some(OpenTurn {
+            ids: vec![id(1)],
+            attempt: 2,
+            failures: 0,
+            phase: Phase::Asking,
+            counted: false,
+            begun_by: Some(u64::MAX),
+        });
         assert!(checkpoint.open_for(&[id(1)]).is_some());
         assert!(checkpoint.open_for(&[id(1), id(2)]).is_none());
         let bytes = checkpoint.to_bytes().unwrap();

@@ -13,7 +13,8 @@ pub fn now_ms() -> i64 {
 
 /// Time since the machine started, sleep included: a lease must lapse for a worker that was
 /// suspended, so the usual monotonic clock will not do where it stands still meanwhile.
-pub(super) fn since_boot() -> Duration {
+#[must_use]
+pub fn since_boot() -> Duration {
     #[cfg(target_os = "linux")]
     let clock = ClockId::Boottime;
     // macOS: CLOCK_MONOTONIC goes on during sleep.

@@ -14,6 +14,8 @@ const OLDEST_SERVER: (u32, u32, u32) = (2, 15, 1);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long connecting at start is tried.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the client may take to report what it has done.
+const EVENT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +58,12 @@ pub struct Nats {
 }
 
 impl Nats {
+    /// Which connection this is, by the count of [`Nats::changes`].
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        *self.changes.borrow()
+    }
+
     /// Whether the connection stands.
     #[must_use]
     pub fn connected(&self) -> bool {
@@ -68,7 +76,7 @@ impl Nats {
 /// # Errors
 /// When there is none within 30 s, or it cannot serve us.
 pub async fn connect(settings: &NatsSettings, name: &str) -> Result<Nats, ConnectError> {
-    let (changed, changes) = watch::channel(0_u64);
+    let (changed, mut changes) = watch::channel(0_u64);
     let servers = settings.servers()?;
     let attempt =
         || async { options(settings, name, changed.clone())?.connect(&servers).await.map_err(ConnectError::from) };
@@ -93,6 +101,8 @@ pub async fn connect(settings: &NatsSettings, name: &str) -> Result<Nats, Connec
     if !server.jetstream {
         return Err(ConnectError::NoJetStream);
     }
+    // The event of this very connection must not look like a later change.
+    let _ = tokio::time::timeout(EVENT_PATIENCE, changes.wait_for(|count| *count > 0)).await;
     let js = jetstream::ContextBuilder::new().timeout(REQUEST_TIMEOUT).max_ack_inflight(20_000).build(client);
     Ok(Nats { js, changes })
 }

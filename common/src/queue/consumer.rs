@@ -22,6 +22,9 @@ use super::{LaneAddress, Subjects, partition::Partition};
 const ACK: &str = "+ACK";
 /// Longer than any turn: nothing is ever redelivered by a timer.
 const ACK_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+/// A consumer that has been silent for twice this long is made anew: its server may have died, and
+/// the request for messages with it.
+const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A consumer counts as having ended after this time at the earliest.
 const SHORTEST_LIFE: Duration = Duration::from_millis(250);
 /// Messages of one partition that may be with the owner at once.
@@ -70,8 +73,9 @@ impl Delivery {
 /// Why a consumer's deliveries ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum PumpEnd {
-    /// A consumer of a higher epoch is there: another worker owns the partition.
-    Superseded,
+    /// A consumer of this epoch, not below ours and not ours, is there: another worker owns the
+    /// partition, or its record was lost.
+    Superseded(u64),
     /// A gap or an error: verify the ownership and begin again with the next generation.
     Doubt(String),
     /// The partition was given up.
@@ -81,7 +85,7 @@ pub enum PumpEnd {
 /// Makes the consumer of `(epoch, generation)` and hands each delivery to `deliver`, in stream
 /// order, until the partition is gone or in doubt.
 ///
-/// `listening` is called once the consumer is there.
+/// `listening` is called once the consumer is there; [`Partition::begin_generation`] comes first.
 pub async fn pump(
     partition: Arc<Partition>,
     generation: u64,
@@ -89,7 +93,6 @@ pub async fn pump(
     deliver: impl Fn(Delivery) + Send,
 ) -> PumpEnd {
     let gone = partition.gone().clone();
-    partition.begin_generation(generation);
     let begun = Instant::now();
     let work = async {
         let end = run(&partition, generation, listening, deliver).await;
@@ -119,7 +122,7 @@ async fn run(partition: &Partition, generation: u64, listening: impl FnOnce(), d
         .stream()
         .max_messages_per_batch(500)
         .expires(Duration::from_secs(30))
-        .heartbeat(Duration::from_secs(5))
+        .heartbeat(HEARTBEAT)
         .messages()
         .await;
     let mut messages = match messages {
@@ -193,8 +196,9 @@ async fn create(
         stream.consumer_names().try_collect().await.map_err(|error| PumpEnd::Doubt(error.to_string()))?;
     for name in names {
         match read_name(&name) {
-            Some((p, tag)) if p == partition.number() && tag > me => return Err(PumpEnd::Superseded),
-            Some((p, tag)) if p == partition.number() && tag < me => {
+            // Never ours: a generation is begun once.
+            Some((p, tag)) if p == partition.number() && tag >= me => return Err(PumpEnd::Superseded(tag.0)),
+            Some((p, _)) if p == partition.number() => {
                 // One that is gone already, or stays, shows when ours is made.
                 if let Err(error) = stream.delete_consumer(&name).await {
                     tracing::debug!(consumer.name = name, error.message = %error, "an old consumer was not deleted");
@@ -204,7 +208,7 @@ async fn create(
         }
     }
     let config = pull::Config {
-        durable_name: Some(format!("p{}-e{}-g{generation}", partition.number(), partition.epoch())),
+        durable_name: Some(name_of(partition, generation)),
         filter_subject: Subjects::inbound_partition(partition.number()),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
@@ -219,10 +223,30 @@ async fn create(
     stream.create_consumer(config).await.map_err(|error| PumpEnd::Doubt(error.to_string()))
 }
 
-/// Partition, epoch and generation out of a consumer's name.
+/// Removes the consumer of a partition that is given back. One that stays does no harm: the next
+/// owner removes it.
+pub(super) async fn remove(partition: &Partition) {
+    let name = name_of(partition, partition.generation());
+    let removed = match partition.js().get_stream_no_info(partition.inbound()).await {
+        Ok(stream) => stream.delete_consumer(&name).await.map(drop).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = removed {
+        tracing::debug!(consumer.name = name, error.message = error, "a consumer was not removed");
+    }
+}
+
+/// No name is used twice, not even after the broker has lost its latest records: an
+/// acknowledgement on its way to an older consumer would take a message of this one.
+fn name_of(partition: &Partition, generation: u64) -> String {
+    format!("p{}-e{}-g{generation}-{}", partition.number(), partition.epoch(), partition.nonce())
+}
+
+/// Partition, epoch and generation out of a consumer's name; older versions gave it no nonce.
 fn read_name(name: &str) -> Option<(u16, (u64, u64))> {
     let (partition, rest) = name.strip_prefix('p')?.split_once("-e")?;
-    let (epoch, generation) = rest.split_once("-g")?;
+    let (epoch, rest) = rest.split_once("-g")?;
+    let generation = rest.split_once('-').map_or(rest, |(generation, _)| generation);
     Some((partition.parse().ok()?, (epoch.parse().ok()?, generation.parse().ok()?)))
 }
 
@@ -234,6 +258,7 @@ mod tests {
     fn a_consumer_name_says_partition_epoch_and_generation() {
         assert_eq!(read_name("p3-e12-g4"), Some((3, (12, 4))));
         assert!(read_name("p3-e12-g4").map(|n| n.1) < read_name("p3-e13-g0").map(|n| n.1));
+        assert_eq!(read_name("p3-e12-g4-0a1b2c3d4e5f"), Some((3, (12, 4))));
         assert_eq!(read_name("recorder"), None);
     }
 }

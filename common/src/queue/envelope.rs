@@ -49,6 +49,19 @@ impl MessageId {
         u64::from_be_bytes(first)
     }
 
+    /// The id of this message when it is redriven for the nth time: always the same, so that a
+    /// redrive that is repeated makes no second message.
+    #[must_use]
+    pub fn redriven(self, nth: u32) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(b"redrive");
+        hasher.update(&self.0);
+        hasher.update(&nth.to_be_bytes());
+        let mut id = [0_u8; 16];
+        id.copy_from_slice(&hasher.finalize().as_bytes()[..16]);
+        Self(id)
+    }
+
     /// The id in hexadecimal.
     #[must_use]
     pub fn to_hex(self) -> String {
@@ -88,7 +101,7 @@ pub fn trace_id(provider_at_ms: Option<i64>, id: MessageId) -> Uuid {
 /// One accepted message as it waits in `INBOUND`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The version of this record: [`Envelope::VERSION`].
+    /// The version of this record: [`Envelope::VERSION`], or [`Envelope::REDRIVEN`].
     pub v: u8,
     /// The message's id.
     pub id: MessageId,
@@ -111,13 +124,48 @@ pub struct Envelope {
     /// Things ingress noticed that stopped nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+    /// Set when it came back from the dead letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub redrive: Option<Redrive>,
     /// The channel's own words.
     pub body: EnvelopeBody,
 }
 
+/// That a message came back from the dead letters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Redrive {
+    /// For the how manieth time, from 1.
+    pub nth: u32,
+    /// When, in milliseconds since 1970.
+    pub at: i64,
+}
+
+impl Redrive {
+    /// What the trace says of it.
+    #[must_use]
+    pub fn notice(self) -> String {
+        format!("redriven from the dead letters, time {}", self.nth)
+    }
+}
+
 impl Envelope {
-    /// The version that this build writes.
+    /// The version of a message as ingress accepts it.
     pub const VERSION: u8 = 1;
+    /// The version of a redriven message, and the newest that this build knows: a worker that
+    /// does not know [`Envelope::redrive`] leaves it to one that does.
+    pub const REDRIVEN: u8 = 2;
+
+    /// From when its age counts: its last redrive, else its acceptance.
+    #[must_use]
+    pub fn counts_from(&self) -> i64 {
+        self.redrive.map_or(self.received_at, |redrive| redrive.at)
+    }
+
+    /// How often it was redriven.
+    #[must_use]
+    pub fn redrives(&self) -> u32 {
+        self.redrive.map_or(0, |redrive| redrive.nth)
+    }
 }
 
 /// Where the channel's words are.
@@ -146,6 +194,30 @@ mod tests {
         assert_ne!(base, MessageId::of(&MessageKey { from_me: true, ..key("a@x", "1") }));
         assert_ne!(base, MessageId::of(&MessageKey { instance_id: 2, ..key("a@x", "1") }));
         assert_ne!(base, MessageId::of(&MessageKey { discriminator: "READ", ..key("a@x", "1") }));
+    }
+
+    #[test]
+    fn a_redriven_message_has_an_id_of_its_own_each_time_the_same() {
+        let id = MessageId::of(&key("a@x", "1"));
+        assert_eq!(id.redriven(1), id.redriven(1));
+        assert_ne!(id.redriven(1), id);
+        assert_ne!(id.redriven(1), id.redriven(2));
+        assert_ne!(id.redriven(1).redriven(2), id.redriven(2));
+    }
+
+    #[test]
+    fn an_envelope_without_a_redrive_is_read_and_written_as_ever() {
+        let old = serde_json::json!({
+            "v": 1, "id": MessageId::of(&key("a@x", "1")), "trace_id": Uuid::nil(), "instance_id": 1,
+            "instance": "acme", "channel": "whatsapp", "session_name": "acme_1", "received_at": 5,
+            "provider_at": null, "own_id": null, "body": {"inline": {}},
+        });
+        let read: Envelope = serde_json::from_value(old.clone()).unwrap();
+        assert_eq!((read.redrives(), read.counts_from()), (0, 5));
+        assert_eq!(serde_json::to_value(&read).unwrap(), old);
+        let redriven = Envelope { redrive: Some(Redrive { nth: 3, at: 9 }), ..read };
+        let read: Envelope = serde_json::from_slice(&serde_json::to_vec(&redriven).unwrap()).unwrap();
+        assert_eq!((read.redrives(), read.counts_from()), (3, 9));
     }
 
     #[test]

@@ -2,11 +2,17 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{Context, object_store::ObjectStore};
+use async_nats::jetstream::{
+    Context,
+    object_store::{Object, ObjectStore},
+};
 use futures_util::TryStreamExt;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncRead, AsyncReadExt};
 
-use super::{InstanceToken, MessageId, streams::MEDIA};
+use super::{
+    InstanceToken, MessageId,
+    streams::{DEAD_MEDIA, MEDIA},
+};
 
 /// How long reading an object may take.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +53,19 @@ impl Media {
     /// # Errors
     /// When NATS does not answer or the store was not made yet.
     pub async fn open(js: &Context) -> Result<Self, MediaError> {
-        Ok(Self { store: js.get_object_store(MEDIA).await.map_err(unavailable)? })
+        Self::open_bucket(js, MEDIA).await
+    }
+
+    /// Opens the store of what dead letters refer to, which keeps as long as they do.
+    ///
+    /// # Errors
+    /// As [`Media::open`].
+    pub async fn open_dead(js: &Context) -> Result<Self, MediaError> {
+        Self::open_bucket(js, DEAD_MEDIA).await
+    }
+
+    async fn open_bucket(js: &Context, bucket: &str) -> Result<Self, MediaError> {
+        Ok(Self { store: js.get_object_store(bucket).await.map_err(unavailable)? })
     }
 
     /// The name of a message's object; `what` tells its objects apart (`media`, `body`).
@@ -61,9 +79,56 @@ impl Media {
     /// # Errors
     /// When NATS does not confirm.
     pub async fn put(&self, name: &str, mut bytes: &[u8]) -> Result<(), MediaError> {
-        self.store.put(name, &mut bytes).await.map(drop).map_err(|error| {
+        self.put_from(name, &mut bytes).await
+    }
+
+    async fn put_from(&self, name: &str, from: &mut (impl AsyncRead + Unpin)) -> Result<(), MediaError> {
+        self.store.put(name, from).await.map(drop).map_err(|error| {
             // The client keeps the server's code only in its words.
             if error.to_string().contains("maximum bytes exceeded") { MediaError::Full } else { unavailable(error) }
+        })
+    }
+
+    /// Copies an object into another store, chunk by chunk.
+    ///
+    /// # Errors
+    /// [`MediaError::Absent`] when it is gone.
+    pub async fn copy(&self, name: &str, to: &Self, new_name: &str) -> Result<(), MediaError> {
+        let copying = async { to.put_from(new_name, &mut self.object(name).await?).await };
+        // A chunk that was removed meanwhile is waited for without end by the client.
+        tokio::time::timeout(READ_PATIENCE, copying).await.map_err(unavailable)?
+    }
+
+    /// Whether an object is there.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn has(&self, name: &str) -> Result<bool, MediaError> {
+        use async_nats::jetstream::object_store::InfoErrorKind;
+        match self.store.info(name).await {
+            Ok(info) => Ok(!info.deleted),
+            Err(error) if error.kind() == InfoErrorKind::NotFound => Ok(false),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
+    /// Removes an object; one that is not there is removed already.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn remove(&self, name: &str) -> Result<(), MediaError> {
+        use async_nats::jetstream::object_store::DeleteErrorKind;
+        match self.store.delete(name).await {
+            Err(error) if error.kind() != DeleteErrorKind::NotFound => Err(unavailable(error)),
+            _ => Ok(()),
+        }
+    }
+
+    async fn object(&self, name: &str) -> Result<Object, MediaError> {
+        use async_nats::jetstream::object_store::GetErrorKind;
+        self.store.get(name).await.map_err(|error| match error.kind() {
+            GetErrorKind::NotFound => MediaError::Absent,
+            _ => unavailable(error),
         })
     }
 
@@ -72,11 +137,7 @@ impl Media {
     /// # Errors
     /// [`MediaError::Absent`] when it is gone.
     pub async fn get(&self, name: &str, limit: u64) -> Result<Vec<u8>, MediaError> {
-        use async_nats::jetstream::object_store::GetErrorKind;
-        let object = self.store.get(name).await.map_err(|error| match error.kind() {
-            GetErrorKind::NotFound => MediaError::Absent,
-            _ => unavailable(error),
-        })?;
+        let object = self.object(name).await?;
         let mut bytes = Vec::new();
         // A chunk that was removed meanwhile is waited for without end by the client.
         let read = tokio::time::timeout(READ_PATIENCE, object.take(limit).read_to_end(&mut bytes)).await;

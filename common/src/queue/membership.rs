@@ -14,7 +14,12 @@ use async_nats::jetstream::{
 use bytes::Bytes;
 use futures_util::StreamExt;
 
-use super::{Layout, Lease, Subjects, streams::MEMBERS, subject::token};
+use super::{
+    Layout, Lease, Subjects,
+    ownership::{Contest, contest},
+    streams::MEMBERS,
+    subject::token,
+};
 
 /// How long a worker that joins others waits before it takes partitions from them: a worker that
 /// starts and dies at once should move nothing.
@@ -44,8 +49,12 @@ pub struct Membership {
     stream: Stream<()>,
     ttl: Duration,
     lease: Lease,
+    /// What the next compare-and-set expects.
     revision: u64,
+    /// The revision of the last heartbeat that was confirmed; 0 before the first.
+    confirmed: u64,
     ready_from: Option<Instant>,
+    settling: bool,
 }
 
 impl Membership {
@@ -57,12 +66,23 @@ impl Membership {
         let store = js.get_key_value(MEMBERS).await.map_err(unavailable)?;
         let stream = js.get_stream_no_info(format!("KV_{MEMBERS}")).await.map_err(unavailable)?;
         let nonce = Bytes::from(hex::encode(rand::random::<[u8; 16]>()));
-        let mut member =
-            Self { id: token(id), nonce, store, stream, ttl: layout.lease_ttl, lease, revision: 0, ready_from: None };
+        let mut member = Self {
+            id: token(id),
+            nonce,
+            store,
+            stream,
+            ttl: layout.lease_ttl,
+            lease,
+            revision: 0,
+            confirmed: 0,
+            ready_from: None,
+            settling: false,
+        };
         // Whoever had the id before loses the compare-and-set from now on.
         member.revision = member.read(&Subjects::alive(&member.id)).await?.map_or(0, |(sequence, _)| sequence);
         let ready = member.ready().await?;
         let settled = ready.is_empty() || ready.contains(&member.id);
+        member.settling = !settled;
         member.ready_from = Some(if settled { Instant::now() } else { Instant::now() + SETTLING });
         member.beat().await?;
         Ok(member)
@@ -96,16 +116,27 @@ impl Membership {
         let (alive, ready) = tokio::join!(alive, write_ready);
         alive.map_err(unavailable)??;
         self.lease.renewed(sent, self.ttl);
-        ready.map_err(unavailable)?;
-        self.settle().await
+        ready.map_err(unavailable)
     }
 
-    /// Ends the settling early when the last ready worker is gone: nobody is left to spare.
-    async fn settle(&mut self) -> Result<(), MembershipError> {
-        if self.ready_from.is_some_and(|from| from > Instant::now()) && self.ready().await?.is_empty() {
-            self.ready_from = Some(Instant::now());
+    /// Whether it waits to be ready; ask [`Membership::settled`] now and then.
+    #[must_use]
+    pub fn is_settling(&self) -> bool {
+        self.settling
+    }
+
+    /// Ends the settling when its time is over, or early when the last ready worker is gone:
+    /// nobody is left to spare. `true` when the next heartbeat says ready for the first time.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn settled(&mut self) -> Result<bool, MembershipError> {
+        let Some(from) = self.ready_from.filter(|_| self.settling) else { return Ok(false) };
+        if from > Instant::now() && !self.ready().await?.is_empty() {
+            return Ok(false);
         }
-        Ok(())
+        (self.settling, self.ready_from) = (false, Some(from.min(Instant::now())));
+        Ok(true)
     }
 
     /// No longer ready, still alive: the others may take over what is released.
@@ -113,7 +144,7 @@ impl Membership {
     /// # Errors
     /// When NATS does not answer; the record then falls out by itself.
     pub async fn retire(&mut self) -> Result<(), MembershipError> {
-        self.ready_from = None;
+        (self.ready_from, self.settling) = (None, false);
         self.remove(&Subjects::ready(&self.id)).await
     }
 
@@ -125,14 +156,8 @@ impl Membership {
         self.remove(&Subjects::alive(&self.id)).await
     }
 
-    /// A reader that other tasks may use beside the heartbeat.
-    #[must_use]
-    pub fn roll(&self) -> Roll {
-        Roll { stream: self.stream.clone() }
-    }
-
     async fn ready(&self) -> Result<Vec<String>, MembershipError> {
-        self.roll().ready().await
+        Roll { stream: self.stream.clone() }.ready().await
     }
 
     async fn write_alive(&mut self) -> Result<(), MembershipError> {
@@ -140,7 +165,7 @@ impl Membership {
         for _ in 0..3 {
             match self.store.update(&key, self.nonce.clone(), self.revision).await {
                 Ok(revision) => {
-                    self.revision = revision;
+                    (self.revision, self.confirmed) = (revision, revision);
                     return Ok(());
                 }
                 Err(error) if error.kind() == UpdateErrorKind::WrongLastRevision => {}
@@ -148,8 +173,10 @@ impl Membership {
             }
             // Our own write whose answer was lost, an entry that fell out, or somebody else.
             match self.read(&key).await? {
-                Some((sequence, nonce)) if nonce == self.nonce => self.revision = sequence,
-                Some(_) => return Err(MembershipError::Superseded(self.id.clone())),
+                Some((sequence, nonce)) => match contest(self.confirmed, sequence, nonce == self.nonce) {
+                    Contest::Mine => self.revision = sequence,
+                    Contest::Lost => return Err(MembershipError::Superseded(self.id.clone())),
+                },
                 None => self.revision = 0,
             }
         }
@@ -173,6 +200,15 @@ pub struct Roll {
 }
 
 impl Roll {
+    /// A reader on a connection.
+    ///
+    /// # Errors
+    /// When NATS does not answer.
+    pub async fn open(js: &Context) -> Result<Self, MembershipError> {
+        let stream = js.get_stream_no_info(format!("KV_{MEMBERS}")).await.map_err(unavailable)?;
+        Ok(Self { stream })
+    }
+
     /// The ready workers, sorted.
     ///
     /// # Errors

@@ -16,6 +16,7 @@
 //!   its story goes.
 //! - [`Backlogs`]: how much waits for each instance, so that none may fill the queue for all.
 //! - [`ConfigWatch`] and [`announce_change`]: how every process hears that an instance was changed.
+//! - [`Sightings`]: where a conversation stands now, asked of its owner, else of the streams.
 //!
 //! The work-queue stream is the only truth. There is no NAK, no redelivery timer, no in-progress
 //! ack and no scheduled message: waiting is the business of the owner's memory, which the replay
@@ -23,12 +24,13 @@
 
 mod backlog;
 mod checkpoint;
+mod claim;
 mod clock;
 mod config;
 mod confirm;
 mod connect;
 mod consumer;
-mod dead;
+pub mod dead;
 mod envelope;
 mod intake;
 mod layout;
@@ -39,28 +41,33 @@ mod ownership;
 mod partition;
 mod payload;
 mod purge;
+mod sightings;
 pub mod streams;
 mod subject;
 mod tracebus;
+mod tracefeed;
 
 pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
-pub use clock::now_ms;
+pub use claim::{ClaimError, Claimant, Claimed};
+pub use clock::{now_ms, since_boot};
 pub use config::{ConfigBucketError, ConfigWatch, announce_change};
 pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, PumpEnd, pump};
 pub use dead::{DeadLetter, DeadLetters};
-pub use envelope::{Envelope, EnvelopeBody, MessageId, MessageKey, trace_id};
+pub use envelope::{Envelope, EnvelopeBody, MessageId, MessageKey, Redrive, trace_id};
 pub use intake::{Accepted, Intake, IntakeError};
 pub use layout::{Fsync, Layout, LayoutError};
 pub use lease::Lease;
 pub use media::{Media, MediaError};
 pub use membership::{Membership, MembershipError, Roll};
-pub use ownership::{OwnershipRecord, Step, owner_of, step};
-pub use partition::{ClaimError, Claimed, Partition, SharedPartition, WriteError, claim};
+pub use ownership::{Contest, OwnershipRecord, Step, Terms, contest, owner_of, step};
+pub use partition::{Partition, SharedPartition, WriteError};
 pub use payload::{HeldBytes, PayloadBudget};
 pub use purge::purge_instance;
+pub use sightings::{SightingError, Sightings, Told};
 pub use streams::{PrepareError, prepare, read_layout};
 pub use subject::{InstanceToken, LaneAddress, Subjects, partition_of, token};
 pub use tracebus::{TraceBus, TraceBusError};
+pub use tracefeed::{Heard, TraceFeed};

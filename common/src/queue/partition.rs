@@ -1,4 +1,5 @@
-//! A partition that this worker owns: how it is claimed, written to and given back.
+//! A partition that this worker owns: how it is written to, verified and given back. How it is
+//! claimed is in [`super::claim`].
 
 use std::{
     fmt,
@@ -22,14 +23,15 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Checkpoint, LaneAddress, Layout, Lease, Subjects,
+    Checkpoint, LaneAddress, Lease, Nats, Subjects,
     checkpoint::CheckpointError,
-    membership::Roll,
-    ownership::{OwnershipRecord, Step, step},
+    claim::{Cause, ClaimError, Claimant, read_record, write_record},
+    consumer::remove,
+    ownership::OwnershipRecord,
 };
 
 /// The server compares the last sequence of a subject with this header.
-const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
+pub(super) const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence";
 /// The subject that is compared, when it is not the one written to.
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 /// How long a stored message lives (nats-server 2.11).
@@ -38,32 +40,8 @@ const TTL_HEADER: &str = "Nats-TTL";
 const CLOSED_CHECKPOINT_TTL: &str = "720h";
 /// The shortest that the server takes.
 const FORGOTTEN_CHECKPOINT_TTL: &str = "1s";
-
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// Why a claim failed; the next round tries again.
-#[derive(Debug, thiserror::Error)]
-#[error("partition {partition} could not be claimed")]
-pub struct ClaimError {
-    partition: u16,
-    #[source]
-    source: Cause,
-}
-
-impl ClaimError {
-    pub(super) fn new(partition: u16, source: Cause) -> Self {
-        Self { partition, source }
-    }
-}
-
-/// What came of a claim.
-#[derive(Debug)]
-pub enum Claimed {
-    /// The partition is ours.
-    Mine(SharedPartition),
-    /// Its owner is alive, or somebody else was faster.
-    NotYet,
-}
+/// Between two tries to write. Soon enough after a reconnection, which wakes nobody here.
+const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Why a checkpoint was not written.
 #[derive(Debug, thiserror::Error)]
@@ -79,9 +57,12 @@ pub enum WriteError {
 /// An owned partition.
 pub struct Partition {
     number: u16,
-    epoch: u64,
+    /// The record that made it ours, and its sequence.
+    record: OwnershipRecord,
     fence: u64,
-    js: Context,
+    nats: Nats,
+    /// The state of the connection when the record was last seen in its place.
+    verified: AtomicU64,
     inbound: String,
     turns: String,
     lease: Lease,
@@ -95,57 +76,37 @@ pub struct Partition {
 
 impl fmt::Debug for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Partition({} epoch {} fence {})", self.number, self.epoch, self.fence)
-    }
-}
-
-/// Claims a partition that rendezvous gives to `me`: reads the ownership record, then whether its
-/// owner is alive, then writes. The order matters, see [`step`]. Cancelling `until` loses the
-/// partition together with all others that were claimed under it.
-///
-/// # Errors
-/// When NATS does not answer.
-pub async fn claim(
-    js: &Context,
-    layout: &Layout,
-    partition: u16,
-    me: &str,
-    roll: &Roll,
-    lease: &Lease,
-    until: &CancellationToken,
-) -> Result<Claimed, ClaimError> {
-    let failed = |source: Cause| ClaimError { partition, source };
-    let turns = layout.turns(partition);
-    let record = read_record(js, &turns, partition).await.map_err(failed)?;
-    let alive = match &record {
-        Some((record, _)) if !record.owner.is_empty() && record.owner != me => {
-            roll.alive(&record.owner).await.map_err(|error| failed(error.into()))?
-        }
-        _ => false,
-    };
-    let Step::Claim { epoch, expected } = step(me, record.as_ref().map(|(r, s)| (r, *s)), |_| alive) else {
-        return Ok(Claimed::NotYet);
-    };
-    match write_record(js, partition, &OwnershipRecord::new(me, epoch), expected).await {
-        Ok(fence) => Ok(Claimed::Mine(Arc::new(Partition {
-            number: partition,
-            epoch,
-            fence,
-            js: js.clone(),
-            inbound: layout.inbound(partition),
-            turns,
-            lease: lease.clone(),
-            writer: Mutex::new(()),
-            gone: until.child_token(),
-            generation: AtomicU64::new(0),
-            listening: AtomicBool::new(false),
-        }))),
-        Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(Claimed::NotYet),
-        Err(error) => Err(failed(error.into())),
+        write!(f, "Partition({} epoch {} fence {})", self.number, self.record.epoch, self.fence)
     }
 }
 
 impl Partition {
+    /// What a claim has won. `connection` is the state of the connection before the claim;
+    /// `gone` is cancelled when the partition is lost.
+    pub(super) fn new(
+        claimant: &Claimant,
+        number: u16,
+        record: OwnershipRecord,
+        fence: u64,
+        connection: u64,
+        gone: CancellationToken,
+    ) -> Self {
+        Self {
+            number,
+            record,
+            fence,
+            nats: claimant.nats.clone(),
+            verified: AtomicU64::new(connection),
+            inbound: claimant.layout.inbound(number),
+            turns: claimant.layout.turns(number),
+            lease: claimant.lease.clone(),
+            writer: Mutex::new(()),
+            gone,
+            generation: AtomicU64::new(0),
+            listening: AtomicBool::new(false),
+        }
+    }
+
     /// Its number.
     #[must_use]
     pub fn number(&self) -> u16 {
@@ -155,7 +116,12 @@ impl Partition {
     /// The epoch of this ownership.
     #[must_use]
     pub fn epoch(&self) -> u64 {
-        self.epoch
+        self.record.epoch
+    }
+
+    /// What tells this ownership apart from another one of the same epoch.
+    pub(super) fn nonce(&self) -> &str {
+        &self.record.nonce
     }
 
     /// The stream its messages wait in.
@@ -165,7 +131,7 @@ impl Partition {
     }
 
     pub(super) fn js(&self) -> &Context {
-        &self.js
+        &self.nats.js
     }
 
     /// Cancelled when the partition is no longer ours: whoever works for it stops.
@@ -186,7 +152,8 @@ impl Partition {
         self.listening.load(Ordering::SeqCst)
     }
 
-    pub(super) fn begin_generation(&self, generation: u64) {
+    /// A consumer of this generation is about to be made; it does not listen yet.
+    pub fn begin_generation(&self, generation: u64) {
         self.generation.store(generation, Ordering::SeqCst);
         self.listening.store(false, Ordering::SeqCst);
     }
@@ -201,14 +168,26 @@ impl Partition {
         self.lease.holds() && !self.gone.is_cancelled()
     }
 
-    /// Whether the ownership record is still the one we wrote.
+    /// Whether the ownership record is still the one we wrote: the whole of it, since a store that
+    /// was put back from a copy gives its sequences again.
     ///
     /// # Errors
     /// When NATS does not answer.
     pub async fn verify(&self) -> Result<bool, ClaimError> {
-        let record = read_record(&self.js, &self.turns, self.number).await;
-        let record = record.map_err(|source| ClaimError { partition: self.number, source })?;
-        Ok(record.is_some_and(|(_, sequence)| sequence == self.fence))
+        let connection = self.nats.connection();
+        let record = read_record(self.js(), &self.turns, self.number).await;
+        let record = record.map_err(|source| ClaimError::new(self.number, source))?;
+        let ours = record.is_some_and(|(record, sequence)| sequence == self.fence && record == self.record);
+        if ours {
+            self.verified.store(connection, Ordering::SeqCst);
+        }
+        Ok(ours)
+    }
+
+    /// Whether the connection has stood since the ownership was verified. Over a new one nothing is
+    /// written before: the broker may be one whose sequences our fence knows nothing of.
+    fn is_verified(&self) -> bool {
+        self.nats.connection() == self.verified.load(Ordering::SeqCst)
     }
 
     /// Reads a conversation's checkpoint from the stream's leader.
@@ -216,8 +195,8 @@ impl Partition {
     /// # Errors
     /// When NATS does not answer, or the checkpoint is of another version.
     pub async fn read(&self, lane: &LaneAddress) -> Result<Option<Checkpoint>, ClaimError> {
-        let failed = |source: Cause| ClaimError { partition: self.number, source };
-        let stream = self.js.get_stream_no_info(&self.turns).await.map_err(|error| failed(error.into()))?;
+        let failed = |source: Cause| ClaimError::new(self.number, source);
+        let stream = self.js().get_stream_no_info(&self.turns).await.map_err(|error| failed(error.into()))?;
         match stream.get_last_raw_message_by_subject(&Subjects::turn(lane)).await {
             Ok(message) => match Checkpoint::read(&message.payload) {
                 Ok(checkpoint) => Ok(Some(checkpoint)),
@@ -269,6 +248,10 @@ impl Partition {
             if !self.may_act() {
                 return Err(WriteError::Fenced);
             }
+            if !self.is_verified() {
+                self.pause(&mut pause).await?;
+                continue;
+            }
             let error = match self.publish(subject.clone(), headers.clone(), payload.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) => error,
@@ -285,25 +268,32 @@ impl Partition {
                     tracing::warn!(error.message = %error, partition.number = self.number, "checkpoint write failed, trying again")
                 }
             }
-            tokio::select! {
-                () = self.gone.cancelled() => return Err(WriteError::Fenced),
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(Duration::from_secs(1)),
-            }
+            self.pause(&mut pause).await?;
         }
     }
 
+    /// Waits a while, a longer one each time, or until the partition is lost.
+    async fn pause(&self, pause: &mut Duration) -> Result<(), WriteError> {
+        tokio::select! {
+            () = self.gone.cancelled() => return Err(WriteError::Fenced),
+            () = tokio::time::sleep(*pause) => *pause = (*pause * 2).min(LONGEST_PAUSE),
+        }
+        Ok(())
+    }
+
     /// Gives the partition back: nobody owns it, and the next worker need not wait for our lease.
+    /// Its consumer goes too.
     ///
     /// # Errors
     /// When NATS does not answer; the next owner then waits until we count as dead.
     pub async fn release(&self) -> Result<(), ClaimError> {
-        let failed = |source: Cause| ClaimError { partition: self.number, source };
-        let record = OwnershipRecord::new("", self.epoch);
-        match write_record(&self.js, self.number, &record, self.fence).await {
+        let record = OwnershipRecord::new("", self.epoch());
+        let (written, ()) = tokio::join!(write_record(self.js(), self.number, &record, self.fence), remove(self));
+        match written {
             Ok(_) => Ok(()),
             // Somebody has it already.
             Err(error) if error.kind() == PublishErrorKind::WrongLastSequence => Ok(()),
-            Err(error) => Err(failed(error.into())),
+            Err(error) => Err(ClaimError::new(self.number, error)),
         }
     }
 
@@ -315,7 +305,7 @@ impl Partition {
     }
 
     async fn publish(&self, subject: String, headers: HeaderMap, payload: Bytes) -> Result<(), PublishError> {
-        self.js.publish_with_headers(subject, headers, payload).await?.await.map(drop)
+        self.js().publish_with_headers(subject, headers, payload).await?.await.map(drop)
     }
 }
 
@@ -329,28 +319,6 @@ fn is_concurrent_write(error: &PublishError) -> bool {
 pub(super) fn refusal(error: &PublishError) -> Option<ErrorCode> {
     let source = std::error::Error::source(error)?;
     Some(source.downcast_ref::<async_nats::jetstream::Error>()?.error_code())
-}
-
-async fn read_record(js: &Context, turns: &str, partition: u16) -> Result<Option<(OwnershipRecord, u64)>, Cause> {
-    let stream = js.get_stream_no_info(turns).await?;
-    match stream.get_last_raw_message_by_subject(&Subjects::own(partition)).await {
-        Ok(message) => Ok(Some((serde_json::from_slice(&message.payload)?, message.sequence))),
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-async fn write_record(
-    js: &Context,
-    partition: u16,
-    record: &OwnershipRecord,
-    expected: u64,
-) -> Result<u64, PublishError> {
-    let payload = serde_json::to_vec(record).map_err(|e| PublishError::with_source(PublishErrorKind::Other, e))?;
-    let mut headers = HeaderMap::new();
-    headers.insert(EXPECTED_SEQUENCE, expected.to_string());
-    let ack = js.publish_with_headers(Subjects::own(partition), headers, payload.into()).await?;
-    Ok(ack.await?.sequence)
 }
 
 /// Owned partitions are shared between the scheduler and the turns that run for them.

@@ -9,7 +9,10 @@ use std::sync::{
 use async_nats::jetstream::stream::RawMessageErrorKind;
 use bytes::Bytes;
 
-use super::partition::{ClaimError, Partition};
+use super::{
+    claim::{Cause, ClaimError},
+    partition::Partition,
+};
 
 /// How many bytes of payload a worker holds while they wait.
 #[derive(Clone, Debug)]
@@ -60,7 +63,7 @@ impl Partition {
     /// # Errors
     /// When NATS does not answer.
     pub async fn fetch(&self, sequence: u64) -> Result<Option<Bytes>, ClaimError> {
-        let failed = |source| ClaimError::new(self.number(), source);
+        let failed = |source: Cause| ClaimError::new(self.number(), source);
         let stream = self.js().get_stream_no_info(self.inbound()).await.map_err(|error| failed(error.into()))?;
         match stream.get_raw_message(sequence).await {
             Ok(message) => Ok(Some(message.payload)),

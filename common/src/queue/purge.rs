@@ -26,5 +26,6 @@ pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceTo
         js.get_stream_no_info(&stream).await?.purge().filter(filter).await?;
     }
     Media::open(js).await?.purge(instance).await?;
+    Media::open_dead(js).await?.purge(instance).await?;
     Ok(())
 }

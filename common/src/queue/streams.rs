@@ -23,10 +23,13 @@ pub const MEMBERS: &str = "members";
 pub const CONFIG: &str = "config";
 /// The object store of media and of bodies that are too large for a queue message.
 pub const MEDIA: &str = "media";
+/// The object store of what dead letters refer to, kept as long as they are.
+pub const DEAD_MEDIA: &str = "dead_media";
 
 /// How long JetStream itself remembers a `Nats-Msg-Id`.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const DEAD_LETTERS_LIVE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// Accepted messages that may wait, in bytes over all shards; beyond it ingress answers 503.
 const INBOUND_BYTES: i64 = 1 << 30;
 /// The server's words for code 10047, `JSStorageResourcesExceededErr`.
@@ -34,6 +37,7 @@ const NO_ROOM: &str = "insufficient storage resources";
 const TRACES_BYTES: i64 = 512 << 20;
 const STEPS_BYTES: i64 = 256 << 20;
 const MEDIA_BYTES: i64 = 1 << 30;
+const DEAD_MEDIA_BYTES: i64 = 256 << 20;
 
 /// Streams that cannot be made or read.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +53,7 @@ pub enum PrepareError {
     },
     /// The broker has less room than the streams reserve.
     #[error(
-        "NATS has no room for the queue's streams, which reserve 2.75 GiB: free disk space, or raise its max_file_store"
+        "NATS has no room for the queue's streams, which reserve 3 GiB: free disk space, or raise its max_file_store"
     )]
     NoRoom,
     /// The streams are not there.
@@ -111,18 +115,25 @@ pub async fn read_layout(js: &Context) -> Result<Layout, PrepareError> {
 }
 
 async fn prepare_media(js: &Context, layout: &Layout) -> Result<(), PrepareError> {
-    if js.get_object_store(MEDIA).await.is_ok() {
-        return Ok(());
+    let stores = [
+        (MEDIA, "Media and large bodies of accepted messages", 7 * DAY, MEDIA_BYTES),
+        (DEAD_MEDIA, "Media and large bodies of dead letters", DEAD_LETTERS_LIVE, DEAD_MEDIA_BYTES),
+    ];
+    for (bucket, purpose, max_age, max_bytes) in stores {
+        if js.get_object_store(bucket).await.is_ok() {
+            continue;
+        }
+        let config = object_store::Config {
+            bucket: bucket.to_owned(),
+            description: Some(purpose.to_owned()),
+            max_age,
+            max_bytes,
+            num_replicas: layout.replicas,
+            ..Default::default()
+        };
+        js.create_object_store(config).await.map_err(|error| failed(bucket, error))?;
     }
-    let config = object_store::Config {
-        bucket: MEDIA.to_owned(),
-        description: Some("Media and large bodies of accepted messages".to_owned()),
-        max_age: 7 * DAY,
-        max_bytes: MEDIA_BYTES,
-        num_replicas: layout.replicas,
-        ..Default::default()
-    };
-    js.create_object_store(config).await.map(drop).map_err(|error| failed(MEDIA, error))
+    Ok(())
 }
 
 fn failed(stream: &str, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> PrepareError {
@@ -195,7 +206,7 @@ fn dead(layout: &Layout) -> Config {
     Config {
         retention: RetentionPolicy::Limits,
         max_messages_per_subject: 1,
-        max_age: 30 * DAY,
+        max_age: DEAD_LETTERS_LIVE,
         ..base(layout, DEAD.to_owned(), vec!["dead.>".to_owned()], "Messages that could not be answered")
     }
 }

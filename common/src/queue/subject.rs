@@ -55,6 +55,12 @@ impl InstanceToken {
     pub fn row_id(token: &str) -> Option<i64> {
         token.rsplit_once('-')?.1.parse().ok()
     }
+
+    /// The instance's name in a token: a name has no letter that is escaped.
+    #[must_use]
+    pub fn name(token: &str) -> &str {
+        token.rsplit_once('-').map_or(token, |(name, _)| name)
+    }
 }
 
 /// The partition of a conversation, out of `partitions`.
@@ -81,6 +87,16 @@ pub struct LaneAddress {
 }
 
 impl LaneAddress {
+    /// Where a conversation lives that is known by its name; `partitions` is how many there are.
+    #[must_use]
+    pub fn of(instance: &str, instance_id: i64, session_name: &str, partitions: u16) -> Self {
+        Self {
+            partition: partition_of(instance_id, session_name, partitions),
+            instance: InstanceToken::new(instance, instance_id).as_str().to_owned(),
+            conversation: token(session_name),
+        }
+    }
+
     /// Reads an inbound subject, `in.<p>.<instance>.<conversation>`.
     #[must_use]
     pub fn read(subject: &str) -> Option<Self> {
@@ -138,6 +154,18 @@ impl Subjects {
         format!("own.{partition}")
     }
 
+    /// Every partition's ownership record.
+    #[must_use]
+    pub fn own_any() -> String {
+        "own.*".to_owned()
+    }
+
+    /// Every worker's readiness, as it is written to the bucket.
+    #[must_use]
+    pub fn ready_any() -> String {
+        format!("$KV.{}.{}", super::streams::MEMBERS, Self::ready(">"))
+    }
+
     /// An instance's outcomes.
     #[must_use]
     pub fn trace(instance: &InstanceToken) -> String {
@@ -150,10 +178,42 @@ impl Subjects {
         format!("step.{}", instance.as_str())
     }
 
-    /// A dead letter.
+    /// The outcomes of all instances.
     #[must_use]
-    pub fn dead(instance: &str, conversation: &str, message: &str) -> String {
-        format!("dead.{instance}.{conversation}.{message}")
+    pub fn every_trace() -> &'static str {
+        "trace.*"
+    }
+
+    /// The steps of all instances.
+    #[must_use]
+    pub fn every_step() -> &'static str {
+        "step.*"
+    }
+
+    /// A dead letter; `letter` is its id.
+    #[must_use]
+    pub fn dead(instance: &str, conversation: &str, letter: &str) -> String {
+        format!("dead.{instance}.{conversation}.{letter}")
+    }
+
+    /// The dead letter of this id, wherever it is.
+    #[must_use]
+    pub fn dead_anywhere(letter: &str) -> String {
+        format!("dead.*.*.{letter}")
+    }
+
+    /// Every dead letter.
+    #[must_use]
+    pub fn every_dead() -> String {
+        "dead.>".to_owned()
+    }
+
+    /// The instance and the id of a dead letter's subject.
+    #[must_use]
+    pub fn read_dead(subject: &str) -> Option<(&str, &str)> {
+        let mut tokens = subject.split('.');
+        let (head, instance, _, letter) = (tokens.next()?, tokens.next()?, tokens.next()?, tokens.next()?);
+        (head == "dead" && tokens.next().is_none()).then_some((instance, letter))
     }
 
     /// Every dead letter of an instance.
@@ -166,6 +226,19 @@ impl Subjects {
     #[must_use]
     pub fn backlog(worker: &str) -> String {
         format!("backlog.{worker}")
+    }
+
+    /// Every dead letter of a conversation.
+    #[must_use]
+    pub fn dead_conversation(lane: &LaneAddress) -> String {
+        format!("dead.{}.{}.*", lane.instance, lane.conversation)
+    }
+
+    /// Where the owner of a partition is asked what its conversations are doing. Core NATS: no
+    /// stream takes it, and where nobody owns the partition nobody listens.
+    #[must_use]
+    pub fn look(partition: u16) -> String {
+        format!("omnihub.where.{partition}")
     }
 
     /// That a worker is alive.
@@ -199,7 +272,8 @@ mod tests {
     fn an_instance_token_tells_two_lives_of_a_name_apart() {
         assert_ne!(InstanceToken::new("acme", 1), InstanceToken::new("acme", 2));
         assert_ne!(InstanceToken::new("a-1", 1), InstanceToken::new("a", 11));
-        assert_eq!(InstanceToken::row_id(InstanceToken::new("a-1", 42).as_str()), Some(42));
+        let token = InstanceToken::new("a-1", 42);
+        assert_eq!((InstanceToken::name(token.as_str()), InstanceToken::row_id(token.as_str())), ("a-1", Some(42)));
     }
 
     proptest! {

@@ -285,3 +285,28 @@ pub fn revision(attempt: u32, status: TraceStatus, outcome: Option<Outcome>) -> 
         None => (i64::from(attempt) << 8) + step,
     }
 }
+
+/// The [`TraceEvent::revision`] of a step of a message that came back from the dead letters for
+/// the nth time: above everything that was told of it before, its outcome included.
+#[must_use]
+pub fn redriven_revision(nth: u32, revision: i64) -> i64 {
+    (i64::from(nth.min(MOST_REDRIVES)) << 41) + revision
+}
+
+/// More are not told apart: a revision has 63 bits.
+const MOST_REDRIVES: u32 = (1 << 21) - 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redriven_message_is_told_above_the_end_of_its_earlier_life() {
+        let dead = revision(1_000_000, TraceStatus::Error, Some(Outcome::Dead));
+        let begun = redriven_revision(1, revision(0, TraceStatus::WebhookReceived, None));
+        assert!(begun > dead);
+        assert!(redriven_revision(2, 0) > redriven_revision(1, dead));
+        assert_eq!(redriven_revision(0, dead), dead);
+        assert!(redriven_revision(u32::MAX, dead) > redriven_revision(7, dead));
+    }
+}

@@ -8,6 +8,7 @@
 mod batch;
 pub mod entity;
 mod event;
+pub mod explain;
 mod fault;
 mod filter;
 #[cfg(test)]
@@ -17,11 +18,13 @@ mod packed;
 mod payload;
 mod repository;
 mod scope;
+mod tail;
 #[cfg(test)]
 mod tests;
 
 pub use event::{
-    Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision,
+    Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus,
+    redriven_revision, revision,
 };
 pub use fault::{code, is_refusal};
 pub use filter::{DEFAULT_LIMIT, MAX_LIMIT, TraceFilter, bare_phone};
@@ -30,3 +33,4 @@ pub use packed::{pack, unpack};
 pub use payload::{Packed, compress, decompress};
 pub use repository::{Traces, Written};
 pub use scope::{Everyone, Scope};
+pub use tail::{TailFilter, TailLine};

@@ -21,6 +21,8 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
+pub(super) use query::{END_OF_DAY, moment};
+
 use super::access::AdminAccess;
 use crate::{
     problem::{FieldError, Problem},
@@ -72,7 +74,7 @@ async fn payloads(
 }
 
 /// The admin key opens every tenant's traces.
-fn scope(_: &AdminAccess) -> Scope {
+pub(super) fn scope(_: &AdminAccess) -> Scope {
     Scope::Everyone(Everyone::for_admin())
 }
 
@@ -100,7 +102,7 @@ async fn show_payloads(traces: &Traces, scope: &Scope, trace_id: &str) -> Result
 ///
 /// A webhook's 200 names its trace id as soon as the queue has the message; the recorder writes
 /// the row a moment later. A caller who asks at once must not be told that there is no such trace.
-async fn awaited(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<message_trace::Model, Problem> {
+pub(super) async fn awaited(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<message_trace::Model, Problem> {
     let id = Uuid::parse_str(trace_id).map_err(|_| invalid(vec![field("trace_id", "expected a UUID")]))?;
     let deadline = Instant::now() + APPEARS_WITHIN;
     let mut look = interval(LOOK_EVERY);
@@ -116,17 +118,17 @@ async fn awaited(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<messa
     }
 }
 
-fn field(field: &str, message: impl Into<String>) -> FieldError {
+pub(super) fn field(field: &str, message: impl Into<String>) -> FieldError {
     FieldError { field: field.to_owned(), message: message.into() }
 }
 
-fn invalid(errors: Vec<FieldError>) -> Problem {
+pub(super) fn invalid(errors: Vec<FieldError>) -> Problem {
     let named: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.field, error.message)).collect();
     Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_parameter", named.join("; ")).with_errors(errors)
 }
 
 /// The request was right; the database could not be read.
-fn unavailable(error: DbErr) -> Problem {
+pub(super) fn unavailable(error: DbErr) -> Problem {
     tracing::error!(error.message = %error, "traces cannot be read");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", "the database cannot be read; try again")
         .retry_after(1)

@@ -85,6 +85,7 @@ async fn envelope(
         provider_at: part.provider_at_ms,
         own_id,
         warnings,
+        redrive: None,
         body: EnvelopeBody::Inline(part.data),
     })
 }
@@ -101,7 +102,7 @@ fn warnings(instance: &Instance, named_in_body: Option<&str>, target: &Target) -
 }
 
 /// The first event of a trace: what came in.
-fn received(instance: &Instance, envelope: Envelope) -> TraceEvent {
+pub(crate) fn received(instance: &Instance, envelope: Envelope) -> TraceEvent {
     let body = match envelope.body {
         EnvelopeBody::Inline(body) => body,
         EnvelopeBody::Object(name) => Value::String(name),

@@ -13,6 +13,8 @@ mod quota;
 mod route;
 mod verify;
 
+pub(crate) use accept::received;
+
 use std::sync::Arc;
 
 use axum::{

@@ -62,6 +62,16 @@ async fn a_killed_worker_is_replaced_by_another_after_its_lease() {
     killed_between_accept_and_reply(Deployment::apart(slow(), &["w1"]).await, Some("w2")).await;
 }
 
+#[tokio::test]
+async fn a_killed_worker_goes_on_under_its_id_on_three_servers() {
+    killed_between_accept_and_reply(Deployment::apart_on_three(slow(), &["w1"]).await, None).await;
+}
+
+#[tokio::test]
+async fn a_killed_worker_is_replaced_by_another_after_its_lease_on_three_servers() {
+    killed_between_accept_and_reply(Deployment::apart_on_three(slow(), &["w1"]).await, Some("w2")).await;
+}
+
 /// The one stored checkpoint, if there is one.
 async fn stored_answer(deployment: &Deployment) -> Option<omnihub_common::queue::Answer> {
     let js = deployment.jetstream().await;
@@ -127,4 +137,9 @@ async fn a_hub_killed_while_sending_goes_on_on_postgres_too() {
 #[tokio::test]
 async fn a_worker_killed_while_sending_goes_on_with_the_bubble_in_flight() {
     killed_while_sending(Deployment::apart(Behaviour::Echo, &["w1"]).await).await;
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_sending_goes_on_on_three_servers_too() {
+    killed_while_sending(Deployment::apart_on_three(Behaviour::Echo, &["w1"]).await).await;
 }

@@ -4,12 +4,16 @@
 //! apart on PostgreSQL with a NATS server of their own; what needs one of them says so in its name.
 
 mod broker;
+mod cluster;
 mod crash;
 mod duplicates;
 mod large;
 mod load;
 mod order;
+mod rewind;
+mod rolling;
 mod stop;
+mod takeover;
 mod workers;
 
 use std::time::Duration;

@@ -54,3 +54,8 @@ async fn a_failing_agent_delays_only_its_own_conversation_all_in_one_on_postgres
 async fn a_failing_agent_delays_only_its_own_conversation_with_the_parts_apart() {
     the_failing_one_waits_alone(Deployment::apart(Behaviour::Echo, &["w1"]).await).await;
 }
+
+#[tokio::test]
+async fn a_failing_agent_delays_only_its_own_conversation_on_three_servers() {
+    the_failing_one_waits_alone(Deployment::apart_on_three(Behaviour::Echo, &["w1"]).await).await;
+}

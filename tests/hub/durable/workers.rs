@@ -9,10 +9,21 @@ use crate::harness::{Deployment, Ledger, until};
 
 const CONVERSATIONS: usize = 100;
 
+fn slow() -> Behaviour {
+    Behaviour::slow(Duration::from_millis(40), Behaviour::Echo)
+}
+
 #[tokio::test]
 async fn workers_come_and_go_and_every_conversation_stays_in_order() {
-    let slow = Behaviour::slow(Duration::from_millis(40), Behaviour::Echo);
-    let mut deployment = Deployment::apart(slow, &["w1", "w2"]).await;
+    come_and_go(Deployment::apart(slow(), &["w1", "w2"]).await).await;
+}
+
+#[tokio::test]
+async fn workers_come_and_go_on_three_servers_and_every_conversation_stays_in_order() {
+    come_and_go(Deployment::apart_on_three(slow(), &["w1", "w2"]).await).await;
+}
+
+async fn come_and_go(mut deployment: Deployment) {
     let mut ledger = Ledger::default();
     assert_owned(&deployment, &[0, 1]).await;
 
@@ -42,7 +53,7 @@ async fn workers_come_and_go_and_every_conversation_stays_in_order() {
 }
 
 /// Waits until each of these workers owns a part and together they own everything.
-async fn assert_owned(deployment: &Deployment, workers: &[usize]) {
+pub(super) async fn assert_owned(deployment: &Deployment, workers: &[usize]) {
     until("the workers share every partition", DEADLINE, async || {
         let mut sum = 0.0;
         for worker in workers {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_nats::jetstream;
 use omnihub_fakes::{Behaviour, FakeAgent, FakeEvolution};
+use omnihub_stage::{FsyncMode, NatsCluster};
 use reqwest::header::RETRY_AFTER;
 use serde_json::Value;
 
@@ -40,6 +41,8 @@ pub(crate) struct Deployment {
     pub(crate) workers: Vec<Hub>,
     /// The NATS server of its own; none with `omnihub up`.
     pub(crate) nats: Option<Nats>,
+    /// Three NATS servers in its place.
+    pub(crate) cluster: Option<NatsCluster>,
     /// What stands between the parts and their database, where a test cuts it.
     pub(crate) cable: Option<Forwarder>,
     env: HashMap<String, String>,
@@ -67,36 +70,56 @@ impl Deployment {
         let mut front = Hub::spawn(&["up"], &env);
         front.wait_ready().await;
         let client = reqwest::Client::new();
-        Self { evolution, agent, front, workers: Vec::new(), nats: None, cable: None, env, client, _database: database }
+        let (workers, nats, cluster, cable) = (Vec::new(), None, None, None);
+        Self { evolution, agent, front, workers, nats, cluster, cable, env, client, _database: database }
     }
 
     /// `omnihub migrate up`, then an ingress and these workers, on PostgreSQL and a NATS server.
     pub(crate) async fn apart(behaviour: Behaviour, workers: &[&str]) -> Self {
-        Self::apart_with(behaviour, workers, false).await
+        let broker = (Some(Nats::start().await), None);
+        Self::parts(behaviour, workers, broker, false).await
     }
 
     /// The same with a cable to the database that can be cut.
     pub(crate) async fn apart_on_cable(behaviour: Behaviour, workers: &[&str]) -> Self {
-        Self::apart_with(behaviour, workers, true).await
+        let broker = (Some(Nats::start().await), None);
+        Self::parts(behaviour, workers, broker, true).await
     }
 
-    async fn apart_with(behaviour: Behaviour, workers: &[&str], cable: bool) -> Self {
+    /// The same with three NATS servers, and everything on each of them.
+    pub(crate) async fn apart_on_three(behaviour: Behaviour, workers: &[&str]) -> Self {
+        let cluster = NatsCluster::start(FsyncMode::Default).await.unwrap_or_else(|problem| panic!("{problem:?}"));
+        Self::parts(behaviour, workers, (None, Some(cluster)), false).await
+    }
+
+    async fn parts(
+        behaviour: Behaviour,
+        workers: &[&str],
+        (nats, cluster): (Option<Nats>, Option<NatsCluster>),
+        cable: bool,
+    ) -> Self {
         let (evolution, agent) = fakes(behaviour).await;
-        let (nats, database) = tokio::join!(Nats::start(), Postgres::database());
+        let database = Postgres::database().await;
         let (url, cable) = match cable {
             true => through_cable(&database.url()).await,
             false => (database.url(), None),
         };
         let mut env = environment(&evolution, &agent);
-        env.insert("NATS_URL".to_owned(), nats.url());
+        if let Some(cluster) = &cluster {
+            env.insert("NATS_URL".to_owned(), cluster.url());
+            env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), "3".to_owned());
+        }
+        if let Some(nats) = &nats {
+            env.insert("NATS_URL".to_owned(), nats.url());
+        }
         env.insert("DATABASE_URL".to_owned(), url);
         env.insert("OMNIHUB_ENCRYPTION_KEYS".to_owned(), ENCRYPTION_KEYS.to_owned());
         migrate(&env).await;
         let front = Hub::spawn(&["ingress"], &env);
         let client = reqwest::Client::new();
-        let (nats, database) = (Some(nats), Some(database));
+        let (database, parts) = (Some(database), Vec::new());
         let mut deployment =
-            Self { evolution, agent, front, workers: Vec::new(), nats, cable, env, client, _database: database };
+            Self { evolution, agent, front, workers: parts, nats, cluster, cable, env, client, _database: database };
         for id in workers {
             deployment.spawn_worker(id);
         }
@@ -178,9 +201,14 @@ impl Deployment {
 
     /// A connection of the test's own to the hub's NATS server.
     pub(crate) async fn jetstream(&self) -> jetstream::Context {
-        let client = match &self.nats {
-            Some(nats) => async_nats::connect(nats.url()).await,
-            None => {
+        let client = match (&self.nats, &self.cluster) {
+            (Some(nats), _) => async_nats::connect(nats.url()).await,
+            (_, Some(cluster)) => {
+                let servers: Vec<async_nats::ServerAddr> =
+                    cluster.url().split(',').map(|url| url.parse().expect("a URL")).collect();
+                async_nats::connect(servers).await
+            }
+            (None, None) => {
                 let read = |name| std::fs::read_to_string(self.front.folder().join("data/nats").join(name));
                 let (token, port) = (read("token").expect("a token"), read("port").expect("a port"));
                 let options = async_nats::ConnectOptions::with_token(token.trim().to_owned());

@@ -35,6 +35,17 @@ impl Nats {
         self.0.kill9();
     }
 
+    /// Kills the server and copies its store: what a power loss may leave.
+    pub(crate) fn snapshot(&mut self, to: &std::path::Path) {
+        self.0.kill9();
+        self.0.snapshot(to).unwrap_or_else(|problem| panic!("{problem:?}"));
+    }
+
+    /// Kills the server and puts a copy back in the place of its store.
+    pub(crate) fn put_back(&mut self, snapshot: &std::path::Path) {
+        self.0.put_back(snapshot).unwrap_or_else(|problem| panic!("{problem:?}"));
+    }
+
     /// Starts it again on the same port and store.
     ///
     /// # Panics

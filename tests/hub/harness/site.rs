@@ -80,6 +80,11 @@ impl Site {
 
     /// An ingress and a worker, a NATS server of their own, and the tenant.
     pub(crate) async fn parts(database: Database, behaviour: Behaviour) -> Self {
+        Self::parts_with(database, behaviour, &[]).await
+    }
+
+    /// The same with further settings.
+    pub(crate) async fn parts_with(database: Database, behaviour: Behaviour, more: &[(&str, &str)]) -> Self {
         let store = Store::new(database).await;
         let nats = Nats::start().await;
         let (evolution, agent) = outside(behaviour).await;
@@ -87,6 +92,7 @@ impl Site {
         env.insert("DATABASE_URL".to_owned(), store.url());
         env.insert("NATS_URL".to_owned(), nats.url());
         env.insert("OMNIHUB_ENCRYPTION_KEYS".to_owned(), ENCRYPTION_KEYS.to_owned());
+        env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let migrated = omnihub(&["migrate", "up"], &env).await;
         assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
         let (mut hub, mut worker) = (Hub::spawn(&["ingress"], &env), Hub::spawn(&["worker"], &env));

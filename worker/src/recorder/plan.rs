@@ -91,27 +91,37 @@ impl Bisect {
 /// consumer counts each delivery, so where the stream's numbers ran ahead of the consumer's,
 /// messages are missing.
 ///
-/// All recorders share one consumer, and each sees every gap that lies between two of its own
-/// deliveries; deliveries that were repeated in between hide as many. So it is a lower bound, and
-/// of several workers the largest figure is the right one.
+/// Deliveries that were repeated (in a long outage all that is in hand, every half minute) count
+/// for the consumer alone and are left out. All recorders share one consumer, and each sees every
+/// gap that lies between two of its own deliveries, while what was repeated to another one hides as
+/// many. So it is exact for one worker, and of several the largest figure is the nearest.
 #[derive(Debug, Default)]
-pub(super) struct Gaps(Option<(u64, u64)>);
+pub(super) struct Gaps {
+    last: Option<(u64, u64)>,
+    repeated: u64,
+}
 
 impl Gaps {
     /// From what the consumer had delivered when it was opened: its number, and the stream's. Where
     /// this recorder has followed it before, that is known better.
     pub(super) fn opened(&mut self, consumer: u64, stream: u64) {
-        self.0.get_or_insert((consumer, stream));
+        self.last.get_or_insert((consumer, stream));
+    }
+
+    /// A delivery that was there before.
+    pub(super) fn repeated(&mut self) {
+        self.repeated += 1;
     }
 
     /// A first delivery; answers how many messages are missing before it.
     pub(super) fn delivered(&mut self, consumer: u64, stream: u64) -> u64 {
-        let Some((before_consumer, before_stream)) = self.0.replace((consumer, stream)) else { return 0 };
+        let repeated = std::mem::take(&mut self.repeated);
+        let Some((before_consumer, before_stream)) = self.last.replace((consumer, stream)) else { return 0 };
         if consumer <= before_consumer || stream <= before_stream {
             // A consumer or a stream that was made anew.
             return 0;
         }
-        (stream - before_stream).saturating_sub(consumer - before_consumer)
+        (stream - before_stream).saturating_sub((consumer - before_consumer).saturating_sub(repeated).max(1))
     }
 }
 
@@ -211,6 +221,10 @@ mod tests {
         gaps.opened(10, 10);
         assert_eq!(gaps.delivered(11, 11), 0);
         assert_eq!(gaps.delivered(12, 30), 18, "12 to 29 were dropped");
+        (0..7).for_each(|_| gaps.repeated());
+        assert_eq!(gaps.delivered(20, 41), 10, "13 to 19 were repeated, 31 to 40 dropped");
+        let mut gaps = Gaps::default();
+        gaps.opened(12, 30);
         gaps.opened(1, 1);
         assert_eq!(gaps.delivered(13, 31), 0, "opened again, it goes on");
         assert_eq!(gaps.delivered(20, 34), 0, "others had some, and some were repeated");

@@ -117,6 +117,12 @@ pub(super) fn sequence(message: &Message) -> u64 {
 
 /// How many messages the stream dropped before those of a batch.
 pub(super) fn missing(batch: &[Message], gaps: &mut Gaps) -> u64 {
-    let firsts = batch.iter().filter_map(|message| message.info().ok()).filter(|info| info.delivered == 1);
-    firsts.map(|info| gaps.delivered(info.consumer_sequence, info.stream_sequence)).sum()
+    let mut missing = 0;
+    for info in batch.iter().filter_map(|message| message.info().ok()) {
+        match info.delivered {
+            1 => missing += gaps.delivered(info.consumer_sequence, info.stream_sequence),
+            _ => gaps.repeated(),
+        }
+    }
+    missing
 }

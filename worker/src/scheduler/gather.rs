@@ -156,7 +156,7 @@ mod tests {
     fn an_open_turn_keeps_its_messages() {
         let waiting = queue(&[0, 50, 60]);
         let ids: Vec<MessageId> = waiting.iter().take(2).map(Item::id).collect();
-        let open = OpenTurn { ids, attempt: 1, failures: 1, phase: Phase::Asking, counted: false };
+        let open = OpenTurn { ids, attempt: 1, failures: 1, phase: Phase::Asking, counted: false, begun_by: None };
         let know = Knowledge { open: Some(&open), caught_up: false, ..knowing(&DEBOUNCE, 70) };
         assert_eq!(take(&waiting, know), Taking::Now(2), "whatever the debounce says");
         assert_eq!(take(&queue(&[0]), know), Taking::Nothing, "the second is still on its way");

@@ -14,6 +14,8 @@ use omnihub_common::{
     queue::{Checkpoint, LaneAddress, MessageId},
 };
 
+mod look;
+
 use super::{
     gather::{Knowledge, Taking, take},
     ring::Ring,

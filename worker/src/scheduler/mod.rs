@@ -8,11 +8,13 @@ mod backlog;
 mod clock;
 mod gather;
 mod lanes;
+mod lookout;
 mod ring;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use omnihub_common::{
+    conversation::whereabouts::Sight,
     instance::TurnSettings,
     queue::{
         Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, SharedPartition, now_ms,
@@ -22,6 +24,7 @@ use omnihub_common::{
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
 
 use crate::{
     settings::WorkerSettings,
@@ -30,6 +33,7 @@ use crate::{
 pub(crate) use backlog::SharedBacklog;
 use clock::BrokerClock;
 use lanes::{Action, Item, Lanes};
+pub(crate) use lookout::Lookout;
 
 /// An acknowledgement is sent so often before its consumer counts as doubtful.
 const ACK_ATTEMPTS: u32 = 3;
@@ -53,6 +57,8 @@ impl Item for Message {
 #[derive(Deserialize)]
 struct Head {
     id: MessageId,
+    #[serde(default)]
+    trace_id: Option<Uuid>,
 }
 
 /// What the scheduler is told.
@@ -74,6 +80,8 @@ pub(crate) enum Event {
     Woken(Arc<LaneAddress>, u64),
     /// The time has come to look whether a lane has gathered its messages.
     LookedAt(Arc<LaneAddress>),
+    /// Somebody asks what these conversations are doing, each with the message that matters.
+    Look(Vec<(LaneAddress, Option<Uuid>)>, oneshot::Sender<Vec<Option<Sight>>>),
 }
 
 /// What the scheduler shows of itself.
@@ -90,6 +98,7 @@ pub struct Figures {
 pub(crate) struct Scheduler {
     kit: Arc<Kit>,
     lanes: Lanes<Message>,
+    lookout: Lookout,
     /// Shared with the tasks that acknowledge; changes are rare.
     partitions: Arc<HashMap<u16, SharedPartition>>,
     releases: HashMap<u16, Vec<oneshot::Sender<()>>>,
@@ -108,6 +117,7 @@ impl Scheduler {
     pub(crate) fn new(
         kit: Arc<Kit>,
         settings: &WorkerSettings,
+        lookout: Lookout,
         events: mpsc::UnboundedSender<Event>,
         doubts: mpsc::UnboundedSender<u16>,
     ) -> (Self, watch::Receiver<Figures>) {
@@ -116,6 +126,7 @@ impl Scheduler {
         let scheduler = Self {
             kit,
             lanes,
+            lookout,
             partitions: Default::default(),
             releases: Default::default(),
             withdrawals: HashMap::new(),
@@ -156,12 +167,14 @@ impl Scheduler {
             Event::Owned(partition, generation) => {
                 self.lanes.owned(partition.number(), (partition.epoch(), generation));
                 self.backlog.with(|backlog| backlog.owned(partition.number(), (partition.epoch(), generation)));
+                self.lookout.watch(&partition, &self.events);
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
             Event::Lost(partition) => {
                 self.lanes.lost(partition);
                 self.backlog.with(|backlog| backlog.lost(partition));
+                self.lookout.lost(partition);
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
@@ -173,10 +186,16 @@ impl Scheduler {
             Event::Loaded(lane, epoch, checkpoint, settings) => self.lanes.loaded(&lane, epoch, checkpoint, settings),
             Event::Ended(lane, end, settings) => {
                 self.withdrawals.remove(&lane);
+                self.lookout.ended(&lane, &end);
                 self.lanes.ended(&lane, end, settings)
             }
             Event::Woken(lane, epoch) => self.lanes.woken(&lane, epoch),
             Event::LookedAt(lane) => self.lanes.looked_at(&lane),
+            Event::Look(sought, reply) => {
+                let look = |(lane, asked)| self.lookout.sight(&self.lanes, &lane, asked);
+                let _ = reply.send(sought.into_iter().map(look).collect());
+                Vec::new()
+            }
         }
     }
 
@@ -204,7 +223,8 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id: head.id, _held: held })
+                let Head { id, trace_id } = head;
+                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id, trace_id, _held: held })
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
@@ -257,9 +277,10 @@ impl Scheduler {
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
         let withdraw = CancellationToken::new();
         self.withdrawals.insert(lane.clone(), withdraw.clone());
+        let progress = self.lookout.began(&lane);
         self.tasks.spawn(async move {
             let mut seat = Seat { lane: lane.clone(), events, ended: false };
-            let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw);
+            let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
             let (end, settings) = turn.run().await;
             seat.give_back(end, settings);
         });

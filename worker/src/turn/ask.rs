@@ -45,6 +45,7 @@ impl Turn {
         if !self.partition.may_act() {
             return Err(Exit::Fenced);
         }
+        self.progress.asking(self.open_turn().map_or(0, |open| open.attempt) + 1);
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
         let replied = tokio::select! {
@@ -88,12 +89,13 @@ impl Turn {
     }
 
     /// A replayed message may have been begun elsewhere, and a retry has been begun here: the
-    /// attempt is counted before the call, so that a message that kills its worker is found out.
+    /// attempt is counted before the call, so that a message that kills its worker is found out. What
+    /// this process itself was cut in does not count: see [`super::Beginner`].
     async fn count_beginning(&mut self, story: &mut Story) -> Result<(), Exit> {
         // What was gathered stays one turn wherever it is begun again.
         let replayed = self.items.len() > 1 || self.items.iter().any(|item| item.delivery.replayed);
         let (attempt, failures) = match self.open_turn() {
-            Some(open) if open.counted => (open.attempt, open.failures),
+            Some(open) if !self.kit.beginner.counts(open, &self.turn_id()) => (open.attempt, open.failures),
             Some(open) => (open.attempt + 1, open.failures + 1),
             None if replayed => (0, 0),
             None => return Ok(()),
@@ -103,8 +105,12 @@ impl Turn {
             return Err(dead("begun_too_often"));
         }
         story.details().attempts = i32::try_from(attempt + 1).ok();
+        // In the stream it does not count yet: whoever reads it there, finds a turn that was cut.
         self.remember(attempt, failures, Phase::Asking);
-        self.write().await
+        self.set_counted(false);
+        self.write().await?;
+        self.set_counted(true);
+        Ok(())
     }
 
     async fn replied(
@@ -150,6 +156,7 @@ impl Turn {
         let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
         let exit = self.fail(story, "agent", error.decision, Phase::Asking);
         story.failed("agent_called", &error.message, payload).await;
+        self.progress.failed(story.error_message());
         match (exit, opened.instance.agent.error_message.as_deref()) {
             (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {
                 Ok(apology(&opened.instance, text, &reason, now))

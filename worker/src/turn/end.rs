@@ -4,12 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use omnihub_common::queue::{Checkpoint, Delivery, HeldBytes, MessageId};
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// A delivery whose identity is known.
 #[derive(Clone, Debug)]
 pub(crate) struct Message {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) id: MessageId,
+    /// For those who ask where it is.
+    pub(crate) trace_id: Option<Uuid>,
     /// Its place in the budget of payloads; none while its payload is left in the stream.
     pub(crate) _held: Option<Arc<HeldBytes>>,
 }

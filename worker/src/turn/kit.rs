@@ -16,7 +16,7 @@ use tokio::sync::{
     broadcast::{self, error::RecvError},
 };
 
-use super::{Receipts, Wait};
+use super::{Beginner, Receipts, Wait};
 use crate::breaker::Breakers;
 
 /// Shared by all turns of a worker.
@@ -32,6 +32,7 @@ pub(crate) struct Kit {
     pub(crate) breakers: Arc<Breakers>,
     /// Who may show that somebody is typing.
     pub(crate) typing: Arc<Semaphore>,
+    pub(crate) beginner: Beginner,
 }
 
 impl Kit {

@@ -18,12 +18,19 @@ impl Turn {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Withdrawn => return TurnEnd::Withdrawn(self.take_checkpoint()),
             Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)),
+            Exit::Retry(at_most, reason) => {
+                return match self.write().await {
+                    Ok(()) => self.again(Wait::of(at_most, reason)),
+                    Err(_) => TurnEnd::Fenced,
+                };
+            }
             Exit::Parked(parked, reason) => {
                 return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) });
             }
             Exit::Vanish => return self.vanish().await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
+        self.progress.finishing();
         let dies = |part: &Part| part.end.as_ref().map_or(outcome, |end| end.0) == Outcome::Dead;
         // The instance went while the message failed.
         if parts.iter().any(dies) && self.is_orphaned().await {
@@ -48,6 +55,8 @@ impl Turn {
     }
 
     fn again(&mut self, wait: Wait) -> TurnEnd {
+        let attempts = self.open_turn().map_or(0, |open| open.attempt);
+        self.progress.waits(wait.at_most, wait.reason, attempts + 1);
         TurnEnd::Again(self.take_checkpoint(), Wait { instance: self.known, ..wait })
     }
 
@@ -81,7 +90,11 @@ impl Turn {
         story.details().answered_in = answered_in;
         let payload = if answered_in.is_none() && part.end.is_none() { self.sent_payload() } else { None };
         let event = story.end(outcome, Some(reason).filter(|reason| !reason.is_empty()), payload);
-        self.tell(&event).await
+        if !self.tell(&event).await {
+            return false;
+        }
+        self.unbury(story, outcome).await;
+        true
     }
 
     /// The instance is gone, and whatever was kept of it goes too.

@@ -12,12 +12,14 @@
 mod admit;
 mod answer;
 mod ask;
+mod beginning;
 mod bury;
 mod end;
 mod kit;
 mod leave;
 mod part;
 mod presence;
+mod progress;
 mod question;
 mod receipts;
 mod retry;
@@ -40,11 +42,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::breaker::Parked;
+pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
 pub(crate) use part::is_answerable;
 pub(crate) use presence::seats as typing_seats;
+pub(crate) use progress::Progress;
 pub(crate) use receipts::Receipts;
 
 use admit::Ignored;
@@ -67,6 +71,8 @@ pub(crate) struct Turn {
     settings: Option<TurnSettings>,
     /// When the instance that this turn knows had last changed, in microseconds since 1970.
     known: Option<i64>,
+    /// For those who ask how far it is.
+    progress: Arc<Progress>,
 }
 
 /// What leaves the straight path of a turn.
@@ -77,6 +83,8 @@ enum Exit {
     Vanish,
     /// Its messages stay, for at most so long, for this reason.
     Later(Duration, &'static str),
+    /// The same after a failed attempt, which the checkpoint is to know of.
+    Retry(Duration, &'static str),
     /// Its messages stay until a server that fails may be called again.
     Parked(Parked, &'static str),
     /// The question was withdrawn, since more messages came.
@@ -117,7 +125,13 @@ impl Turn {
             Some(open) if items.iter().all(|item| open.ids.contains(&item.id)) => open.ids.clone(),
             _ => items.iter().map(|item| item.id).collect(),
         };
-        Self { kit, partition, lane, items, ids, checkpoint, withdraw, settings: None, known: None }
+        let progress = Arc::default();
+        Self { kit, partition, lane, items, ids, checkpoint, withdraw, settings: None, known: None, progress }
+    }
+
+    /// The same, telling here how far it is.
+    pub(crate) fn telling(self, progress: Arc<Progress>) -> Self {
+        Self { progress, ..self }
     }
 
     /// Runs it; a lost partition cuts it at once. Also answers the instance's settings, where it
@@ -127,7 +141,9 @@ impl Turn {
         let headers = self.items.last().and_then(|item| item.delivery.headers.as_ref());
         propagation::set_parent(&span, propagation::extract_nats(headers));
         let gone = self.partition.gone().clone();
+        let (kit, turn_id) = (self.kit.clone(), self.turn_id());
         async move {
+            let _watch = kit.beginner.watch(turn_id);
             let end = tokio::select! {
                 biased;
                 () = gone.cancelled() => TurnEnd::Fenced,
@@ -188,13 +204,14 @@ impl Turn {
             Decision::Dead(reason) => Exit::End(Outcome::Dead, reason),
             Decision::Hold(reason) => {
                 story.details().warnings.push(format!("held: {reason}"));
+                self.progress.hold(&reason);
                 self.remember(attempt, failures, phase);
-                Exit::Later(retry::HOLD, "held")
+                Exit::Retry(retry::HOLD, "held")
             }
             Decision::Again(asked) => match retry::wait(failures + 1, asked, rand::random()) {
                 Some(wait) => {
                     self.remember(attempt + 1, failures + 1, phase);
-                    Exit::Later(wait, step)
+                    Exit::Retry(wait, step)
                 }
                 None => Exit::End(Outcome::Dead, format!("{step}_failed")),
             },
@@ -203,7 +220,15 @@ impl Turn {
 
     /// Keeps the open turn in memory, for the next attempt or the next write.
     fn remember(&mut self, attempt: u32, failures: u32, phase: Phase) {
-        self.checkpoint.open = Some(OpenTurn { ids: self.ids.clone(), attempt, failures, phase, counted: true });
+        let begun_by = Some(self.kit.beginner.nonce());
+        let ids = self.ids.clone();
+        self.checkpoint.open = Some(OpenTurn { ids, attempt, failures, phase, counted: true, begun_by });
+    }
+
+    fn set_counted(&mut self, counted: bool) {
+        if let Some(open) = &mut self.checkpoint.open {
+            open.counted = counted;
+        }
     }
 
     async fn write(&self) -> Result<(), Exit> {

@@ -83,7 +83,7 @@ impl Turn {
         let sending = self.open_turn().is_some_and(|open| matches!(open.phase, Phase::Sending(_)));
         for part in parts {
             let (Some(envelope), Some(story)) = (&mut part.envelope, &mut part.story) else { continue };
-            if now_ms() - envelope.received_at > ANSWER_MAX_AGE_MS {
+            if now_ms() - envelope.counts_from() > ANSWER_MAX_AGE_MS {
                 part.end = Some((Outcome::Dead, "too_old".to_owned()));
                 continue;
             }
@@ -149,7 +149,7 @@ impl Part {
             v: u8,
         }
         let read = |payload: &Bytes| serde_json::from_slice::<Version>(payload).ok();
-        self.payload.as_ref().and_then(read).is_some_and(|version| version.v > Envelope::VERSION)
+        self.payload.as_ref().and_then(read).is_some_and(|version| version.v > Envelope::REDRIVEN)
     }
 
     fn open(&mut self, story: impl FnOnce(&Envelope) -> Story) {

@@ -55,6 +55,7 @@ impl Turn {
                 Err(exit) => return self.park(answer, exit).await,
             };
             answer.in_doubt = true;
+            self.progress.sending(answer.sent.len() + 1, answer.bubbles.len());
             self.checkpoint_sending(&answer).await?;
             if !self.partition.may_act() {
                 return Err(Exit::Fenced);
@@ -126,6 +127,7 @@ impl Turn {
         let reason = answer.instead_of.clone();
         let exit = self.fail(story, "channel", error.decision, Phase::Sending(answer));
         story.failed("channel_send", &error.message, Some((Stage::ChannelSend, error.status, payload))).await;
+        self.progress.failed(story.error_message());
         match (exit, reason) {
             // An apology that cannot be sent either changes nothing about why the message died.
             (Exit::End(outcome, _), Some(reason)) => Exit::End(outcome, reason),

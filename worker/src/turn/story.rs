@@ -3,11 +3,14 @@
 use omnihub_common::{
     channel::InboundMessage,
     instance::Instance,
-    queue::{Answer, Envelope, TraceBus, now_ms},
+    queue::{Answer, Envelope, Redrive, TraceBus, now_ms},
     secret::Secret,
-    trace::{Outcome, Stage, StagePayload, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision},
+    trace::{
+        Outcome, Stage, StagePayload, TraceDetails, TraceEvent, TraceRecord, TraceStatus, redriven_revision, revision,
+    },
 };
 use serde_json::Value;
+use uuid::Uuid;
 
 /// The trace of the message that a turn answers.
 #[derive(Debug)]
@@ -15,6 +18,10 @@ pub(super) struct Story {
     bus: TraceBus,
     record: TraceRecord,
     attempt: u32,
+    /// How often the message was redriven.
+    redrives: u32,
+    /// From when its time counts.
+    counts_from: i64,
     /// Values that no payload and no message may show.
     secrets: Vec<Secret>,
 }
@@ -33,16 +40,32 @@ impl Story {
                 session_name: Some(envelope.session_name.clone()),
                 processing_started_at: Some(now_ms()),
                 attempts: i32::try_from(attempt + 1).ok(),
-                warnings: envelope.warnings.clone(),
+                warnings: warnings(envelope),
                 ..TraceDetails::default()
             },
         };
-        Self { bus, record, attempt, secrets: Vec::new() }
+        let (redrives, counts_from) = (envelope.redrives(), envelope.counts_from());
+        Self { bus, record, attempt, redrives, counts_from, secrets: Vec::new() }
     }
 
     /// The instance's name.
     pub(super) fn instance(&self) -> &str {
         &self.record.instance_name
+    }
+
+    /// The message's trace.
+    pub(super) fn trace_id(&self) -> Uuid {
+        self.record.trace_id
+    }
+
+    /// How often the message was redriven.
+    pub(super) fn redrives(&self) -> u32 {
+        self.redrives
+    }
+
+    /// The sender's phone, as far as it is known.
+    pub(super) fn phone(&self) -> Option<String> {
+        self.record.details.sender_phone.clone()
     }
 
     /// The columns, to be filled as things become known.
@@ -122,7 +145,7 @@ impl Story {
         details.outcome = Some(outcome);
         details.outcome_reason = reason.map(str::to_owned);
         details.completed_at = Some(now);
-        details.total_processing_time_ms = i32::try_from(now - self.record.received_at).ok();
+        details.total_processing_time_ms = i32::try_from(now - self.counts_from).ok();
         self.event(Some(outcome), payload)
     }
 
@@ -133,11 +156,17 @@ impl Story {
             status_code: status.map(i32::from),
             body,
         });
-        let revision = revision(self.attempt, self.record.status, outcome);
+        let revision = redriven_revision(self.redrives, revision(self.attempt, self.record.status, outcome));
         TraceEvent::new(revision, self.record.clone(), payload, &self.secret_words())
     }
 
     fn secret_words(&self) -> Vec<&str> {
         self.secrets.iter().map(Secret::expose).collect()
     }
+}
+
+/// What ingress noticed, and that the message has come back.
+fn warnings(envelope: &Envelope) -> Vec<String> {
+    let redriven = envelope.redrive.map(Redrive::notice);
+    envelope.warnings.iter().cloned().chain(redriven).collect()
 }

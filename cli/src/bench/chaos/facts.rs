@@ -115,6 +115,8 @@ pub struct Facts {
     pub traces: Vec<Trace>,
     /// What is left at the end that should not be: messages in the queue, open checkpoints.
     pub left: Vec<String>,
+    /// Processes that gave up by themselves, naming the cause, and were started again.
+    pub gave_up: Vec<String>,
     /// What the fakes accuse the hub of.
     pub violations: Vec<String>,
 }

@@ -26,8 +26,10 @@ const THAWING_MS: u64 = 500;
 #[derive(Debug, Default)]
 pub(super) struct Hurt {
     pub(super) done: Vec<Done>,
-    /// Processes that ended by themselves, or badly.
+    /// Processes that ended badly.
     pub(super) wrong: Vec<String>,
+    /// Processes that gave up by themselves, naming the cause, and were started again.
+    pub(super) gave_up: Vec<String>,
 }
 
 /// Does every fault of a schedule, and leaves everything running and whole.
@@ -35,28 +37,26 @@ pub(super) async fn hurt(site: &Site, faults: &[Fault], began: Instant) -> anyho
     let each = try_join_all(faults.iter().map(|fault| one(site, fault, began))).await?;
     site.heal();
     let mut hurt = Hurt::default();
-    for (done, wrong) in each {
+    for (done, told) in each {
         hurt.done.push(done);
-        hurt.wrong.extend(wrong);
+        hurt.wrong.extend(told.wrong);
+        hurt.gave_up.extend(told.gave_up);
     }
     for member in &site.members {
         let mut hub = member.hub.lock().await;
-        if !hub.is_running() {
-            hurt.wrong.push(ended_alone(member.role, &mut hub));
-            hub.start_again()?;
-        }
+        supervise(member.role, &mut hub, &mut hurt)?;
     }
     Ok(hurt)
 }
 
-async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done, Vec<String>)> {
+async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done, Hurt)> {
     sleep_until(began + Duration::from_millis(fault.at_ms)).await;
     let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (lasts, mut wrong, from) = (Duration::from_millis(fault.lasts_ms), Vec::new(), now());
+    let (lasts, mut told, from) = (Duration::from_millis(fault.lasts_ms), Hurt::default(), now());
     let mut span = Span { from, to: from };
     match fault.deed {
         Deed::Kill(role) => {
-            let mut hub = running(site, role, &mut wrong).await?;
+            let mut hub = running(site, role, &mut told).await?;
             span.from = now();
             hub.kill9();
             span.to = now();
@@ -64,7 +64,7 @@ async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done
             hub.start_again()?;
         }
         Deed::Freeze(role) => {
-            let hub = running(site, role, &mut wrong).await?;
+            let hub = running(site, role, &mut told).await?;
             span.from = now();
             hub.freeze();
             sleep(lasts).await;
@@ -72,19 +72,26 @@ async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done
             span.to = now() + THAWING_MS;
         }
         Deed::Stop(role) => {
-            let mut hub = running(site, role, &mut wrong).await?;
-            wrong.extend(stop(&mut hub, role, lasts).await?);
+            let mut hub = running(site, role, &mut told).await?;
+            if let Some(text) = stop(&mut hub, role, lasts).await? {
+                // One that was told to stop before it had found the broker may say so.
+                let without_broker = site.broker.try_lock().is_err();
+                if without_broker { told.gave_up.push(text) } else { told.wrong.push(text) }
+            }
         }
         Deed::Broker { server } => {
             let mut broker = site.broker.lock().await;
+            span.from = now();
             broker.kill9(server);
             sleep(lasts).await;
             broker.start_again().await?;
         }
         Deed::Database => {
-            site.postgres.halt().await?;
+            let postgres = site.postgres.lock().await;
+            span.from = now();
+            postgres.halt().await?;
             sleep(lasts).await;
-            site.postgres.start_again().await?;
+            postgres.start_again().await?;
         }
         Deed::Link { link, connection, cut } => cut_link(site, link, Deed::which(connection), cut, lasts).await,
     }
@@ -92,7 +99,7 @@ async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done
         span.to = now();
     }
     let (cuts_sends, cuts_calls) = cuts(&fault.deed);
-    Ok((Done { kind: fault.deed.kind(), what: format!("{:?}", fault.deed), span, cuts_sends, cuts_calls }, wrong))
+    Ok((Done { kind: fault.deed.kind(), what: format!("{:?}", fault.deed), span, cuts_sends, cuts_calls }, told))
 }
 
 /// Whether a send, and whether an agent call, may be cut by it.
@@ -106,19 +113,27 @@ fn cuts(deed: &Deed) -> (bool, bool) {
 }
 
 /// A process, started again when it had ended by itself.
-async fn running<'s>(site: &'s Site, role: Role, wrong: &mut Vec<String>) -> anyhow::Result<MutexGuard<'s, Hub>> {
+async fn running<'s>(site: &'s Site, role: Role, told: &mut Hurt) -> anyhow::Result<MutexGuard<'s, Hub>> {
     let mut hub = site.member(role).context("no such process")?.hub.lock().await;
-    if !hub.is_running() {
-        wrong.push(ended_alone(role, &mut hub));
-        hub.start_again()?;
-    }
+    supervise(role, &mut hub, told)?;
     Ok(hub)
 }
 
-fn ended_alone(role: Role, hub: &mut Hub) -> String {
-    let log = hub.tail();
-    let last = log.lines().last().unwrap_or_default().to_owned();
-    format!("{} ended by itself with {:?}: {last}", name_of(role), hub.exit_code())
+/// What a supervisor does: a process that gave up (a start without a broker, say) is started
+/// again. One that ended in another way than by an error that it names is a fault of the hub.
+fn supervise(role: Role, hub: &mut Hub, told: &mut Hurt) -> anyhow::Result<()> {
+    if hub.is_running() {
+        return Ok(());
+    }
+    let (code, log) = (hub.exit_code(), hub.tail());
+    let said: Vec<&str> = log.lines().rev().take(3).collect();
+    let text = format!("{} ended by itself with {code:?}: {}", name_of(role), said.join(" / "));
+    if code == Some(1) {
+        told.gave_up.push(text)
+    } else {
+        told.wrong.push(text)
+    }
+    hub.start_again()
 }
 
 /// SIGTERM, the end, and the start again.

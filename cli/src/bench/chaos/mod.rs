@@ -3,7 +3,7 @@
 //!
 //! The cast: `schedule` makes the faults from a seed; `site` is what runs (two ingresses, three
 //! workers, nats-server, PostgreSQL, proxies between them, fakes around them); `traffic` posts,
-//! `hurt` does the faults, `settle` waits for the end and reads what was recorded as `facts`;
+//! `hurt` does the faults and `stall` notes the machine's own, `settle` waits for the end and reads what was recorded as `facts`;
 //! `verdict` balances the ledger, `report` shows it; `play` is what is said.
 //!
 //! A seed reproduces the schedule, not the run: what a fault hits depends on the machine's moment.
@@ -15,6 +15,7 @@ pub mod report;
 pub mod schedule;
 mod settle;
 mod site;
+mod stall;
 mod traffic;
 pub mod verdict;
 
@@ -126,21 +127,36 @@ async fn one(seed: u64, arguments: &ChaosArgs) -> anyhow::Result<Run> {
     let length = Duration::from_secs(arguments.seconds);
     let load = Load { seed, messages: arguments.messages, conversations: arguments.conversations, length };
     let doors = site.doors();
-    let (posted, hurt) = tokio::try_join!(traffic::post(&doors, load, began), hurt::hurt(&site, &faults, began))?;
-    let mut facts = Facts {
-        accepted: posted.accepted,
-        never_accepted: posted.never_accepted,
-        violations: [posted.refused, hurt.wrong].concat(),
-        faults: hurt.done,
-        ..Facts::default()
+    let mut stalls = Vec::new();
+    let (mut facts, posted_again, settled) = {
+        let run = async {
+            let both = tokio::try_join!(traffic::post(&doors, load, began), hurt::hurt(&site, &faults, began));
+            let (posted, hurt) = both?;
+            let mut facts = Facts {
+                accepted: posted.accepted,
+                never_accepted: posted.never_accepted,
+                violations: [posted.refused, hurt.wrong].concat(),
+                gave_up: hurt.gave_up,
+                faults: hurt.done,
+                ..Facts::default()
+            };
+            let settled = settle::settle(&site, &mut facts, began).await;
+            anyhow::Ok((facts, posted.again, settled))
+        };
+        tokio::select! {
+            ended = run => ended?,
+            watched = stall::watch(&site, &shape, began, &mut stalls) => {
+                return Err(watched.err().unwrap_or_else(|| anyhow::anyhow!("the watch over the broker ended")));
+            }
+        }
     };
-    let settled = settle::settle(&site, &mut facts, began).await;
+    facts.faults.extend(stall::unexplained(stalls, &facts.faults));
     if let Some(folder) = &arguments.logs {
         site.keep_logs(&folder.join(format!("{}-{seed}", arguments.fault.word()))).await?;
     }
     settled?;
     let verdict = verdict::verdict(&facts);
-    let (done, posted_again, took_s) = (facts.faults, posted.again, began.elapsed().as_secs_f64());
+    let (done, took_s) = (facts.faults, began.elapsed().as_secs_f64());
     Ok(Run { seed, fault: arguments.fault, shape, schedule: faults, done, posted_again, verdict, took_s })
 }
 

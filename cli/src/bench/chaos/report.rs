@@ -95,9 +95,9 @@ pub fn table(runs: &[Run]) -> String {
     format!("{table}\n{note}\n")
 }
 
-/// What went wrong in a run, a line each; empty when nothing did.
+/// What is remarkable about a run, a line each: what went wrong, and who gave up.
 #[must_use]
 pub fn wrongs(run: &Run) -> String {
-    let lines = run.verdict.wrong.iter().chain(&run.verdict.examples);
+    let lines = run.verdict.wrong.iter().chain(&run.verdict.examples).chain(&run.verdict.gave_up);
     lines.map(|line| format!("  {}: {line}\n", run.name())).collect()
 }

@@ -28,6 +28,9 @@ pub enum FaultKind {
     Cut,
     /// All of these.
     Mixed,
+    /// Not for asking: the machine itself was too busy for the broker.
+    #[value(skip)]
+    Stall,
 }
 
 impl FaultKind {
@@ -45,6 +48,7 @@ impl FaultKind {
             Self::Database => "database",
             Self::Cut => "cut",
             Self::Mixed => "mixed",
+            Self::Stall => "stall",
         }
     }
 }
@@ -242,7 +246,7 @@ fn deed(dice: &mut Dice, kind: FaultKind, shape: &Shape) -> Deed {
             Deed::Broker { server: (!all).then(|| dice.below(shape.brokers)) }
         }
         FaultKind::Database => Deed::Database,
-        FaultKind::Cut | FaultKind::Mixed => {
+        FaultKind::Cut | FaultKind::Mixed | FaultKind::Stall => {
             let link = match dice.below(4) {
                 0 | 1 => Link::Broker(role(dice, shape)),
                 2 => Link::Database,

@@ -104,7 +104,7 @@ pub(super) struct Site {
     pub(super) agent: FakeAgent,
     pub(super) broker: Mutex<Broker>,
     _database: Database,
-    pub(super) postgres: Postgres,
+    pub(super) postgres: Mutex<Postgres>,
     client: Client,
 }
 
@@ -127,7 +127,7 @@ impl Site {
             members.push(Member::spawn(&program, role, &broker, &through_link, &env).await?);
         }
         let client = Client::builder().no_proxy().timeout(API).default_headers(headers()?).build()?;
-        let broker = Mutex::new(broker);
+        let (broker, postgres) = (Mutex::new(broker), Mutex::new(postgres));
         let site = Self {
             members,
             database_link,
@@ -273,7 +273,10 @@ fn environment(shape: &Shape, nats: &str, database: &str) -> HashMap<String, Str
         ("OMNIHUB_NATS_REPLICAS", shape.brokers.to_string()),
         ("OMNIHUB_LEASE_TTL", shape.lease.as_secs().to_string()),
     ];
-    settings.map(|(name, value)| (name.to_owned(), value)).into()
+    let mut env: HashMap<String, String> = settings.map(|(name, value)| (name.to_owned(), value)).into();
+    // The logs are for whoever looks for a cause: as much as was asked for.
+    env.extend(std::env::var("LOG_LEVEL").ok().map(|level| ("LOG_LEVEL".to_owned(), level)));
+    env
 }
 
 fn headers() -> anyhow::Result<HeaderMap> {

@@ -62,6 +62,8 @@ impl Hub {
             admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
             evolution_fallback: Arc::new(fallback),
             purger: crate::purge::Purger::idle(),
+            dead: None,
+            live: crate::live::Live::idle(),
         };
         Self { state, _folder: folder }
     }

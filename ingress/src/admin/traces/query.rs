@@ -90,14 +90,14 @@ fn boolean(word: &str) -> Option<bool> {
 }
 
 /// The last moment that a whole day as `end_date` takes in.
-const END_OF_DAY: NaiveTime = match NaiveTime::from_hms_milli_opt(23, 59, 59, 999) {
+pub(in crate::admin) const END_OF_DAY: NaiveTime = match NaiveTime::from_hms_milli_opt(23, 59, 59, 999) {
     Some(time) => time,
     None => NaiveTime::MIN,
 };
 
 /// RFC 3339; without an offset it is UTC, as the older system's times are; a day alone stands for
 /// its first or its last moment. A `+` that nobody encoded arrives as a space.
-fn moment(text: &str, time_of_day: NaiveTime) -> Option<DateTime<Utc>> {
+pub(in crate::admin) fn moment(text: &str, time_of_day: NaiveTime) -> Option<DateTime<Utc>> {
     let mended = text.replace(' ', if text.contains('T') { "+" } else { "T" });
     if let Ok(moment) = DateTime::parse_from_rfc3339(&mended) {
         return Some(moment.to_utc());

@@ -88,6 +88,43 @@ fn reset(stream: &TcpStream) {
     let _ = stream.set_zero_linger();
 }
 
+/// What was read and has not arrived.
+#[derive(Default)]
+struct OnItsWay {
+    chunks: VecDeque<(Instant, Bytes)>,
+    bytes: usize,
+    /// Something was swallowed: the connection can never be right again.
+    lost: bool,
+}
+
+impl OnItsWay {
+    fn swallow(&mut self) {
+        self.lost |= !self.chunks.is_empty();
+        (self.chunks, self.bytes) = (VecDeque::new(), 0);
+    }
+
+    /// Takes what was read; answers it when it arrives at once.
+    fn take(&mut self, chunk: Bytes, condition: Condition) -> Option<Bytes> {
+        if chunk.is_empty() {
+            return None;
+        }
+        if condition == Condition::Blackhole {
+            self.lost = true;
+            return None;
+        }
+        let Some(due) = arrival(condition, self.chunks.back().map(|(due, _)| *due)) else { return Some(chunk) };
+        self.bytes += chunk.len();
+        self.chunks.push_back((due, chunk));
+        None
+    }
+
+    fn next(&mut self) -> Option<Bytes> {
+        let (_, chunk) = self.chunks.pop_front()?;
+        self.bytes -= chunk.len();
+        Some(chunk)
+    }
+}
+
 /// Carries one direction until its end; an error ends the whole connection by a reset.
 async fn pump(
     mut from: ReadHalf<'_>,
@@ -95,9 +132,8 @@ async fn pump(
     towards: Side,
     mut told: watch::Receiver<Order>,
 ) -> io::Result<()> {
-    let (mut on_its_way, mut bytes) = (VecDeque::<(Instant, Bytes)>::new(), 0);
-    let (mut ended, mut closed, mut lost) = (false, false, false);
-    let mut buffer = BytesMut::new();
+    let (mut queue, mut buffer) = (OnItsWay::default(), BytesMut::new());
+    let (mut ended, mut closed) = (false, false);
     loop {
         let order = *told.borrow_and_update();
         if order.is_closed(towards) && !closed {
@@ -109,42 +145,24 @@ async fn pump(
                 changed(&mut told).await?;
                 continue;
             }
-            Condition::Blackhole => {
-                lost |= !on_its_way.is_empty();
-                (on_its_way, bytes) = (VecDeque::new(), 0);
-            }
-            _ if lost => return Err(io::ErrorKind::ConnectionReset.into()),
-            _ if ended && on_its_way.is_empty() => return if closed { Ok(()) } else { to.shutdown().await },
+            Condition::Blackhole => queue.swallow(),
+            _ if queue.lost => return Err(io::ErrorKind::ConnectionReset.into()),
+            _ if ended && queue.chunks.is_empty() => return if closed { Ok(()) } else { to.shutdown().await },
             _ => {}
         }
-        let due = on_its_way.front().map(|(due, _)| *due);
-        tokio::select! {
-            moved = changed(&mut told) => moved?,
-            read = from.read_buf(&mut buffer), if !ended && bytes < ON_ITS_WAY => {
+        let due = queue.chunks.front().map(|(due, _)| *due);
+        let arrived = tokio::select! {
+            moved = changed(&mut told) => moved.map(|()| None)?,
+            read = from.read_buf(&mut buffer), if !ended && queue.bytes < ON_ITS_WAY => {
                 ended = read? == 0;
                 let chunk = buffer.split().freeze();
                 buffer.reserve(CHUNK);
-                match order.condition {
-                    _ if closed || chunk.is_empty() => {}
-                    Condition::Blackhole => lost = true,
-                    condition => {
-                        let last = on_its_way.back().map(|(due, _)| *due);
-                        match arrival(condition, last) {
-                            None => to.write_all(&chunk).await?,
-                            Some(due) => {
-                                bytes += chunk.len();
-                                on_its_way.push_back((due, chunk));
-                            }
-                        }
-                    }
-                }
+                queue.take(chunk, order.condition)
             }
-            () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => {
-                if let Some((_, chunk)) = on_its_way.pop_front() {
-                    bytes -= chunk.len();
-                    to.write_all(&chunk).await?;
-                }
-            }
+            () = async { if let Some(due) = due { sleep_until(due).await } }, if due.is_some() => queue.next(),
+        };
+        if let Some(chunk) = arrived.filter(|_| !closed) {
+            to.write_all(&chunk).await?;
         }
     }
 }

@@ -71,7 +71,7 @@ fn repeated(faults: &[Done], copies: usize) -> Verdict {
 
 #[test]
 fn a_repeated_bubble_is_found_and_excused_only_by_a_fault_it_was_in_flight_at() {
-    // The first copy is in flight from 10,040 to 10,050 ms and RECORDING_MS longer.
+    // The first copy comes at 10,040 ms and is answered at 10,050; bubble 1 begins at 10,060.
     let seen = |faults: &[Done], copies| {
         let verdict = repeated(faults, copies);
         assert_eq!(verdict.reordered, 0);
@@ -79,13 +79,31 @@ fn a_repeated_bubble_is_found_and_excused_only_by_a_fault_it_was_in_flight_at() 
     };
     assert_eq!(seen(&[], 1), (1, 0));
     assert_eq!(seen(&[fault(FaultKind::Kill9, 10_045, 10_045)], 1), (0, 1));
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_400, 10_400)], 1), (0, 1), "not yet kept");
+    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_060, 10_060)], 1), (0, 1), "not yet kept");
+    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_061, 10_061)], 1), (1, 0), "the conversation went on");
     assert_eq!(seen(&[fault(FaultKind::Kill9, 9_000, 10_039)], 1), (1, 0), "before");
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_600, 12_000)], 1), (1, 0), "after");
+    assert_eq!(seen(&[fault(FaultKind::Kill9, 12_600, 12_600)], 1), (1, 0), "after");
+    assert_eq!(seen(&[fault(FaultKind::Kill9, 13_051, 13_051)], 1), (1, 0), "the copy is not what was cut");
+    assert_eq!(seen(&[fault(FaultKind::Freeze, 12_000, 13_051)], 1), (0, 1), "a thawed worker's last word");
     assert_eq!(seen(&[fault(FaultKind::Sigterm, 10_045, 10_045)], 1), (1, 0), "a polite stop is no excuse");
     assert_eq!(seen(&[fault(FaultKind::Kill9, 10_045, 10_045)], 2), (1, 1), "one bubble per fault");
     let two = [fault(FaultKind::Kill9, 10_045, 10_045), fault(FaultKind::Freeze, 13_000, 14_000)];
     assert_eq!(seen(&two, 2), (0, 2));
+}
+
+#[test]
+fn what_is_last_in_its_conversation_is_kept_after_a_while() {
+    let run = |kill: u64| {
+        let mut facts = good(1, 1);
+        let at = place(&facts, 0, 0, 1);
+        let answered = facts.bubbles[at].span.to;
+        let mut copy = facts.bubbles[at].clone();
+        copy.span = Span { from: answered + 9_000, to: answered + 9_001 };
+        facts.bubbles.push(copy);
+        facts.faults = vec![fault(FaultKind::Kill9, answered + kill, answered + kill)];
+        verdict(&facts).duplicated
+    };
+    assert_eq!((run(RECORDING_MS), run(RECORDING_MS + 1)), (0, 1));
 }
 
 #[test]

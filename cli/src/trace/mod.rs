@@ -1,0 +1,107 @@
+//! `omnihub trace`: what happened to each message, over the admin API.
+
+mod events;
+mod table;
+mod tail;
+
+use std::io::{self, Write};
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::api::Api;
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum TraceCommand {
+    /// List messages, the newest first.
+    List(ListArgs),
+    /// Show everything that is kept of a message.
+    Show {
+        /// Its trace id.
+        #[arg(value_name = "TRACE ID")]
+        trace_id: String,
+        /// Show what was received and sent on the way, too.
+        #[arg(long)]
+        payloads: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Watch messages go through, live, until Ctrl-C.
+    Tail(TailArgs),
+}
+
+/// What narrows a list.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Of this instance only.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Of the person with this phone number.
+    #[arg(long, value_name = "PHONE")]
+    phone: Option<String>,
+    /// Which ended so: answered, ignored, handed_off or dead.
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
+    /// Which are so far: webhook_received, processing, agent_called, agent_success, formatted, completed or error.
+    #[arg(long, value_name = "STATUS")]
+    status: Option<String>,
+    /// How many, 500 at most.
+    #[arg(long, value_name = "NUMBER", default_value_t = 20)]
+    limit: u64,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What narrows a tail.
+#[derive(Debug, Args)]
+pub struct TailArgs {
+    /// Of this instance only.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Only messages that end so: answered, ignored, handed_off or dead.
+    #[arg(long, value_name = "OUTCOME")]
+    outcome: Option<String>,
+    /// Only what goes wrong.
+    #[arg(long)]
+    errors: bool,
+    /// Print JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs a command against a hub and prints the answer.
+///
+/// # Errors
+/// When the hub is not reachable or refuses.
+pub async fn run(command: TraceCommand, target: &Api) -> anyhow::Result<()> {
+    let text = match command {
+        TraceCommand::List(arguments) => list(&arguments, target).await?,
+        TraceCommand::Show { trace_id, payloads, json } => show(&trace_id, payloads, json, target).await?,
+        TraceCommand::Tail(arguments) => return tail::run(&arguments, target).await,
+    };
+    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+}
+
+async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<String> {
+    let ListArgs { instance, phone, outcome, status, .. } = arguments;
+    let mut query = vec![("limit", arguments.limit.to_string())];
+    let given = [("instance_name", instance), ("phone", phone), ("outcome", outcome), ("status", status)];
+    query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+    let found = target.call(Method::GET, &["traces"], &query, None).await?;
+    let Value::Array(traces) = &found else { bail!("the hub's answer is not a list of traces") };
+    if arguments.json { pretty(&found) } else { Ok(table::many(traces)) }
+}
+
+async fn show(trace_id: &str, payloads: bool, json: bool, target: &Api) -> anyhow::Result<String> {
+    let trace = target.call(Method::GET, &["traces", trace_id], &[], None).await?;
+    if json { pretty(&trace) } else { Ok(table::one(&trace, payloads)) }
+}
+
+fn pretty(value: &Value) -> anyhow::Result<String> {
+    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+}

@@ -1,0 +1,109 @@
+//! Traces as tables for people.
+
+use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use serde_json::Value;
+
+use super::tail::head;
+
+/// The payloads of a trace, which are long.
+const PAYLOADS: [&str; 4] = ["incoming_payload", "agent_request_payload", "agent_response_payload", "outgoing_payload"];
+/// Other names of columns that are shown already.
+const ALIASES: [&str; 4] = ["whatsapp_message_id", "sender_jid", "agent_session_id", "evolution_send_at"];
+
+/// Many traces, one line each.
+pub(super) fn many(traces: &[Value]) -> String {
+    if traces.is_empty() {
+        return "No messages.\n".to_owned();
+    }
+    let mut table = plain();
+    table.set_header(["Received (UTC)", "Trace", "Instance", "From", "Message", "Ended", "Took"]);
+    for trace in traces {
+        let text = |field: &str| trace[field].as_str().unwrap_or_default();
+        let received: String = text("received_at").replace('T', " ").chars().take(19).collect();
+        let took = trace["total_processing_time_ms"].as_i64().map(span).unwrap_or_default();
+        let cells = [received, text("trace_id").to_owned(), text("instance_name").to_owned()];
+        let from = phone(text("sender_phone"));
+        table.add_row(cells.into_iter().chain([from, head(text("message_content")), ended(trace), took]));
+    }
+    format!("{table}\n")
+}
+
+/// How it ended, or how far it is.
+fn ended(trace: &Value) -> String {
+    let text = |field: &str| trace[field].as_str().unwrap_or_default().to_owned();
+    match (text("outcome"), text("outcome_reason")) {
+        (outcome, _) if outcome.is_empty() => format!("… {}", text("status").replace('_', " ")),
+        (outcome, reason) if reason.is_empty() => outcome.replace('_', " "),
+        (outcome, reason) => format!("{}: {reason}", outcome.replace('_', " ")),
+    }
+}
+
+/// One trace, one line per column that is set, its payloads below.
+pub(super) fn one(trace: &Value, payloads: bool) -> String {
+    let mut table = plain();
+    let fields = trace.as_object().into_iter().flatten();
+    let shown = |field: &str, value: &Value| {
+        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+        !empty && !PAYLOADS.contains(&field) && !ALIASES.contains(&field)
+    };
+    for (field, value) in fields.filter(|(field, value)| shown(field, value)) {
+        table.add_row([field.clone(), word(value)]);
+    }
+    let mut text = format!("{table}\n");
+    for name in PAYLOADS.into_iter().filter(|name| payloads && !trace[*name].is_null()) {
+        text.push_str(&format!("\n{name}:\n{:#}\n", trace[name]));
+    }
+    text
+}
+
+fn plain() -> Table {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
+    table
+}
+
+/// A phone number as people write it.
+pub(super) fn phone(digits: &str) -> String {
+    if digits.is_empty() { String::new() } else { format!("+{digits}") }
+}
+
+/// A time span in its largest units.
+pub(super) use omnihub_common::conversation::whereabouts::span;
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(entries) => entries.iter().map(word).collect::<Vec<_>>().join("\n"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_list_says_how_each_message_ended() {
+        let trace = json!({
+            "received_at": "2026-01-31T09:00:00.125Z", "trace_id": "t1", "instance_name": "acme",
+            "sender_phone": "5511987654321", "message_content": "Hello\nthere", "outcome": "ignored",
+            "outcome_reason": "from_me", "total_processing_time_ms": 12, "status": "completed",
+        });
+        let text = many(&[trace.clone(), json!({"status": "agent_called"})]);
+        for word in ["2026-01-31 09:00:00", "t1", "+5511987654321", "Hello there", "ignored: from_me", "12 ms"] {
+            assert!(text.contains(word), "{word} in\n{text}");
+        }
+        assert!(text.contains("… agent called"), "{text}");
+        assert_eq!(many(&[]), "No messages.\n");
+
+        let mut whole = trace;
+        whole["incoming_payload"] = json!({"key": "value"});
+        whole["warnings"] = json!(["one", "two"]);
+        assert!(!one(&whole, false).contains("incoming_payload") && one(&whole, false).contains("two"));
+        assert!(one(&whole, true).contains("incoming_payload:\n{\n"));
+    }
+}

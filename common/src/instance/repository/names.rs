@@ -1,0 +1,32 @@
+//! The names of the instances, without their secrets.
+
+use sea_orm::{EntityTrait, QueryOrder, QuerySelect};
+
+use super::{Column, Entity, Instances, StoreError};
+
+/// What a conversation's name is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceSummary {
+    /// The row's id.
+    pub id: i64,
+    /// The name.
+    pub name: String,
+    /// What stands before it in session names.
+    pub session_id_prefix: Option<String>,
+}
+
+impl Instances {
+    /// The oldest instances, at most `limit`. Nothing is decrypted, so that many cost little.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn summaries(&self, limit: u64) -> Result<Vec<InstanceSummary>, StoreError> {
+        let columns = [Column::Id, Column::Name, Column::SessionIdPrefix];
+        let query = Entity::find().select_only().columns(columns).order_by_asc(Column::Id).limit(limit);
+        let rows: Vec<(i64, String, Option<String>)> = query.into_tuple().all(&self.database).await?;
+        Ok(rows
+            .into_iter()
+            .map(|(id, name, session_id_prefix)| InstanceSummary { id, name, session_id_prefix })
+            .collect())
+    }
+}

@@ -1,0 +1,169 @@
+//! `/api/v1/dead-letters`: messages that could not be answered, and what may be done with them.
+//!
+//! `asked` reads what is meant, `view` shows letters with their secrets masked, `desk` does one
+//! letter, `work` does many.
+
+mod asked;
+mod desk;
+mod view;
+mod work;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        Path, Query, State,
+        rejection::{BytesRejection, QueryRejection},
+    },
+    http::{HeaderName, StatusCode},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use omnihub_common::queue::{
+    IntakeError, MediaError,
+    dead::{DeadLetterError, KeptLetter, LetterId, RedriveError},
+};
+use serde_json::{Value, json};
+
+use self::asked::Asked;
+pub use self::desk::DeadDesk;
+use super::access::AdminAccess;
+use crate::{problem::Problem, state::AppState};
+
+/// How many letters match, on this page or not.
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+/// Seconds after which a queue or a database that was away is worth another try.
+const RETRY_AFTER: u64 = 5;
+
+/// The pairs of a query string.
+type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// The routes, with their whole path.
+pub fn routes() -> Router<AppState> {
+    Router::new()
+        .route("/api/v1/dead-letters", get(list).delete(drop_many))
+        .route("/api/v1/dead-letters/redrive", post(redrive_many))
+        .route("/api/v1/dead-letters/{id}", get(show).delete(drop_one))
+        .route("/api/v1/dead-letters/{id}/redrive", post(redrive_one))
+}
+
+/// `GET /api/v1/dead-letters`: the newest first.
+async fn list(_: AdminAccess, State(state): State<AppState>, query: Pairs) -> Result<Response, Problem> {
+    let asked = Asked::for_a_list(&pairs(query)?)?;
+    let page = desk(&state)?.letters().list(&asked.filter, asked.before, asked.limit).await.map_err(unreachable)?;
+    let total = [(TOTAL_COUNT, page.matched.to_string())];
+    Ok((total, Json(view::page(&page))).into_response())
+}
+
+/// `GET /api/v1/dead-letters/{id}`: one, with its payload.
+async fn show(_: AdminAccess, State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+    let desk = desk(&state)?;
+    let kept = found(desk, &id).await?;
+    let instance = desk::instance_of(&state, &kept).await?;
+    let why_not = match desk.check(&kept, instance.as_deref()).await {
+        Err(RedriveError::Skipped(skip)) => Some(skip),
+        Err(error) => return Err(not_done(error)),
+        Ok(()) => None,
+    };
+    Ok(Json(view::whole(&kept, instance.as_deref(), why_not)))
+}
+
+/// `POST /api/v1/dead-letters/{id}/redrive`: back to the tail of its lane.
+async fn redrive_one(
+    _: AdminAccess,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let desk = desk(&state)?;
+    let kept = found(desk, &id).await?;
+    let instance = desk::instance_of(&state, &kept).await?;
+    let envelope = desk.redrive(&kept, instance.as_deref()).await.map_err(not_done)?;
+    tracing::info!(trace.id = %envelope.trace_id, dead.redrives = envelope.redrives(), "a dead letter was redriven");
+    Ok(Json(json!({
+        "id": kept.id,
+        "trace_id": envelope.trace_id,
+        "instance_name": envelope.instance,
+        "redrives": envelope.redrives(),
+    })))
+}
+
+/// `POST /api/v1/dead-letters/redrive`: those of a filter, or all.
+async fn redrive_many(
+    _: AdminAccess,
+    State(state): State<AppState>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Value>, Problem> {
+    let asked = Asked::for_work(&asked::body(body)?)?;
+    work::redrive(&state, desk(&state)?, &asked).await.map(Json)
+}
+
+/// `DELETE /api/v1/dead-letters/{id}`.
+async fn drop_one(
+    _: AdminAccess,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
+    let desk = desk(&state)?;
+    let kept = found(desk, &id).await?;
+    desk.letters().drop_one(&kept).await.map_err(unreachable)?;
+    tracing::info!(dead.id = kept.id, instance.token = kept.instance_token, "a dead letter was dropped");
+    Ok(Json(json!({"message": format!("Dead letter '{}' dropped", kept.id)})))
+}
+
+/// `DELETE /api/v1/dead-letters`: those of a filter, or all.
+async fn drop_many(_: AdminAccess, State(state): State<AppState>, query: Pairs) -> Result<Json<Value>, Problem> {
+    let asked = Asked::for_work(&pairs(query)?)?;
+    work::drop_letters(desk(&state)?, &asked).await.map(Json)
+}
+
+fn pairs(query: Pairs) -> Result<Vec<(String, String)>, Problem> {
+    let unread = |error: QueryRejection| Problem::new(error.status(), "unreadable_query", error.body_text());
+    query.map(|Query(pairs)| pairs).map_err(unread)
+}
+
+fn desk(state: &AppState) -> Result<&DeadDesk, Problem> {
+    state.dead.as_ref().ok_or_else(|| queue_unavailable("this process has no queue"))
+}
+
+async fn found(desk: &DeadDesk, id: &str) -> Result<KeptLetter, Problem> {
+    let kept = match LetterId::parse(id) {
+        Some(id) => desk.letters().show(&id).await.map_err(unreachable)?,
+        None => None,
+    };
+    kept.ok_or_else(|| {
+        let detail = format!("Dead letter '{id}' not found: it may have been redriven, dropped or answered already");
+        Problem::new(StatusCode::NOT_FOUND, "dead_letter_not_found", detail)
+    })
+}
+
+fn queue_unavailable(detail: &str) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "queue_unavailable", detail).retry_after(RETRY_AFTER)
+}
+
+fn unreachable(error: DeadLetterError) -> Problem {
+    log(&error);
+    queue_unavailable("the dead letters cannot be reached right now; again is harmless")
+}
+
+/// The one table from what a redrive says to a status.
+fn not_done(error: RedriveError) -> Problem {
+    let busy = |code, detail: &str| {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail.to_owned()).retry_after(RETRY_AFTER)
+    };
+    match error {
+        RedriveError::Skipped(skip) => Problem::new(StatusCode::CONFLICT, skip.as_str(), skip.detail()),
+        RedriveError::Queue(IntakeError::Full) | RedriveError::Objects(MediaError::Full) => {
+            busy("queue_full", "the queue is full; redrive later")
+        }
+        RedriveError::Queue(IntakeError::Busy) => busy("queue_busy", "too many messages are being accepted at once"),
+        error => {
+            log(&error);
+            queue_unavailable("the queue does not confirm; redriving again is harmless")
+        }
+    }
+}
+
+fn log(error: &dyn std::error::Error) {
+    let cause = error.source().map(ToString::to_string).unwrap_or_default();
+    tracing::warn!(error.message = %error, error.cause = cause, "the dead letters failed");
+}

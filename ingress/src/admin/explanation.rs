@@ -1,0 +1,54 @@
+//! `GET /api/v1/traces/{trace_id}/explanation`: why a message was answered, ignored or delayed.
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    routing::get,
+};
+use chrono::Utc;
+use omnihub_common::{
+    queue::DeadLetter,
+    trace::{
+        Outcome, Traces,
+        entity::message_trace::Model,
+        explain::{Explanation, explain},
+    },
+};
+
+use super::{
+    access::AdminAccess,
+    traces::{awaited, scope},
+    whereabouts::Finder,
+};
+use crate::{problem::Problem, state::AppState};
+
+/// The route of explanations.
+pub fn routes() -> Router<AppState> {
+    Router::new().route("/api/v1/traces/{trace_id}/explanation", get(show))
+}
+
+/// `GET /api/v1/traces/{trace_id}/explanation`. What NATS cannot tell at the moment is left out.
+async fn show(
+    access: AdminAccess,
+    State(state): State<AppState>,
+    Path(trace_id): Path<String>,
+) -> Result<Json<Explanation>, Problem> {
+    let (traces, scope) = (Traces::new(state.database.clone()), scope(&access));
+    let trace = awaited(&traces, &scope, &trace_id).await?;
+    let finder = Finder::new(&state, &scope);
+    let whereabouts = match &trace.outcome {
+        Some(_) => None,
+        None => finder.of_trace(&trace).await.ok(),
+    };
+    let letter = dead_letter(&state, &trace).await;
+    Ok(Json(explain(&trace, whereabouts.as_ref(), letter.as_ref(), Utc::now())))
+}
+
+async fn dead_letter(state: &AppState, trace: &Model) -> Option<DeadLetter> {
+    if trace.outcome.as_deref().and_then(Outcome::parse) != Some(Outcome::Dead) {
+        return None;
+    }
+    let (sightings, conversation) = (state.live.sightings()?, trace.session_name.as_deref()?);
+    let lane = sightings.lane(&trace.instance_name, trace.instance_id, conversation);
+    sightings.dead_letter(&lane, trace.trace_id).await.ok()?
+}

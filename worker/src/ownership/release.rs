@@ -1,0 +1,43 @@
+//! Giving a partition back.
+
+use std::time::Duration;
+
+use omnihub_common::queue::SharedPartition;
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::AbortHandle,
+};
+
+use crate::scheduler::Event;
+
+/// Lets the running turns end, within `patience`, then releases the partition; `false` when the
+/// broker did not take that.
+pub(super) async fn release(
+    partition: SharedPartition,
+    pump: Option<AbortHandle>,
+    events: mpsc::UnboundedSender<Event>,
+    patience: Duration,
+) -> bool {
+    let number = partition.number();
+    let (drained, wait) = oneshot::channel();
+    let _ = events.send(Event::Release(number, drained));
+    tokio::select! {
+        biased;
+        // Lost meanwhile: its turns are cut already.
+        () = partition.gone().cancelled() => {}
+        _ = wait => {}
+        () = tokio::time::sleep(patience) => {
+            tracing::warn!(partition.number = number, "turns were cut at a handover");
+        }
+    }
+    partition.gone().cancel();
+    if let Some(pump) = pump {
+        pump.abort();
+    }
+    let _ = events.send(Event::Lost(number));
+    let released = partition.release().await;
+    if let Err(error) = &released {
+        tracing::warn!(error.message = %error, "a partition could not be released");
+    }
+    released.is_ok()
+}
