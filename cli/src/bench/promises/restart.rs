@@ -42,7 +42,10 @@ pub(super) async fn measure(terms: Terms) -> anyhow::Result<Vec<Row>> {
         row("from kill -9 to its next agent call", &from_kill)
             .goal(format!("median <= {}", time(GOAL)), median(&from_kill) <= GOAL),
         row("from the spawn of the new process to the same", &of(|round| round.from_spawn)),
-        row("from kill -9 until all its conversations go on", &of(|round| round.last_from_kill)),
+        row(
+            "from kill -9 until all its conversations go on (each customer writes once a second)",
+            &of(|round| round.last_from_kill),
+        ),
         Row::count(
             FIGURE,
             "restarts that kept every partition",
