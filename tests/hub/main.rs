@@ -25,6 +25,8 @@ mod instances;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod promises;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod secrets;

@@ -17,7 +17,7 @@ use crate::{
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
-    turn::{Beginner, Kit, Receipts, TurnMetrics},
+    turn::{Beginner, Kit, Receipts, TurnMetrics, typing_seats},
 };
 
 /// Why a worker cannot go on.
@@ -82,6 +82,7 @@ impl Worker {
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
             breakers: Arc::new(Breakers::new()),
+            typing: typing_seats(),
             beginner: Beginner::new(),
         };
         let recorder = Recorder::new(nats.js.clone(), traces);
@@ -172,12 +173,16 @@ async fn serve(
     tokio::try_join!(async { Ok(heart.ended().await?) }, owning, retiring).map(drop)
 }
 
+/// An idle connection holds some 25 KB: after thousands of turns at once only so many are kept.
+const IDLE_PER_HOST: usize = 512;
+
 /// One client for agents and channels: no redirects (a redirected call would carry keys
 /// elsewhere), connections kept.
 fn outbound_client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(Duration::from_secs(5))
+        .pool_max_idle_per_host(IDLE_PER_HOST)
         .user_agent(concat!("omnihub/", env!("CARGO_PKG_VERSION")))
         .build()
 }

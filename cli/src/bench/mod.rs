@@ -1,11 +1,13 @@
 //! `omnihub bench`: what the hub promises, tried on real processes.
 //!
-//! The cast: [`chaos`] hurts a running hub and keeps a ledger of every message.
+//! The cast: [`chaos`] hurts a running hub and keeps a ledger of every message; [`promises`]
+//! measures the figures that are promised.
 //!
 //! What is absent: anything that touches a hub of the user's. Each run makes its own servers and
 //! processes in temporary folders (`omnihub_stage`) and takes them away again.
 
 pub mod chaos;
+pub mod promises;
 
 use clap::Subcommand;
 
@@ -14,6 +16,8 @@ use clap::Subcommand;
 pub enum BenchCommand {
     /// Kill, freeze, stop and cut the parts of a hub under load, and account for every message.
     Chaos(chaos::ChaosArgs),
+    /// Measure what is promised: takeovers, restarts, quotas, bursts, memory, fairness, outages.
+    Promises(promises::PromisesArgs),
 }
 
 /// Runs one of them.
@@ -23,5 +27,6 @@ pub enum BenchCommand {
 pub async fn run(command: BenchCommand) -> anyhow::Result<()> {
     match command {
         BenchCommand::Chaos(arguments) => chaos::run(arguments).await,
+        BenchCommand::Promises(arguments) => promises::run(arguments).await,
     }
 }

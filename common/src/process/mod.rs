@@ -1,12 +1,13 @@
 //! What every program of Omnihub does at its edges, before and after its own work.
 //!
-//! The cast: [`run`] is the whole of a `main` (TLS provider, settings, telemetry, signals, and
-//! the one place where an error is printed); [`Program`] is what it hands to the program;
-//! [`Stop`] is how a program ends; [`Ground`] is what ingress and worker both stand on, and
-//! [`WaitingRoom`] answers while that is not there yet.
+//! The cast: [`run`] is the whole of a `main` (TLS provider, the limit of open files, settings,
+//! telemetry, signals, and the one place where an error is printed); [`Program`] is what it hands
+//! to the program; [`Stop`] is how a program ends; [`Ground`] is what ingress and worker both
+//! stand on, and [`WaitingRoom`] answers while that is not there yet.
 //!
 //! What is absent: nothing here knows what a program does.
 
+mod files;
 mod ground;
 mod listen;
 mod stop;
@@ -74,6 +75,7 @@ where
     E: Into<AnyError>,
 {
     install_tls();
+    files::raise_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report(&error),

@@ -37,21 +37,23 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
 pub(super) async fn ask(
     http: &reqwest::Client,
     instance: &Instance,
-    request: &Value,
-    context: &CallContext,
+    request: Value,
+    context: CallContext,
 ) -> Result<Reply, AgentError> {
     let url = format!("{}/api/agent/chat", instance.agent.api_url.trim_end_matches('/'));
     let key = instance.agent.api_key.expose();
     let call = http
         .post(url)
-        .headers(context.trace_headers.clone())
+        .headers(context.trace_headers)
         .bearer_auth(key)
         .header("x-api-key", key)
         .header("x-agent-id", instance.agent.effective_agent())
         .header("x-request-id", &context.request_id)
         .header("idempotency-key", &context.idempotency_key)
         .timeout(instance.agent.timeout)
-        .json(request);
+        .json(&request);
+    // The call holds its bytes.
+    drop(request);
     read(&exchange(call).await?)
 }
 

@@ -80,15 +80,16 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
     }
 }
 
-/// Asks the instance's agent.
+/// Asks the instance's agent. It takes what it is given: thousands of calls wait at once, and each
+/// keeps only the bytes of its request.
 ///
 /// # Errors
 /// Carries what to do: try again, hold, or give up.
 pub async fn ask(
     http: &reqwest::Client,
     instance: &Instance,
-    request: &Value,
-    context: &CallContext,
+    request: Value,
+    context: CallContext,
 ) -> Result<Reply, AgentError> {
     match instance.agent.protocol {
         AgentProtocol::Automagik => automagik::ask(http, instance, request, context).await,

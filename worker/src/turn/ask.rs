@@ -8,6 +8,7 @@ use omnihub_common::{
     telemetry::propagation,
     trace::{Outcome, Stage, TraceStatus},
 };
+use serde_json::Value;
 
 use super::{
     Exit, Opened, Turn,
@@ -32,13 +33,8 @@ impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
     pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
         self.count_beginning(story).await?;
-        let question = question(opened, self.checkpoint.session.clone().unwrap_or_default());
-        let request = agent::request(&opened.instance, &question);
         let asked_at = now_ms();
-        let details = story.details();
-        details.session_id = Some(question.session_id.clone());
-        details.user_id = Some(question.user_id.clone());
-        details.agent_request_at = Some(asked_at);
+        let request = self.request(opened, story, asked_at);
         story.step(TraceStatus::AgentCalled, Some((Stage::AgentRequest, None, request.clone()))).await;
 
         let context = CallContext {
@@ -54,7 +50,7 @@ impl Turn {
         let since = Instant::now();
         let replied = tokio::select! {
             biased;
-            replied = agent::ask(&self.kit.http, &opened.instance, &request, &context) => replied,
+            replied = agent::ask(&self.kit.http, &opened.instance, request, context) => replied,
             () = self.withdraw.cancelled() => {
                 self.checkpoint.open = None;
                 return Err(Exit::Withdrawn);
@@ -73,6 +69,17 @@ impl Turn {
             Ok(reply) => self.replied(opened, story, &reply, asked_at).await,
             Err(error) => self.agent_failed(opened, story, error, asked_at).await,
         }
+    }
+
+    /// What the agent is asked, noted in the story. Of all that it is made of nothing is kept while
+    /// the agent takes its time.
+    fn request(&self, opened: &Opened, story: &mut Story, asked_at: i64) -> Value {
+        let question = question(opened, self.checkpoint.session.clone().unwrap_or_default());
+        let details = story.details();
+        details.session_id = Some(question.session_id.clone());
+        details.user_id = Some(question.user_id.clone());
+        details.agent_request_at = Some(asked_at);
+        agent::request(&opened.instance, &question)
     }
 
     /// Whether the agent may be called now; while its breaker is open nothing is counted.

@@ -11,7 +11,10 @@ use opentelemetry::{
     metrics::{Counter, Histogram},
 };
 
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::sync::{
+    Semaphore,
+    broadcast::{self, error::RecvError},
+};
 
 use super::{Beginner, Receipts, Wait};
 use crate::breaker::Breakers;
@@ -27,6 +30,8 @@ pub(crate) struct Kit {
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
     pub(crate) breakers: Arc<Breakers>,
+    /// Who may show that somebody is typing.
+    pub(crate) typing: Arc<Semaphore>,
     pub(crate) beginner: Beginner,
 }
 

@@ -47,6 +47,7 @@ pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
 pub(crate) use part::is_answerable;
+pub(crate) use presence::seats as typing_seats;
 pub(crate) use progress::Progress;
 pub(crate) use receipts::Receipts;
 

@@ -82,14 +82,16 @@ impl Turn {
     pub(super) async fn admit(&self, parts: &mut [Part], instance: &Instance) -> Result<(), Exit> {
         let sending = self.open_turn().is_some_and(|open| matches!(open.phase, Phase::Sending(_)));
         for part in parts {
-            let (Some(envelope), Some(story)) = (&part.envelope, &mut part.story) else { continue };
+            let (Some(envelope), Some(story)) = (&mut part.envelope, &mut part.story) else { continue };
             if now_ms() - envelope.counts_from() > ANSWER_MAX_AGE_MS {
                 part.end = Some((Outcome::Dead, "too_old".to_owned()));
                 continue;
             }
-            let message = match &envelope.body {
-                EnvelopeBody::Inline(body) => Ok(read_message(body)),
-                EnvelopeBody::Object(name) => self.fetch_body(name).await?.map(|body| read_message(&body)),
+            // The body is not kept beyond this: thousands of turns wait for their agents with what
+            // they hold, and a dead letter is made of the payload.
+            let message = match std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null)) {
+                EnvelopeBody::Inline(body) => Ok(read_message(&body)),
+                EnvelopeBody::Object(name) => self.fetch_body(&name).await?.map(|body| read_message(&body)),
             };
             let message = match message {
                 Ok(message) => message,

@@ -1,17 +1,30 @@
 //! "Typing ...": shown while the agent is asked, never waited for.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use omnihub_common::{
     channel::whatsapp::outbound::{Presence, recipient},
     telemetry::propagation,
 };
-use tokio::task::AbortHandle;
+use tokio::{sync::Semaphore, task::AbortHandle, time::timeout};
 
 use super::{Kit, Opened, send::evolution};
 
 /// Evolution shows a presence for the time it is asked to, and blocks the call for as long.
 const SHOWN_FOR: Duration = Duration::from_secs(10);
+
+/// It goes on showing it when the caller hangs up, so a call is held only until it has surely
+/// begun: thousands of turns that wait would else hold a second connection each.
+const HELD_FOR: Duration = Duration::from_secs(1);
+
+/// So many of these calls run at once in a worker; a turn that finds no seat asks for one again
+/// when the next presence is due.
+const SEATS: usize = 500;
+
+/// The seats of a worker.
+pub(crate) fn seats() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(SEATS))
+}
 
 /// Typing is shown until this is dropped.
 pub(super) struct Typing(Option<AbortHandle>);
@@ -22,13 +35,15 @@ impl Typing {
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
         let headers = propagation::inject_current();
         let delay = u64::try_from(SHOWN_FOR.as_millis()).unwrap_or_default();
+        let seats = kit.typing.clone();
         let task = tokio::spawn(async move {
             // A server that answers at once must not be asked at once again.
             let mut again = tokio::time::interval(SHOWN_FOR);
             loop {
                 again.tick().await;
-                let shown = evolution.send_presence(&number, Presence::Composing, delay, headers.clone()).await;
-                if let Err(error) = shown {
+                let Ok(_seat) = seats.try_acquire() else { continue };
+                let shown = evolution.send_presence(&number, Presence::Composing, delay, headers.clone());
+                if let Ok(Err(error)) = timeout(HELD_FOR, shown).await {
                     tracing::debug!(error.message = %error, "typing could not be shown");
                     return;
                 }
