@@ -32,10 +32,11 @@ const LONGEST_ID: usize = 512;
 impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
     pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
-        self.count_beginning(story).await?;
+        Box::pin(self.count_beginning(story)).await?;
         let asked_at = now_ms();
         let request = self.request(opened, story, asked_at);
-        story.step(TraceStatus::AgentCalled, Some((Stage::AgentRequest, None, request.clone()))).await;
+        let payload = (Stage::AgentRequest, None, request.clone());
+        Box::pin(story.step(TraceStatus::AgentCalled, Some(payload))).await;
 
         let context = CallContext {
             idempotency_key: self.turn_id(),
@@ -62,12 +63,12 @@ impl Turn {
             Err(error) if matches!(error.decision, Decision::Again(_)) => permit.failed(),
             _ => permit.answered(),
         }
-        if self.is_orphaned().await {
+        if Box::pin(self.is_orphaned()).await {
             return Err(Exit::Vanish);
         }
         match replied {
-            Ok(reply) => self.replied(opened, story, &reply, asked_at).await,
-            Err(error) => self.agent_failed(opened, story, error, asked_at).await,
+            Ok(reply) => Box::pin(self.replied(opened, story, &reply, asked_at)).await,
+            Err(error) => Box::pin(self.agent_failed(opened, story, error, asked_at)).await,
         }
     }
 

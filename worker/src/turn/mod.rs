@@ -164,14 +164,17 @@ impl Turn {
             Ok(()) => Exit::End(Outcome::Answered, String::new()),
             Err(exit) => exit,
         };
-        self.leave(parts, exit).await
+        Box::pin(self.leave(parts, exit)).await
     }
 
     /// From the messages to the last bubble. `parts` are the messages as far as they were read.
+    ///
+    /// What comes before and after the agent is boxed: a future is as large as its largest step,
+    /// and a turn is nearly always waiting for its agent.
     async fn walk(&mut self, parts: &mut Vec<Part>) -> Result<(), Exit> {
-        self.read(parts).await?;
-        let Some(instance) = self.instance(parts).await? else { return Ok(()) };
-        self.admit(parts, &instance).await?;
+        Box::pin(self.read(parts)).await?;
+        let Some(instance) = Box::pin(self.instance(parts)).await? else { return Ok(()) };
+        Box::pin(self.admit(parts, &instance)).await?;
         // Where none gets an answer, each ends as was decided.
         let Some((opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
         tracing::Span::current().record("trace.id", tracing::field::display(opened.envelope.trace_id));
@@ -188,12 +191,12 @@ impl Turn {
             Some(Phase::Sending(answer)) => answer.clone(),
             _ => {
                 let permit = self.permit_to_ask(opened)?;
-                story.step(TraceStatus::Processing, None).await;
-                part::tell_others(parts).await;
+                Box::pin(story.step(TraceStatus::Processing, None)).await;
+                Box::pin(part::tell_others(parts)).await;
                 self.ask(opened, story, permit).await?
             }
         };
-        self.send(opened, story, answer).await
+        Box::pin(self.send(opened, story, answer)).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next

@@ -217,11 +217,11 @@ fn environment(shape: &Shape, nats: &str, database: &str) -> HashMap<String, Str
         ("OMNIHUB_ENCRYPTION_KEYS", ENCRYPTION_KEYS),
         ("NATS_URL", nats),
         ("DATABASE_URL", database),
-        // A line for each turn would be measured too.
-        ("LOG_LEVEL", "warn"),
     ];
     let mut env: HashMap<_, _> = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
     env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), shape.brokers.to_string());
+    // A line for each turn would be measured too, unless somebody wants to read it.
+    env.insert("LOG_LEVEL".to_owned(), std::env::var("LOG_LEVEL").unwrap_or_else(|_| "warn".to_owned()));
     if let Some(lease) = shape.lease {
         env.insert("OMNIHUB_LEASE_TTL".to_owned(), lease.as_secs().to_string());
     }
