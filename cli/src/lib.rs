@@ -1,6 +1,6 @@
 //! The `omnihub` program: the hub in one process, its parts, and the commands of an operator.
 //!
-//! What is absent: SQL and NATS, except in [`up`], [`migrate`] and [`bench`]. Management commands speak to
+//! What is absent: SQL and NATS, except in [`up`], [`migrate`] and [`mod@bench`]. Management commands speak to
 //! the admin API, as any other client does.
 
 pub mod api;

@@ -3,9 +3,10 @@
 //! The parts themselves migrate nothing: of several that start at once, none could know whether
 //! another one is still at it.
 
-use std::io::Write as _;
+use std::{io::Write as _, time::Duration};
 
 use anyhow::Context as _;
+use backon::{ExponentialBuilder, Retryable as _};
 use clap::Subcommand;
 use omnihub_common::{
     config::NatsSettings,
@@ -15,6 +16,9 @@ use omnihub_common::{
 use omnihub_migrations::Migrator;
 use sea_orm::DatabaseConnection;
 use sea_orm_migration::{MigrationStatus, MigratorTrait as _};
+
+/// How long a cluster may take until it can place the streams.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What to do to the tables.
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -68,7 +72,10 @@ pub async fn apply(database: &DatabaseConnection) -> anyhow::Result<()> {
 /// When NATS cannot be reached, or holds streams that this build cannot honour.
 pub async fn prepare_streams(nats: &NatsSettings, wanted: &Layout) -> anyhow::Result<()> {
     let nats = queue::connect(nats, "omnihub-migrate").await?;
-    let layout = queue::prepare(&nats.js, wanted).await?;
+    // A cluster that has just started needs a moment to know its servers.
+    let prepare = || queue::prepare(&nats.js, wanted);
+    let patience = ExponentialBuilder::default().without_max_times().with_total_delay(Some(PATIENCE));
+    let layout = prepare.retry(patience).when(queue::PrepareError::may_pass).await?;
     if layout != *wanted {
         tracing::warn!("the streams keep the layout they were made with, whatever the settings say");
     }

@@ -34,6 +34,8 @@ const DEAD_LETTERS_LIVE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 const INBOUND_BYTES: i64 = 1 << 30;
 /// The server's words for code 10047, `JSStorageResourcesExceededErr`.
 const NO_ROOM: &str = "insufficient storage resources";
+/// The server's words for code 10005, `JSClusterNoPeersErrF`: a cluster that has just started.
+const NO_PEERS: &str = "no suitable peers for placement";
 const TRACES_BYTES: i64 = 512 << 20;
 const STEPS_BYTES: i64 = 256 << 20;
 const MEDIA_BYTES: i64 = 1 << 30;
@@ -56,12 +58,29 @@ pub enum PrepareError {
         "NATS has no room for the queue's streams, which reserve 3 GiB: free disk space, or raise its max_file_store"
     )]
     NoRoom,
+    /// The servers of a cluster do not all know each other yet.
+    #[error("NATS cannot place the stream {stream} now: are all servers of the cluster up?")]
+    NotPlaced {
+        /// The stream.
+        stream: String,
+        /// What the broker said.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// The streams are not there.
     #[error("the queue's streams do not exist (yet, or any more): run `omnihub migrate up`")]
     Absent,
     /// The streams are of another version.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+}
+
+impl PrepareError {
+    /// Whether trying again in a moment may help.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::NotPlaced { .. })
+    }
 }
 
 /// Makes every stream that is missing and brings the limits of the others up to date. The layout
@@ -142,7 +161,11 @@ fn failed(stream: &str, source: impl Into<Box<dyn std::error::Error + Send + Syn
     if source.to_string().contains(NO_ROOM) {
         return PrepareError::NoRoom;
     }
-    PrepareError::Stream { stream: stream.to_owned(), source }
+    let stream = stream.to_owned();
+    if source.to_string().contains(NO_PEERS) {
+        return PrepareError::NotPlaced { stream, source };
+    }
+    PrepareError::Stream { stream, source }
 }
 
 fn base(layout: &Layout, name: String, subjects: Vec<String>, purpose: &str) -> Config {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use tokio::sync::watch;
 
 use super::{Nats, Subjects};
-use crate::trace::{TRACE_EVENT_VERSION, TraceRecord};
+use crate::trace::{TRACE_EVENT_VERSION, TraceRecord, unpack};
 
 /// What is heard.
 #[derive(Debug)]
@@ -25,6 +25,11 @@ pub enum Heard {
 struct Head {
     v: u8,
     record: TraceRecord,
+}
+
+fn read(payload: &[u8]) -> Option<TraceRecord> {
+    let head: Head = serde_json::from_slice(&unpack(payload).ok()?).ok()?;
+    (head.v == TRACE_EVENT_VERSION).then_some(head.record)
 }
 
 /// Everything that is told of messages from now on.
@@ -59,10 +64,9 @@ impl TraceFeed {
                 message = self.steps.next() => message?,
                 message = self.outcomes.next() => message?,
             };
-            match serde_json::from_slice::<Head>(&message.payload) {
-                Ok(head) if head.v == TRACE_EVENT_VERSION => return Some(Heard::Step(Box::new(head.record))),
-                // The recorder says so, once for all.
-                _ => {}
+            // What cannot be read the recorder speaks of, once for all.
+            if let Some(record) = read(&message.payload) {
+                return Some(Heard::Step(Box::new(record)));
             }
         }
     }

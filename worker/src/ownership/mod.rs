@@ -1,8 +1,8 @@
 //! Ownership: which partitions are mine, and the consumers that feed them to the scheduler.
 //!
-//! The cast: [`book`] decides, without any I/O; [`Ownership`] does what it says and tells it what
-//! came of it; [`heart`] keeps membership and lease on a thread of its own, so that nothing that
-//! is slow here can silence it; [`signs`] shortens the wait for the next look at the others.
+//! The cast: `book` decides, without any I/O; `Ownership` does what it says and tells it what
+//! came of it; `heart` keeps membership and lease on a thread of its own, so that nothing that
+//! is slow here can silence it; `signs` shortens the wait for the next look at the others.
 //!
 //! What is absent: nothing here waits for the broker. Each request is a task that reports back, so
 //! that a lapsed lease or a stop is noticed at once, however long the broker is silent.

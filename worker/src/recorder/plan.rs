@@ -91,7 +91,7 @@ impl Bisect {
 /// consumer counts each delivery, so where the stream's numbers ran ahead of the consumer's,
 /// messages are missing.
 ///
-/// Deliveries that were repeated (in a long outage all that is in hand, every half minute) count
+/// Deliveries that were repeated (in a long outage all that is in hand, every ten seconds) count
 /// for the consumer alone and are left out. All recorders share one consumer, and each sees every
 /// gap that lies between two of its own deliveries, while what was repeated to another one hides as
 /// many. So it is exact for one worker, and of several the largest figure is the nearest.

@@ -25,7 +25,7 @@ const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// notices, and enough to make one transaction of what arrives together.
 const BATCH_WAIT: Duration = Duration::from_millis(25);
 /// A batch that a dead recorder held goes to another one after this long.
-const ACK_WAIT: Duration = Duration::from_secs(30);
+const ACK_WAIT: Duration = Duration::from_secs(10);
 /// What is handed back is offered again after this long: not at once, when it would come to the
 /// very recorder that is leaving.
 pub(super) const HAND_BACK_WAIT: Duration = Duration::from_secs(1);

@@ -56,8 +56,8 @@ fn phone(customer: usize) -> String {
 
 /// The customer whose phone ends the name of a conversation.
 pub(super) fn customer_of(conversation: &str) -> Option<usize> {
-    let (_, number) = conversation.rsplit_once("1415")?;
-    number.parse::<usize>().ok()?.checked_sub(FIRST)
+    let digits = conversation.get(conversation.len().checked_sub(phone(0).len())?..)?;
+    digits.strip_prefix("1415")?.parse::<usize>().ok()?.checked_sub(FIRST)
 }
 
 /// What a webhook was answered.
