@@ -10,7 +10,7 @@ use super::DEADLINE;
 use crate::harness::{Deployment, Ledger, until};
 
 fn slow() -> Behaviour {
-    Behaviour::slow(Duration::from_millis(500), Behaviour::Echo)
+    Behaviour::slow(Duration::from_millis(1500), Behaviour::Echo)
 }
 
 /// Kills what runs the turns while agents are asked, and starts it again.
