@@ -154,16 +154,20 @@ impl Part {
 
     fn open(&mut self, story: impl FnOnce(&Envelope) -> Story) {
         match self.payload.as_deref().map(serde_json::from_slice::<Envelope>) {
+            // A broker whose store was put back has given its place to another message.
+            Some(Ok(envelope)) if envelope.id != self.item.id => self.lose(),
             Some(Ok(envelope)) => {
                 self.story = Some(story(&envelope));
                 self.envelope = Some(envelope);
             }
             Some(Err(_)) => self.end = Some((Outcome::Dead, "unreadable".to_owned())),
-            None => {
-                tracing::error!(item.sequence = self.item.delivery.sequence, "the broker has lost a delivered message");
-                self.end = Some((Outcome::Ignored, "lost".to_owned()));
-            }
+            None => self.lose(),
         }
+    }
+
+    fn lose(&mut self) {
+        tracing::error!(item.sequence = self.item.delivery.sequence, "the broker has lost a delivered message");
+        (self.payload, self.end) = (None, Some((Outcome::Ignored, "lost".to_owned())));
     }
 }
 
