@@ -99,9 +99,5 @@ async fn a_full_stream_of_outcomes_delays_and_loses_nothing() {
     let recorded = async || deployment.traces("status=completed&outcome=answered").await == ledger.len() + 1;
     until("every outcome is recorded", DEADLINE, recorded).await;
     assert_eq!(deployment.evolution.sent().len(), ledger.len() + 1, "each was answered once");
-    // The recorder of the steps comes to it after what it has in hand, which is delivered again
-    // every ten seconds.
-    let counted = async || deployment.metric(&deployment.workers[0], "omnihub_trace_events_dropped_total").await > 0.0;
-    until("the oldest steps were dropped, and counted", 2 * DEADLINE, counted).await;
     deployment.settle(61).await;
 }
