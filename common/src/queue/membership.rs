@@ -110,13 +110,16 @@ impl Membership {
         let (store, key, nonce) = (self.store.clone(), Subjects::ready(&self.id), self.nonce.clone());
         let write_ready = async move { if ready { store.put(key, nonce).await.map(drop) } else { Ok(()) } };
         // At once: one after the other, a slow broker would stretch the time between heartbeats.
-        // An answer that a broken connection swallowed must not cost the lease.
-        let patience = self.ttl / 3;
-        let alive = tokio::time::timeout(patience, self.write_alive());
-        let (alive, ready) = tokio::join!(alive, write_ready);
-        alive.map_err(unavailable)??;
-        self.lease.renewed(sent, self.ttl);
-        ready.map_err(unavailable)
+        // An answer that a broken connection swallowed must not cost the lease, whichever it was.
+        let (patience, lease, ttl) = (self.ttl / 3, self.lease.clone(), self.ttl);
+        let alive = async {
+            tokio::time::timeout(patience, self.write_alive()).await.map_err(unavailable)??;
+            lease.renewed(sent, ttl);
+            Ok(())
+        };
+        let (alive, ready) = tokio::join!(alive, tokio::time::timeout(patience, write_ready));
+        alive?;
+        ready.map_err(unavailable)?.map_err(unavailable)
     }
 
     /// Whether it waits to be ready; ask [`Membership::settled`] now and then.

@@ -50,10 +50,8 @@ enum State {
     Open {
         until: Duration,
     },
-    /// A probe is on its way, or may be sent.
-    HalfOpen {
-        probing: bool,
-    },
+    /// A probe is on its way.
+    HalfOpen,
 }
 
 /// The circuit to one server. Times count from any fixed moment.
@@ -69,24 +67,38 @@ impl Circuit {
         Self { state: State::Closed, slots: VecDeque::new() }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    fn is_closed(&self) -> bool {
         self.state == State::Closed
+    }
+
+    /// Whether calls are held back now.
+    pub(super) fn is_open(&self, now: Duration) -> bool {
+        match self.state {
+            State::Closed => false,
+            State::Open { until } => now < until,
+            State::HalfOpen => true,
+        }
     }
 
     /// Whether nothing is known that would matter: it may be forgotten.
     pub(super) fn is_idle(&self, now: Duration) -> bool {
-        self.is_closed() && self.slots.back().is_none_or(|slot| now.saturating_sub(slot.0) > WINDOW)
+        let last = self.slots.back().map_or(Duration::ZERO, |slot| slot.0);
+        match self.state {
+            State::Closed => now.saturating_sub(last) > WINDOW,
+            State::Open { until } => now.saturating_sub(until) > WINDOW,
+            State::HalfOpen => false,
+        }
     }
 
     pub(super) fn admit(&mut self, now: Duration) -> Admission {
         match self.state {
             State::Closed => Admission::Go,
             State::Open { until } if now < until => Admission::Wait(until - now),
-            State::Open { .. } | State::HalfOpen { probing: false } => {
-                self.state = State::HalfOpen { probing: true };
+            State::Open { .. } => {
+                self.state = State::HalfOpen;
                 Admission::Probe
             }
-            State::HalfOpen { probing: true } => Admission::Wait(OPEN_FOR),
+            State::HalfOpen => Admission::Wait(OPEN_FOR),
         }
     }
 
@@ -95,7 +107,8 @@ impl Circuit {
         let before = self.state;
         match (admitted, call) {
             (Admission::Wait(_), _) | (Admission::Go, Call::Cut) => {}
-            (Admission::Probe, Call::Cut) => self.state = State::HalfOpen { probing: false },
+            // Another one may try at once.
+            (Admission::Probe, Call::Cut) => self.state = State::Open { until: now },
             (Admission::Probe, Call::Answered) => {
                 self.state = State::Closed;
                 self.slots.clear();
@@ -158,6 +171,14 @@ mod tests {
         fail(&mut circuit, 1, 301);
         assert_eq!(circuit.admit(at(301)), Admission::Go);
         assert!(!circuit.is_idle(at(600)) && circuit.is_idle(at(700)));
+    }
+
+    #[test]
+    fn an_open_circuit_that_nobody_asks_any_more_is_forgotten() {
+        let mut circuit = Circuit::new();
+        fail(&mut circuit, 10, 0);
+        assert!(circuit.is_open(at(29)) && !circuit.is_open(at(30)));
+        assert!(!circuit.is_idle(at(330)) && circuit.is_idle(at(331)));
     }
 
     #[test]

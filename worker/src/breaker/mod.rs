@@ -92,10 +92,10 @@ impl Breakers {
         }
     }
 
-    /// How many circuits are not closed: to agents, to Evolution servers.
+    /// How many circuits hold calls back now: to agents, to Evolution servers.
     pub(crate) fn open(&self) -> (usize, usize) {
-        let circuits = self.lock();
-        let open = circuits.iter().filter(|(_, breaker)| !breaker.lock().is_closed());
+        let (circuits, now) = (self.lock(), self.began.elapsed());
+        let open = circuits.iter().filter(|(_, breaker)| breaker.lock().is_open(now));
         let (agents, servers): (Vec<_>, Vec<_>) = open.partition(|(address, _)| matches!(address, Address::Agent(..)));
         (agents.len(), servers.len())
     }
