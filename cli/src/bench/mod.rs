@@ -1,12 +1,13 @@
 //! `omnihub bench`: what the hub promises, tried on real processes.
 //!
 //! The cast: [`chaos`] hurts a running hub and keeps a ledger of every message; [`promises`]
-//! measures the figures that are promised.
+//! measures the figures that are promised; [`machine`] says on what.
 //!
 //! What is absent: anything that touches a hub of the user's. Each run makes its own servers and
 //! processes in temporary folders (`omnihub_stage`) and takes them away again.
 
 pub mod chaos;
+pub mod machine;
 pub mod promises;
 
 use clap::Subcommand;

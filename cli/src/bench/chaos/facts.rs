@@ -2,6 +2,8 @@
 //!
 //! All times are milliseconds since the load began.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 
 use super::schedule::FaultKind;
@@ -71,11 +73,44 @@ pub struct Call {
     pub span: Span,
 }
 
+/// The nth worker.
+pub type Worker = usize;
+
+/// The time in which a worker owned a conversation's partition, by the ownership records that the
+/// broker kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tenure {
+    /// Who.
+    pub worker: Worker,
+    /// From its record until the next one's.
+    pub span: Span,
+}
+
+/// Who owned what, and when.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Owners {
+    /// The partition of each conversation.
+    pub partition: HashMap<Conversation, u16>,
+    /// The tenures of each partition, in their order.
+    pub tenures: HashMap<u16, Vec<Tenure>>,
+}
+
+impl Owners {
+    /// Whether a worker owned a conversation at some moment of a time.
+    #[must_use]
+    pub fn held(&self, conversation: Conversation, worker: Worker, when: Span) -> bool {
+        let tenures = self.partition.get(&conversation).and_then(|partition| self.tenures.get(partition));
+        tenures.is_some_and(|all| all.iter().any(|one| one.worker == worker && one.span.overlaps(when)))
+    }
+}
+
 /// A fault as it was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Done {
     /// Its kind.
     pub kind: FaultKind,
+    /// The worker that it hurts alone; `None` when it hurts all of them.
+    pub worker: Option<Worker>,
     /// What it was, in words.
     pub what: String,
     /// From its beginning until what it hurt was well again.
@@ -85,6 +120,42 @@ pub struct Done {
     pub cuts_sends: bool,
     /// Whether an agent call depends on what it hurt.
     pub cuts_calls: bool,
+}
+
+/// How long what a process wrote just before it was struck may be on its way: on a busy machine
+/// the other side notes it so much later.
+pub const ARRIVING_MS: u64 = 100;
+
+/// How long after a SIGCONT what was begun before the SIGSTOP may still go out.
+pub const THAWING_MS: u64 = 500;
+
+impl Done {
+    /// When something must have been in flight to be cut by it: a kill and a freeze strike once,
+    /// at their beginning, everything else as long as it lasts.
+    #[must_use]
+    pub fn strikes(&self) -> Span {
+        match self.kind {
+            FaultKind::Kill9 | FaultKind::Freeze => Span { from: self.span.from, to: self.span.from + ARRIVING_MS },
+            _ => self.span,
+        }
+    }
+
+    /// When a worker that it hurt may still say what it had begun before: just after a SIGCONT, and
+    /// as long as it is cut off.
+    #[must_use]
+    pub fn last_words(&self) -> Option<Span> {
+        match self.kind {
+            FaultKind::Freeze => Some(Span { from: self.span.to.saturating_sub(THAWING_MS), ..self.span }),
+            FaultKind::Cut => Some(self.span),
+            _ => None,
+        }
+    }
+
+    /// Whether it hurt the worker that owned a conversation, or all workers.
+    #[must_use]
+    pub fn touches(&self, conversation: Conversation, owners: &Owners) -> bool {
+        self.worker.is_none_or(|worker| owners.held(conversation, worker, self.span))
+    }
 }
 
 /// A trace, as the hub shows it.
@@ -115,8 +186,8 @@ pub struct Facts {
     pub traces: Vec<Trace>,
     /// What is left at the end that should not be: messages in the queue, open checkpoints.
     pub left: Vec<String>,
-    /// Processes that gave up by themselves, naming the cause, and were started again.
-    pub gave_up: Vec<String>,
+    /// Who owned the conversations.
+    pub owners: Owners,
     /// What the fakes accuse the hub of.
     pub violations: Vec<String>,
 }

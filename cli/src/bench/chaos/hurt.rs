@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{
-    facts::{Done, Span},
+    facts::{Done, Span, THAWING_MS, Worker},
     play::name_of,
     schedule::{Cut, Deed, Fault, Link, Role},
     site::Site,
@@ -19,17 +19,12 @@ use super::{
 
 use omnihub_stage::proxy::{Condition, Which};
 
-/// How long after a SIGCONT what was begun before the SIGSTOP may still go out.
-const THAWING_MS: u64 = 500;
-
 /// What the faults found and did.
 #[derive(Debug, Default)]
 pub(super) struct Hurt {
     pub(super) done: Vec<Done>,
-    /// Processes that ended badly.
+    /// Processes that ended by themselves, or badly.
     pub(super) wrong: Vec<String>,
-    /// Processes that gave up by themselves, naming the cause, and were started again.
-    pub(super) gave_up: Vec<String>,
 }
 
 /// Does every fault of a schedule, and leaves everything running and whole.
@@ -39,20 +34,19 @@ pub(super) async fn hurt(site: &Site, faults: &[Fault], began: Instant) -> anyho
     let mut hurt = Hurt::default();
     for (done, told) in each {
         hurt.done.push(done);
-        hurt.wrong.extend(told.wrong);
-        hurt.gave_up.extend(told.gave_up);
+        hurt.wrong.extend(told);
     }
     for member in &site.members {
         let mut hub = member.hub.lock().await;
-        supervise(member.role, &mut hub, &mut hurt)?;
+        supervise(member.role, &mut hub, &mut hurt.wrong)?;
     }
     Ok(hurt)
 }
 
-async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done, Hurt)> {
+async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done, Vec<String>)> {
     sleep_until(began + Duration::from_millis(fault.at_ms)).await;
     let now = || u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let (lasts, mut told, from) = (Duration::from_millis(fault.lasts_ms), Hurt::default(), now());
+    let (lasts, mut told, from) = (Duration::from_millis(fault.lasts_ms), Vec::new(), now());
     let mut span = Span { from, to: from };
     match fault.deed {
         Deed::Kill(role) => {
@@ -73,11 +67,7 @@ async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done
         }
         Deed::Stop(role) => {
             let mut hub = running(site, role, &mut told).await?;
-            if let Some(text) = stop(&mut hub, role, lasts).await? {
-                // One that was told to stop before it had found the broker may say so.
-                let without_broker = site.broker.try_lock().is_err();
-                if without_broker { told.gave_up.push(text) } else { told.wrong.push(text) }
-            }
+            told.extend(stop(&mut hub, role, lasts).await?);
         }
         Deed::Broker { server } => {
             let mut broker = site.broker.lock().await;
@@ -99,7 +89,8 @@ async fn one(site: &Site, fault: &Fault, began: Instant) -> anyhow::Result<(Done
         span.to = now();
     }
     let (cuts_sends, cuts_calls) = cuts(&fault.deed);
-    Ok((Done { kind: fault.deed.kind(), what: format!("{:?}", fault.deed), span, cuts_sends, cuts_calls }, told))
+    let (kind, worker, what) = (fault.deed.kind(), worker(&fault.deed), format!("{:?}", fault.deed));
+    Ok((Done { kind, worker, what, span, cuts_sends, cuts_calls }, told))
 }
 
 /// Whether a send, and whether an agent call, may be cut by it.
@@ -112,27 +103,31 @@ fn cuts(deed: &Deed) -> (bool, bool) {
     }
 }
 
+/// The worker that it hurts alone.
+fn worker(deed: &Deed) -> Option<Worker> {
+    match deed {
+        Deed::Kill(role) | Deed::Freeze(role) | Deed::Stop(role) => role.worker(),
+        Deed::Link { link: Link::Broker(role), .. } => role.worker(),
+        Deed::Broker { .. } | Deed::Database | Deed::Link { .. } => None,
+    }
+}
+
 /// A process, started again when it had ended by itself.
-async fn running<'s>(site: &'s Site, role: Role, told: &mut Hurt) -> anyhow::Result<MutexGuard<'s, Hub>> {
+async fn running<'s>(site: &'s Site, role: Role, told: &mut Vec<String>) -> anyhow::Result<MutexGuard<'s, Hub>> {
     let mut hub = site.member(role).context("no such process")?.hub.lock().await;
     supervise(role, &mut hub, told)?;
     Ok(hub)
 }
 
-/// What a supervisor does: a process that gave up (a start without a broker, say) is started
-/// again. One that ended in another way than by an error that it names is a fault of the hub.
-fn supervise(role: Role, hub: &mut Hub, told: &mut Hurt) -> anyhow::Result<()> {
+/// What a supervisor does: a process that ended by itself is started again. None has a reason to:
+/// what it needs and does not find, it waits for.
+fn supervise(role: Role, hub: &mut Hub, wrong: &mut Vec<String>) -> anyhow::Result<()> {
     if hub.is_running() {
         return Ok(());
     }
     let (code, log) = (hub.exit_code(), hub.tail());
     let said: Vec<&str> = log.lines().rev().take(3).collect();
-    let text = format!("{} ended by itself with {code:?}: {}", name_of(role), said.join(" / "));
-    if code == Some(1) {
-        told.gave_up.push(text)
-    } else {
-        told.wrong.push(text)
-    }
+    wrong.push(format!("{} ended by itself with {code:?}: {}", name_of(role), said.join(" / ")));
     hub.start_again()
 }
 

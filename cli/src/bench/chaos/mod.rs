@@ -3,13 +3,15 @@
 //!
 //! The cast: `schedule` makes the faults from a seed; `site` is what runs (two ingresses, three
 //! workers, nats-server, PostgreSQL, proxies between them, fakes around them); `traffic` posts,
-//! `hurt` does the faults and `stall` notes the machine's own, `settle` waits for the end and reads what was recorded as `facts`;
+//! `hurt` does the faults, `stall` notes the machine's
+//! own and `owners` who owned what, `settle` waits for the end and reads what was recorded as `facts`;
 //! `verdict` balances the ledger, `report` shows it; `play` is what is said.
 //!
 //! A seed reproduces the schedule, not the run: what a fault hits depends on the machine's moment.
 
 pub mod facts;
 mod hurt;
+mod owners;
 mod play;
 pub mod report;
 pub mod schedule;
@@ -26,6 +28,7 @@ use clap::Args;
 use omnihub_common::process::Stop;
 use tokio::time::Instant;
 
+use super::machine::{Machine, nats_version};
 use facts::Facts;
 use report::Run;
 use schedule::{FaultKind, Shape, schedule};
@@ -41,6 +44,9 @@ pub struct ChaosArgs {
     /// Several seeds, one run each, the last one included: 1..10.
     #[arg(long, value_parser = seeds, conflicts_with = "seed")]
     pub seeds: Option<(u64, u64)>,
+    /// Seeds 1 to 3 of each kind of fault, and 1 to 10 of all of them mixed.
+    #[arg(long, conflicts_with_all = ["seed", "seeds", "fault"])]
+    pub campaign: bool,
     /// What is done to the hub.
     #[arg(long, value_enum, default_value = "mixed")]
     pub fault: FaultKind,
@@ -56,9 +62,10 @@ pub struct ChaosArgs {
     /// How long the load and the faults go on.
     #[arg(long, default_value_t = 60)]
     pub seconds: u64,
-    /// Write everything to this file as JSON, after each run.
+    /// Write to this file after each run: the table if its name ends in .md, else everything as
+    /// JSON. May be given twice.
     #[arg(long)]
-    pub report: Option<PathBuf>,
+    pub report: Vec<PathBuf>,
     /// Print JSON instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -96,32 +103,50 @@ struct Unbalanced(usize, usize);
 pub async fn run(arguments: ChaosArgs) -> anyhow::Result<()> {
     // First of all: from here on a signal cleans up.
     let stop = Stop::on_signals()?;
-    let (first, last) = arguments.seeds.unwrap_or((arguments.seed, arguments.seed));
-    let mut runs = Vec::new();
-    for seed in first..=last {
+    let machine = Machine::look(nats_version().await?, arguments.nats);
+    let (plan, mut runs) = (plan(&arguments), Vec::new());
+    for (kind, seed) in &plan {
         let run = tokio::select! {
-            run = one(seed, &arguments) => run.with_context(|| format!("the run of seed {seed}"))?,
+            run = one(*kind, *seed, &arguments) => run,
             () = stop.requested() => anyhow::bail!("stopped before the end"),
         };
-        note(&report::wrongs(&run));
-        runs.push(run);
-        if let Some(file) = &arguments.report {
-            std::fs::write(file, serde_json::to_vec_pretty(&runs)?).with_context(|| file.display().to_string())?;
+        match run.with_context(|| format!("the run {} seed {seed}", kind.word())) {
+            Ok(run) => {
+                note(&report::wrongs(&run));
+                runs.push(run);
+            }
+            // The others of a long campaign are worth having; it fails all the same.
+            Err(error) if plan.len() > 1 => note(&format!("{error:#}\n")),
+            Err(error) => return Err(error),
+        }
+        for file in &arguments.report {
+            report::write(file, &machine, &runs).with_context(|| file.display().to_string())?;
         }
     }
     say(&if arguments.json { serde_json::to_string_pretty(&runs)? + "\n" } else { report::table(&runs) });
-    match runs.iter().filter(|run| !run.verdict.is_good()).count() {
+    match plan.len() - runs.iter().filter(|run| run.verdict.is_good()).count() {
         0 => Ok(()),
-        bad => Err(Unbalanced(bad, runs.len()).into()),
+        bad => Err(Unbalanced(bad, plan.len()).into()),
     }
 }
 
-async fn one(seed: u64, arguments: &ChaosArgs) -> anyhow::Result<Run> {
+/// The runs that are asked for.
+fn plan(arguments: &ChaosArgs) -> Vec<(FaultKind, u64)> {
+    if arguments.campaign {
+        let each = FaultKind::EACH.into_iter().flat_map(|kind| (1..=3).map(move |seed| (kind, seed)));
+        return each.chain((1..=10).map(|seed| (FaultKind::Mixed, seed))).collect();
+    }
+    let (first, last) = arguments.seeds.unwrap_or((arguments.seed, arguments.seed));
+    (first..=last).map(|seed| (arguments.fault, seed)).collect()
+}
+
+async fn one(kind: FaultKind, seed: u64, arguments: &ChaosArgs) -> anyhow::Result<Run> {
     let shape = shape(arguments);
-    let faults = schedule(seed, arguments.fault, &shape);
+    let faults = schedule(seed, kind, &shape);
     let site = Site::start(&shape).await?;
+    owners::keep(&site, &shape).await?;
     if !arguments.json {
-        say(&told(seed, &faults));
+        say(&told(kind, seed, &faults));
     }
     let began = Instant::now();
     let length = Duration::from_secs(arguments.seconds);
@@ -136,7 +161,6 @@ async fn one(seed: u64, arguments: &ChaosArgs) -> anyhow::Result<Run> {
                 accepted: posted.accepted,
                 never_accepted: posted.never_accepted,
                 violations: [posted.refused, hurt.wrong].concat(),
-                gave_up: hurt.gave_up,
                 faults: hurt.done,
                 ..Facts::default()
             };
@@ -152,12 +176,12 @@ async fn one(seed: u64, arguments: &ChaosArgs) -> anyhow::Result<Run> {
     };
     facts.faults.extend(stall::unexplained(stalls, &facts.faults));
     if let Some(folder) = &arguments.logs {
-        site.keep_logs(&folder.join(format!("{}-{seed}", arguments.fault.word()))).await?;
+        site.keep_logs(&folder.join(format!("{}-{seed}", kind.word()))).await?;
     }
     settled?;
     let verdict = verdict::verdict(&facts);
     let (done, took_s) = (facts.faults, began.elapsed().as_secs_f64());
-    Ok(Run { seed, fault: arguments.fault, shape, schedule: faults, done, posted_again, verdict, took_s })
+    Ok(Run { seed, fault: kind, shape, schedule: faults, done, posted_again, verdict, took_s })
 }
 
 /// Short leases, so that conversations change hands often.
@@ -167,11 +191,11 @@ fn shape(arguments: &ChaosArgs) -> Shape {
     Shape { workers: 3, ingresses: 2, brokers: arguments.nats, lease, length_ms }
 }
 
-fn told(seed: u64, faults: &[schedule::Fault]) -> String {
+fn told(kind: FaultKind, seed: u64, faults: &[schedule::Fault]) -> String {
     let line = |fault: &schedule::Fault| {
         format!("  at {:>6} ms for {:>5} ms: {:?}\n", fault.at_ms, fault.lasts_ms, fault.deed)
     };
-    format!("seed {seed}: {} faults\n{}", faults.len(), faults.iter().map(line).collect::<String>())
+    format!("{} seed {seed}: {} faults\n{}", kind.word(), faults.len(), faults.iter().map(line).collect::<String>())
 }
 
 /// Prints; a closed standard output is nobody's loss.
@@ -196,5 +220,17 @@ mod tests {
         assert!(seeds("3..1").is_err() && seeds("x").is_err());
         assert!(one_or_three("2").is_err() && one_or_three("3") == Ok(3));
         assert!(at_least_one("0").is_err());
+    }
+
+    #[test]
+    fn a_campaign_has_three_seeds_of_each_kind_and_ten_mixed() {
+        #[derive(clap::Parser)]
+        struct Command {
+            #[command(flatten)]
+            chaos: ChaosArgs,
+        }
+        let plan = plan(&<Command as clap::Parser>::parse_from(["chaos", "--campaign"]).chaos);
+        assert_eq!(plan.len(), 6 * 3 + 10);
+        assert_eq!(plan.iter().filter(|(kind, _)| *kind == FaultKind::Mixed).count(), 10);
     }
 }

@@ -1,10 +1,11 @@
 //! What a run leaves: a row of the table, and a JSON object with the whole schedule.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fs, path::Path};
 
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
+use super::super::machine::Machine;
 use super::{
     facts::Done,
     schedule::{Fault, FaultKind, Shape},
@@ -66,17 +67,15 @@ const HEAD: [&str; 13] = [
     "longest silence",
 ];
 
-/// The table of some runs.
-#[must_use]
-pub fn table(runs: &[Run]) -> String {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED);
-    table.set_header(HEAD);
-    for run in runs {
-        let verdict = &run.verdict;
+/// What the head's words cannot say.
+const NOTE: &str = "in flight: bubbles repeated + calls at once that were in flight at a fault, which fail no run";
+
+impl Run {
+    fn cells(&self) -> [String; 13] {
+        let verdict = &self.verdict;
         let others = verdict.wrong.len() + verdict.never_accepted + verdict.not_answered;
-        table.add_row([
-            run.name(),
+        [
+            self.name(),
             verdict.messages.to_string(),
             verdict.answered.to_string(),
             verdict.lost.to_string(),
@@ -87,17 +86,42 @@ pub fn table(runs: &[Run]) -> String {
             verdict.repeated_calls.to_string(),
             verdict.orphan_traces.to_string(),
             others.to_string(),
-            run.faults(),
+            self.faults(),
             format!("{:.1} s", verdict.longest_silence_ms as f64 / 1_000.0),
-        ]);
+        ]
     }
-    let note = "in flight: bubbles repeated + calls at once that were in flight at a fault, which fail no run";
-    format!("{table}\n{note}\n")
 }
 
-/// What is remarkable about a run, a line each: what went wrong, and who gave up.
+/// The table of some runs, for a terminal.
+#[must_use]
+pub fn table(runs: &[Run]) -> String {
+    let mut table = Table::new();
+    table.load_style(UTF8_FULL_CONDENSED);
+    table.set_header(HEAD);
+    for run in runs {
+        table.add_row(run.cells());
+    }
+    format!("{table}\n{NOTE}\n")
+}
+
+/// The same for a page of the documents.
+fn markdown(machine: &Machine, runs: &[Run]) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let rows: String = runs.iter().map(|run| line(&run.cells())).collect();
+    let head = line(&HEAD.map(str::to_owned));
+    format!("{}.\n\n{head}|{}\n{rows}\n({NOTE})\n", machine.told(), "---|".repeat(HEAD.len()))
+}
+
+/// Writes a report: the table if the file's name ends in `.md`, else everything as JSON.
+pub(super) fn write(file: &Path, machine: &Machine, runs: &[Run]) -> anyhow::Result<()> {
+    let is_page = file.extension().is_some_and(|word| word == "md");
+    let text = if is_page { markdown(machine, runs) } else { serde_json::to_string_pretty(runs)? };
+    Ok(fs::write(file, text)?)
+}
+
+/// What went wrong in a run, a line each.
 #[must_use]
 pub fn wrongs(run: &Run) -> String {
-    let lines = run.verdict.wrong.iter().chain(&run.verdict.examples).chain(&run.verdict.gave_up);
+    let lines = run.verdict.wrong.iter().chain(&run.verdict.examples);
     lines.map(|line| format!("  {}: {line}\n", run.name())).collect()
 }

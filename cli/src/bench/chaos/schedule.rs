@@ -63,6 +63,17 @@ pub enum Role {
     Ingress(usize),
 }
 
+impl Role {
+    /// Which worker it is.
+    #[must_use]
+    pub fn worker(self) -> Option<usize> {
+        match self {
+            Self::Worker(nth) => Some(nth),
+            Self::Ingress(_) => None,
+        }
+    }
+}
+
 /// A link with a proxy in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,9 +1,12 @@
 //! The end of a run: waiting until nothing is left to do, and reading what was recorded.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::Context as _;
-use async_nats::jetstream::{self, stream::Stream};
+use async_nats::jetstream::stream::Stream;
 use futures_util::TryStreamExt as _;
 use omnihub_common::queue::Checkpoint;
 use omnihub_stage::until;
@@ -12,6 +15,7 @@ use tokio::time::Instant;
 
 use super::{
     facts::{Bubble, Call, Facts, Span, Trace},
+    owners::{self, PARTITIONS},
     play,
     site::Site,
 };
@@ -19,9 +23,6 @@ use super::{
 /// How long after the load and the faults everything may take to be done: a turn that has failed
 /// three times waits 30 s.
 const SETTLED: Duration = Duration::from_secs(120);
-
-/// How many partitions a hub has, and so how many consumers.
-const PARTITIONS: usize = 32;
 
 /// How many traces are asked for at once.
 const PAGE: usize = 500;
@@ -57,8 +58,7 @@ async fn what_is_left(site: &Site, messages: usize) -> anyhow::Result<Vec<String
     if ended < messages {
         left.push(format!("{ended} of {messages} traces say that their message was answered"));
     }
-    let url = site.broker.lock().await.url();
-    let js = jetstream::new(async_nats::connect(url.split(',').collect::<Vec<_>>()).await?);
+    let js = site.queue().await?;
     let inbound = js.get_stream("INBOUND").await?;
     left.extend(left_in_queue(&inbound).await?);
     let outcomes = js.get_stream("TRACES").await?.cached_info().state.messages;
@@ -80,7 +80,7 @@ async fn left_in_queue(inbound: &Stream) -> anyhow::Result<Vec<String>> {
         left.push(format!("{waiting} messages wait in the queue"));
     }
     let consumers: Vec<_> = inbound.consumers().try_collect().await?;
-    if consumers.len() != PARTITIONS {
+    if consumers.len() != usize::from(PARTITIONS) {
         left.push(format!("{} consumers for {PARTITIONS} partitions", consumers.len()));
     }
     let in_flight: usize = consumers.iter().map(|consumer| consumer.num_ack_pending).sum();
@@ -132,7 +132,15 @@ async fn record(site: &Site, facts: &mut Facts, began: Instant) -> anyhow::Resul
     let accused = [site.agent.violations(), site.evolution.violations()].concat();
     facts.violations.extend(accused.into_iter().filter(|violation| !counted(violation)));
     facts.traces = traces(site).await?;
+    let conversations = facts.accepted.iter().map(|message| message.conversation + 1).max().unwrap_or_default();
+    facts.owners = owners::read(site, conversations, unix_ms(began)).await?;
     Ok(())
+}
+
+/// A moment, in milliseconds of the Unix epoch.
+fn unix_ms(at: std::time::Instant) -> i128 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i128::try_from(now.saturating_sub(at.elapsed()).as_millis()).unwrap_or_default()
 }
 
 async fn traces(site: &Site) -> anyhow::Result<Vec<Trace>> {

@@ -3,6 +3,7 @@
 use std::{collections::HashMap, path::Path, time::Duration};
 
 use anyhow::Context as _;
+use async_nats::jetstream;
 use omnihub_fakes::{FakeAgent, FakeEvolution};
 use omnihub_stage::{Database, FsyncMode, Hub, Nats, NatsCluster, Postgres, Proxy};
 use reqwest::{Client, header::HeaderMap};
@@ -178,6 +179,12 @@ impl Site {
     pub(super) fn heal(&self) {
         let brokers = self.members.iter().flat_map(|member| &member.broker);
         brokers.chain([&self.database_link, &self.agent_link]).for_each(Proxy::heal);
+    }
+
+    /// The queue, past every link.
+    pub(super) async fn queue(&self) -> anyhow::Result<jetstream::Context> {
+        let url = self.broker.lock().await.url();
+        Ok(jetstream::new(async_nats::connect(url.split(',').collect::<Vec<_>>()).await?))
     }
 
     /// What the admin API has at a path, from the first ingress that answers, and its total.

@@ -51,7 +51,8 @@ pub(super) async fn watch(site: &Site, shape: &Shape, began: Instant, stalls: &m
             let ms = |at: Instant| u64::try_from((at - began).as_millis()).unwrap_or(u64::MAX);
             let span = Span { from: ms(due), to: ms(Instant::now()) };
             let what = "the broker kept a write late".to_owned();
-            stalls.push(Done { kind: FaultKind::Stall, what, span, cuts_sends: true, cuts_calls: true });
+            let kind = FaultKind::Stall;
+            stalls.push(Done { kind, worker: None, what, span, cuts_sends: true, cuts_calls: true });
         }
     }
 }

@@ -1,28 +1,32 @@
 //! The ledger: a pure verdict over the facts of a run.
 //!
-//! *In flight at a fault* means, for a bubble: a fault that hurt a worker, the broker, or a
-//! worker's link to it overlaps the time from the arrival of the bubble's send until the hub has
-//! kept that it was sent. That is not seen from outside; it is taken to be the moment when the
-//! conversation went on (another bubble, or another call), and at most [`RECORDING_MS`] after the
-//! answer of the send. A second copy is in flight too when it came while a worker was frozen or cut
-//! off, or was just thawed: that worker had begun it before. A fault excuses at most one repeated
-//! bubble per conversation.
+//! A fault excuses a repeated bubble, or two calls at once, when it hurt the worker that owned the
+//! conversation (by the broker's ownership records), or all workers, and the bubble or the earlier
+//! of the calls was *in flight* when it struck. A kill and a freeze strike once, a broker that is
+//! away or a link that is cut strikes as long as it lasts, a SIGTERM never does: what runs is
+//! finished before a process ends.
 //!
-//! For two calls at once it means that the earlier one overlaps a fault that cuts calls; again a
-//! fault excuses one per conversation. A SIGTERM excuses nothing: what runs is finished before a
-//! process ends.
+//! A bubble is in flight from the arrival of its send until the hub has kept that it was sent. That
+//! is not seen from outside; it is taken to be the moment when the conversation went on (another
+//! bubble, or another call), and at most [`Verdict::kept_within_ms`] after the answer of the send,
+//! which is measured in the same run. A second copy is in flight too when it comes from a worker
+//! that was just thawed or is cut off: that worker had begun it before.
+//!
+//! A fault excuses at most one bubble, and one pair of calls, of a conversation.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::facts::{Accepted, Bubble, Call, Conversation, Done, Facts, Span};
+use super::facts::{Accepted, Bubble, Call, Conversation, Done, Facts, Owners, Span};
 use super::schedule::FaultKind;
 
-/// How long the hub may take, after a send was answered, to keep that it was: a fenced write, which
-/// on a busy machine waits behind those of the other conversations of its partition. How long it
-/// really took is in [`Verdict::recorded_p99_ms`].
-pub const RECORDING_MS: u64 = 2_000;
+/// The bounds of [`Verdict::kept_within_ms`]: the hub keeps that a bubble was sent with a fenced
+/// write, which waits behind those of the other conversations of its partition.
+pub const KEPT_WITHIN_MS: (u64, u64) = (100, 1_000);
+
+/// How much slower than 99 of 100 a write may be.
+const SLOWER: u64 = 3;
 
 /// How many examples of each wrong are shown.
 const SHOWN: usize = 20;
@@ -56,15 +60,14 @@ pub struct Verdict {
     pub orphan_traces: usize,
     /// Messages that ended otherwise than answered.
     pub not_answered: usize,
-    /// Between the answer of a bubble and the arrival of the next one of the same message, 99 of
-    /// 100 times: what keeping a send takes.
-    pub recorded_p99_ms: u64,
+    /// How long the hub is given, after a send was answered, to keep that it was: three times what
+    /// lies between the answer of a bubble and the arrival of the next one of the same message, 99
+    /// of 100 times while no fault lasted.
+    pub kept_within_ms: u64,
     /// The longest time in which nobody got a bubble while an accepted message waited.
     pub longest_silence_ms: u64,
-    /// Processes that gave up by themselves, naming the cause, as a start without a broker does;
-    /// they were started again, as a supervisor does, and fail no run.
-    pub gave_up: Vec<String>,
-    /// What is left in the queue, what the fakes accuse, what reached a person and is no answer.
+    /// What is left in the queue, what the fakes accuse, what reached a person and is no answer,
+    /// processes that ended by themselves.
     pub wrong: Vec<String>,
     /// Examples of everything above that should not be.
     pub examples: Vec<String>,
@@ -99,7 +102,6 @@ impl Verdict {
 pub fn verdict(facts: &Facts) -> Verdict {
     let mut verdict =
         Verdict { messages: facts.accepted.len(), never_accepted: facts.never_accepted, ..Verdict::default() };
-    verdict.gave_up.clone_from(&facts.gave_up);
     verdict.wrong = [&facts.left, &facts.violations, &facts.strange].into_iter().flatten().cloned().collect();
     let mut accepted: BTreeMap<Conversation, Vec<&Accepted>> = BTreeMap::new();
     for message in &facts.accepted {
@@ -113,17 +115,17 @@ pub fn verdict(facts: &Facts) -> Verdict {
     for call in &facts.calls {
         calls.entry(call.conversation).or_default().push(call);
     }
+    verdict.kept_within_ms = kept_within(&bubbles, &facts.faults);
     let (none, unasked) = (Vec::new(), Vec::new());
     for conversation in accepted.keys().chain(bubbles.keys()).copied().collect::<BTreeSet<_>>() {
         let got = bubbles.get(&conversation).unwrap_or(&none);
         verdict.losses(accepted.get(&conversation).map_or(&[], Vec::as_slice), got);
         let asked = calls.get(&conversation).unwrap_or(&unasked);
-        verdict.repetitions(got, asked, &facts.faults);
+        verdict.repetitions(got, asked, facts);
         verdict.order(got);
     }
     verdict.repeated_calls(&facts.calls);
-    calls.into_values().for_each(|calls| verdict.overlaps(calls, &facts.faults));
-    verdict.recorded_p99_ms = recorded_p99(&bubbles);
+    calls.into_values().for_each(|calls| verdict.overlaps(calls, facts));
     verdict.traces(facts);
     verdict.longest_silence_ms = longest_silence(facts);
     verdict
@@ -152,17 +154,13 @@ impl Verdict {
     }
 
     /// Copies of a bubble beyond its first; each fault excuses one of a conversation.
-    fn repetitions(&mut self, got: &[&Bubble], calls: &[&Call], faults: &[Done]) {
+    fn repetitions(&mut self, got: &[&Bubble], calls: &[&Call], Facts { faults, owners, .. }: &Facts) {
         let mut last: HashMap<(usize, usize), Span> = HashMap::new();
         let mut used: HashSet<usize> = HashSet::new();
         for bubble in got {
             let Some(before) = last.insert((bubble.nth, bubble.part), bubble.span) else { continue };
-            let in_flight = in_flight(bubble, before, got, calls);
-            let excuses = |fault: &Done| {
-                let late = matches!(fault.kind, FaultKind::Freeze | FaultKind::Cut);
-                fault.cuts_sends && (in_flight.overlaps(fault.span) || late && bubble.span.overlaps(fault.span))
-            };
-            match excuse(faults, &used, excuses) {
+            let in_flight = in_flight(bubble, before, got, calls, self.kept_within_ms);
+            match excuse(faults, &used, |fault| excuses_copy(fault, bubble, in_flight, owners)) {
                 Some(fault) => {
                     used.insert(fault);
                     self.duplicated_in_flight += 1;
@@ -210,14 +208,14 @@ impl Verdict {
     }
 
     /// Calls of one conversation that ran at once.
-    fn overlaps(&mut self, mut calls: Vec<&Call>, faults: &[Done]) {
+    fn overlaps(&mut self, mut calls: Vec<&Call>, Facts { faults, owners, .. }: &Facts) {
         calls.sort_by_key(|call| call.span.from);
         let mut used = HashSet::new();
         for (nth, later) in calls.iter().enumerate() {
             // One that ends at the moment the next begins does not run beside it.
             let beside = |call: &&&Call| call.span.to > later.span.from && call.key != later.key;
             for earlier in calls[..nth].iter().filter(beside) {
-                match excuse(faults, &used, |fault| fault.cuts_calls && earlier.span.overlaps(fault.span)) {
+                match excuse(faults, &used, |fault| excuses_calls(fault, earlier, later, owners)) {
                     Some(fault) => {
                         used.insert(fault);
                         self.overlapping_in_flight += 1;
@@ -259,12 +257,26 @@ impl Verdict {
     }
 }
 
+/// Whether a fault excuses a second copy of a bubble.
+fn excuses_copy(fault: &Done, copy: &Bubble, in_flight: Span, owners: &Owners) -> bool {
+    let last_word = || fault.last_words().is_some_and(|words| copy.span.overlaps(words));
+    fault.cuts_sends && fault.touches(copy.conversation, owners) && (in_flight.overlaps(fault.strikes()) || last_word())
+}
+
+/// Whether a fault excuses two calls at once: the earlier was cut by it, the later began since.
+fn excuses_calls(fault: &Done, earlier: &Call, later: &Call, owners: &Owners) -> bool {
+    fault.cuts_calls
+        && fault.touches(later.conversation, owners)
+        && earlier.span.overlaps(fault.strikes())
+        && later.span.from >= fault.span.from
+}
+
 /// From the arrival of a bubble's earlier copy until the hub has kept that it was sent.
-fn in_flight(bubble: &Bubble, before: Span, got: &[&Bubble], calls: &[&Call]) -> Span {
+fn in_flight(bubble: &Bubble, before: Span, got: &[&Bubble], calls: &[&Call], within_ms: u64) -> Span {
     let others = got.iter().filter(|other| (other.nth, other.part) != (bubble.nth, bubble.part));
     let starts = others.map(|other| other.span.from).chain(calls.iter().map(|call| call.span.from));
     let went_on = starts.filter(|start| *start >= before.to).min().unwrap_or(u64::MAX);
-    let kept = before.longer(RECORDING_MS);
+    let kept = before.longer(within_ms);
     Span { to: kept.to.min(went_on), ..kept }
 }
 
@@ -274,13 +286,17 @@ fn excuse(faults: &[Done], used: &HashSet<usize>, excuses: impl Fn(&Done) -> boo
     usable.find(|(_, fault)| excuses(fault)).map(|(nth, _)| nth)
 }
 
-/// The time between two bubbles of one message that came one after the other, 99 of 100 times.
-fn recorded_p99(bubbles: &BTreeMap<Conversation, Vec<&Bubble>>) -> u64 {
-    let next = |pair: &[&Bubble]| pair[0].nth == pair[1].nth && pair[0].part + 1 == pair[1].part;
-    let pairs = bubbles.values().flat_map(|got| got.windows(2)).filter(|pair| next(pair));
-    let mut times: Vec<u64> = pairs.map(|pair| pair[1].span.from.saturating_sub(pair[0].span.to)).collect();
+/// What [`Verdict::kept_within_ms`] says.
+fn kept_within(bubbles: &BTreeMap<Conversation, Vec<&Bubble>>, faults: &[Done]) -> u64 {
+    let next = |pair: &&[&Bubble]| pair[0].nth == pair[1].nth && pair[0].part + 1 == pair[1].part;
+    let between = |pair: &[&Bubble]| Span { from: pair[0].span.to, to: pair[1].span.from.max(pair[0].span.to) };
+    let quiet = |time: &Span| !faults.iter().any(|fault| fault.span.overlaps(*time));
+    let times = bubbles.values().flat_map(|got| got.windows(2)).filter(next).map(between).filter(quiet);
+    let mut times: Vec<u64> = times.map(|time| time.to - time.from).collect();
     times.sort_unstable();
-    times.get(times.len() * 99 / 100).copied().unwrap_or_default()
+    let p99 = times.get(times.len() * 99 / 100).copied().unwrap_or_default();
+    let (least, most) = KEPT_WITHIN_MS;
+    (p99 * SLOWER).clamp(least, most)
 }
 
 /// The longest time between two bubbles of anybody while an accepted message waited.

@@ -2,7 +2,7 @@
 //!
 //! The cast: one file per measurement ([`Figure`] lists them), each starts the hub it needs
 //! (`site`, with `outside` around it and `load` before it), plays it, and answers rows (`row`);
-//! `machine` says on what. `changes` is what the measurements of dying workers share.
+//! [`super::machine`] says on what. `changes` is what the measurements of dying workers share.
 //!
 //! What is absent: faults by seed and the ledger of every message, see [`super::chaos`].
 
@@ -10,7 +10,6 @@ mod burst;
 mod changes;
 mod fairness;
 mod load;
-pub mod machine;
 mod outage;
 mod outside;
 mod quota;
@@ -27,7 +26,7 @@ use anyhow::Context as _;
 use clap::{Args, ValueEnum};
 use omnihub_common::process::Stop;
 
-use machine::Machine;
+use super::machine::{Machine, nats_version};
 use row::{Report, Row};
 
 /// Options of `omnihub bench promises`.
@@ -140,7 +139,7 @@ pub async fn run(arguments: PromisesArgs) -> anyhow::Result<()> {
 
 async fn measure(arguments: &PromisesArgs) -> anyhow::Result<Report> {
     let terms = Terms { brokers: arguments.nats, quick: arguments.quick };
-    let machine = Machine::look(site::nats_version().await?, arguments.nats);
+    let machine = Machine::look(nats_version().await?, arguments.nats);
     let mut report = Report { machine, rows: Vec::new() };
     let wanted = |figure: &&Figure| arguments.only.is_empty() || arguments.only.contains(figure);
     for figure in Figure::value_variants().iter().filter(wanted) {

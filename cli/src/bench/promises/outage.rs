@@ -13,10 +13,10 @@ use sea_orm::{ConnectionTrait as _, DatabaseConnection};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::super::machine::memory_of;
 use super::{
     Terms,
     load::Message,
-    machine::memory_of,
     row::{About, Row},
     site::{Shape, Site},
     statistics::{size, time},

@@ -3,7 +3,7 @@
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde::Serialize;
 
-use super::machine::Machine;
+use super::super::machine::Machine;
 
 /// What a row is about. A slow machine changes times and sizes, never what was done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -78,13 +78,6 @@ impl Broker {
     }
 }
 
-/// The version of the nats-server that measurements use.
-pub(super) async fn nats_version() -> anyhow::Result<String> {
-    let nats = Nats::start(FsyncMode::Default).await?;
-    let client = async_nats::connect(nats.url()).await?;
-    Ok(client.server_info().version)
-}
-
 impl Site {
     /// Starts everything and waits until it is ready.
     pub(super) async fn start(shape: &Shape) -> anyhow::Result<Self> {

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use omnihub_stage::until;
 use serde_json::json;
 
+use super::super::machine::{Memory, memory_of};
 use super::{
     Terms,
     load::Message,
-    machine::{Memory, memory_of},
     row::{About, Row},
     site::{Shape, Site},
     statistics::{size, time},

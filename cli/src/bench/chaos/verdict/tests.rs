@@ -2,16 +2,24 @@
 
 use proptest::prelude::*;
 
-use super::super::facts::Trace;
+use super::super::facts::{ARRIVING_MS, Tenure, Trace};
 use super::*;
 
 /// So long a call or a send takes, and the next begins so much later.
 const STEP: u64 = 10;
 
+/// Who owns every conversation until [`HANDED_OVER`], and who owns them since.
+const OWNER: usize = 1;
+const HEIR: usize = 2;
+const HANDED_OVER: u64 = 60_000;
+
 /// A run in which everything went well: each answer has two bubbles.
 fn good(conversations: usize, messages: usize) -> Facts {
     let mut facts = Facts::default();
+    let tenure = |worker, from, to| Tenure { worker, span: Span { from, to } };
+    facts.owners.tenures.insert(7, vec![tenure(OWNER, 0, HANDED_OVER), tenure(HEIR, HANDED_OVER, u64::MAX)]);
     for conversation in 0..conversations {
+        facts.owners.partition.insert(conversation, 7);
         for nth in 0..messages {
             let at = nth as u64 * 10_000;
             let trace = format!("{conversation}-{nth}");
@@ -30,7 +38,8 @@ fn good(conversations: usize, messages: usize) -> Facts {
 
 fn fault(kind: FaultKind, from: u64, to: u64) -> Done {
     let cuts = kind != FaultKind::Sigterm;
-    Done { kind, what: String::new(), span: Span { from, to }, cuts_sends: cuts, cuts_calls: cuts }
+    let worker = matches!(kind, FaultKind::Kill9 | FaultKind::Freeze | FaultKind::Sigterm).then_some(OWNER);
+    Done { kind, worker, what: String::new(), span: Span { from, to }, cuts_sends: cuts, cuts_calls: cuts }
 }
 
 /// The place of a bubble in the facts.
@@ -77,18 +86,33 @@ fn a_repeated_bubble_is_found_and_excused_only_by_a_fault_it_was_in_flight_at() 
         assert_eq!(verdict.reordered, 0);
         (verdict.duplicated, verdict.duplicated_in_flight)
     };
+    let kill = |at| fault(FaultKind::Kill9, at, at);
     assert_eq!(seen(&[], 1), (1, 0));
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_045, 10_045)], 1), (0, 1));
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_060, 10_060)], 1), (0, 1), "not yet kept");
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_061, 10_061)], 1), (1, 0), "the conversation went on");
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 9_000, 10_039)], 1), (1, 0), "before");
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 12_600, 12_600)], 1), (1, 0), "after");
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 13_051, 13_051)], 1), (1, 0), "the copy is not what was cut");
-    assert_eq!(seen(&[fault(FaultKind::Freeze, 12_000, 13_051)], 1), (0, 1), "a thawed worker's last word");
+    assert_eq!(seen(&[kill(10_045)], 1), (0, 1));
+    assert_eq!(seen(&[kill(10_060)], 1), (0, 1), "not yet kept");
+    assert_eq!(seen(&[kill(10_061)], 1), (1, 0), "the conversation went on");
+    assert_eq!(seen(&[kill(10_040 - ARRIVING_MS)], 1), (0, 1), "written before, noted after");
+    assert_eq!(seen(&[kill(10_039 - ARRIVING_MS)], 1), (1, 0), "before");
+    assert_eq!(seen(&[kill(12_600)], 1), (1, 0), "after");
+    assert_eq!(seen(&[kill(13_051)], 1), (1, 0), "the copy is not what was cut");
+    let freeze = |from, to| fault(FaultKind::Freeze, from, to);
+    assert_eq!(seen(&[freeze(10_045, 12_000)], 1), (0, 1), "in flight when it was frozen");
+    assert_eq!(seen(&[freeze(9_000, 11_000)], 1), (1, 0), "a frozen worker sends nothing");
+    assert_eq!(seen(&[freeze(12_000, 13_051)], 1), (0, 1), "a thawed worker's last word");
+    assert_eq!(seen(&[freeze(12_000, 19_000)], 1), (1, 0), "not thawed yet");
+    assert_eq!(seen(&[fault(FaultKind::Cut, 9_000, 11_000)], 1), (0, 1), "a link that is cut");
     assert_eq!(seen(&[fault(FaultKind::Sigterm, 10_045, 10_045)], 1), (1, 0), "a polite stop is no excuse");
-    assert_eq!(seen(&[fault(FaultKind::Kill9, 10_045, 10_045)], 2), (1, 1), "one bubble per fault");
-    let two = [fault(FaultKind::Kill9, 10_045, 10_045), fault(FaultKind::Freeze, 13_000, 14_000)];
-    assert_eq!(seen(&two, 2), (0, 2));
+    assert_eq!(seen(&[kill(10_045)], 2), (1, 1), "one bubble per fault");
+    assert_eq!(seen(&[kill(10_045), freeze(13_000, 14_000)], 2), (0, 2));
+}
+
+#[test]
+fn the_fault_of_a_worker_excuses_only_what_it_owned() {
+    let hurt = |worker| Done { worker, ..fault(FaultKind::Kill9, 10_045, 10_045) };
+    assert_eq!(repeated(&[hurt(Some(OWNER))], 1).duplicated, 0);
+    assert_eq!(repeated(&[hurt(Some(HEIR))], 1).duplicated, 1, "it owns the conversation only later");
+    assert_eq!(repeated(&[hurt(Some(9))], 1).duplicated, 1);
+    assert_eq!(repeated(&[hurt(None)], 1).duplicated, 0, "all workers");
 }
 
 #[test]
@@ -103,7 +127,8 @@ fn what_is_last_in_its_conversation_is_kept_after_a_while() {
         facts.faults = vec![fault(FaultKind::Kill9, answered + kill, answered + kill)];
         verdict(&facts).duplicated
     };
-    assert_eq!((run(RECORDING_MS), run(RECORDING_MS + 1)), (0, 1));
+    let (least, _) = KEPT_WITHIN_MS;
+    assert_eq!((run(least), run(least + 1)), (0, 1));
 }
 
 #[test]
@@ -126,7 +151,7 @@ fn a_swapped_bubble_is_found_even_at_a_fault() {
     let mut facts = good(1, 2);
     let (one, other) = (place(&facts, 0, 0, 1), place(&facts, 0, 1, 0));
     facts.bubbles.swap(one, other);
-    facts.faults = vec![fault(FaultKind::Kill9, 0, 100_000)];
+    facts.faults = vec![fault(FaultKind::Nats, 0, 100_000)];
     let verdict = verdict(&facts);
     assert_eq!((verdict.reordered, verdict.lost, verdict.is_good()), (1, 0, false));
 }
@@ -147,8 +172,40 @@ fn two_calls_at_once_are_found_unless_they_are_one() {
     };
     assert_eq!(run("another", vec![]), (1, 0, 0));
     assert_eq!(run("0-0", vec![]), (0, 0, 1), "the same key is the same call");
+    // The first call runs from 20 to 30 ms, the second from 29 ms.
     assert_eq!(run("another", vec![fault(FaultKind::Freeze, 25, 900)]), (0, 1, 0));
-    assert_eq!(run("another", vec![fault(FaultKind::Freeze, 31, 900)]), (1, 0, 0));
+    assert_eq!(run("another", vec![fault(FaultKind::Freeze, 31, 900)]), (1, 0, 0), "after both began");
+    assert_eq!(run("another", vec![Done { worker: Some(HEIR), ..fault(FaultKind::Freeze, 25, 900) }]), (1, 0, 0));
+}
+
+/// A worker is frozen while it asks, another one takes over and asks; what the first begins when it
+/// is thawed is no longer its to begin.
+#[test]
+fn a_call_that_a_thawed_worker_begins_is_never_excused() {
+    let mut facts = good(1, 1);
+    let asked = facts.calls[0].span;
+    let call = |key: &str, from, to| Call { conversation: 0, key: key.into(), span: Span { from, to } };
+    facts.calls[0].span.to = asked.from + 5_000;
+    facts.calls.push(call("heir", asked.from + 3_000, asked.from + 9_000));
+    facts.faults = vec![fault(FaultKind::Freeze, asked.from + 5, asked.from + 6_000)];
+    let lawful = verdict(&facts);
+    assert_eq!((lawful.overlapping, lawful.overlapping_in_flight), (0, 1));
+    facts.calls.push(call("zombie", asked.from + 6_010, asked.from + 6_100));
+    let zombie = verdict(&facts);
+    assert_eq!((zombie.overlapping, zombie.is_good()), (1, false));
+}
+
+#[test]
+fn how_long_keeping_takes_is_measured_where_no_fault_lasts() {
+    let slow = |faults: Vec<Done>| {
+        let mut facts = good(1, 3);
+        let at = place(&facts, 0, 1, 1);
+        facts.bubbles[at].span = Span { from: 10_250, to: 10_260 };
+        facts.faults = faults;
+        verdict(&facts).kept_within_ms
+    };
+    assert_eq!(slow(vec![]), 600);
+    assert_eq!(slow(vec![fault(FaultKind::Database, 10_100, 10_110)]), KEPT_WITHIN_MS.0);
 }
 
 #[test]

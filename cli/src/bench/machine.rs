@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use omnihub_stage::{FsyncMode, Nats};
 use serde::Serialize;
 
 /// The machine and the programs.
@@ -66,6 +67,13 @@ impl Machine {
             self.load_before
         )
     }
+}
+
+/// The version of the nats-server that measurements use.
+pub(super) async fn nats_version() -> anyhow::Result<String> {
+    let nats = Nats::start(FsyncMode::Default).await?;
+    let client = async_nats::connect(nats.url()).await?;
+    Ok(client.server_info().version)
 }
 
 fn unknown() -> String {
