@@ -47,7 +47,7 @@ mod subject;
 mod tracebus;
 mod tracefeed;
 
-pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs};
+pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs, PartitionBacklog};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use claim::{ClaimError, Claimant, Claimed};
 pub use clock::{now_ms, since_boot};
