@@ -181,8 +181,17 @@ impl<M: Item> Lanes<M> {
         }
     }
 
-    /// The partition is no longer ours. Its turns were cancelled and will end as fenced.
-    pub(super) fn lost(&mut self, partition: u16) {
+    /// Whether the partition is owned under this epoch.
+    pub(super) fn owns(&self, partition: u16, epoch: u64) -> bool {
+        self.owned.get(&partition).is_some_and(|owned| owned.tag.0 == epoch)
+    }
+
+    /// The partition is no longer ours that was owned under this epoch; `false` when that is old
+    /// news. Its turns were cancelled and will end as fenced.
+    pub(super) fn lost(&mut self, partition: u16, epoch: u64) -> bool {
+        if !self.owns(partition, epoch) {
+            return false;
+        }
         self.owned.remove(&partition);
         self.lanes.retain(|address, lane| address.partition != partition || lane.state == State::Running);
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
@@ -191,6 +200,7 @@ impl<M: Item> Lanes<M> {
             (lane.in_flight, lane.checkpoint) = (Vec::new(), None);
             lane.orphan = true;
         }
+        true
     }
 
     /// The partition is to be given back: nothing new is started.
@@ -252,7 +262,7 @@ impl<M: Item> Lanes<M> {
         checkpoint: Checkpoint,
         settings: TurnSettings,
     ) -> Vec<Action<M>> {
-        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
+        let current = self.owns(address.partition, epoch);
         match self.lanes.get_mut(address) {
             Some(lane) if current && lane.state == State::Loading => {
                 lane.state = State::Idle;
@@ -335,7 +345,7 @@ impl<M: Item> Lanes<M> {
 
     /// The lane has waited long enough.
     pub(super) fn woken(&mut self, address: &Arc<LaneAddress>, epoch: u64) -> Vec<Action<M>> {
-        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
+        let current = self.owns(address.partition, epoch);
         match self.lanes.get_mut(address) {
             Some(lane) if current && matches!(lane.state, State::Waiting { .. }) => {
                 lane.state = State::Idle;

@@ -66,10 +66,11 @@ struct Head {
 pub(crate) enum Event {
     /// A consumer of this partition and generation begins to deliver.
     Owned(SharedPartition, u64),
-    /// The partition is lost; its turns are cancelled already.
-    Lost(u16),
-    /// Finish what runs for the partition, start nothing new, then say so.
-    Release(u16, oneshot::Sender<()>),
+    /// The partition is lost that was owned under this epoch; its turns are cancelled already.
+    Lost(u16, u64),
+    /// Finish what runs for the partition that is owned under this epoch, start nothing new, then
+    /// say so.
+    Release(u16, u64, oneshot::Sender<()>),
     /// A message.
     Arrived(Delivery),
     /// A checkpoint was read under the ownership of this epoch, and how the instance gathers.
@@ -171,14 +172,21 @@ impl Scheduler {
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
-            Event::Lost(partition) => {
-                self.lanes.lost(partition);
+            Event::Lost(partition, epoch) => {
+                if !self.lanes.lost(partition, epoch) {
+                    return Vec::new();
+                }
+                self.releases.remove(&partition);
                 self.backlog.with(|backlog| backlog.lost(partition));
                 self.lookout.lost(partition);
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
-            Event::Release(partition, done) => {
+            Event::Release(partition, epoch, done) => {
+                if !self.lanes.owns(partition, epoch) {
+                    // Nothing of it is left; who waits hears that from the end of `done`.
+                    return Vec::new();
+                }
                 self.releases.entry(partition).or_default().push(done);
                 self.lanes.release(partition)
             }

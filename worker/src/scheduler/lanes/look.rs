@@ -94,7 +94,7 @@ mod tests {
         let wait = Wait::of(Duration::from_secs(1), "agent");
         lanes.ended(&address, TurnEnd::Again(Checkpoint::new(), wait), None);
         assert_eq!(look(&lanes, 2), place(true, 2, Some(1)), "it waits for another attempt");
-        lanes.lost(0);
+        lanes.lost(0, 1);
         assert_eq!(look(&lanes, 2), None);
     }
     #[test]

@@ -166,7 +166,7 @@ fn after_a_loss_the_orphaned_turn_neither_acknowledges_nor_hides_a_replay() {
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
     lanes.dispatch();
-    lanes.lost(0);
+    lanes.lost(0, 1);
     lanes.owned(0, (3, 0));
     assert!(lanes.arrived(lane("a"), (3, 0), message(1)).is_empty());
     let actions = lanes.ended(&a, TurnEnd::Fenced, None);
@@ -192,7 +192,7 @@ fn a_release_waits_for_running_turns_and_starts_nothing_new() {
 fn what_was_read_or_slept_under_an_older_ownership_counts_for_nothing() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
-    lanes.lost(0);
+    lanes.lost(0, 1);
     lanes.owned(0, (2, 0));
     lanes.arrived(lane("a"), (2, 0), message(1));
     lanes.loaded(&a, 1, done(&[1]), PLAIN);
