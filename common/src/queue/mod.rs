@@ -54,7 +54,7 @@ pub use clock::{now_ms, since_boot};
 pub use config::{ConfigBucketError, ConfigWatch, announce_change};
 pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
-pub use consumer::{Delivery, PumpEnd, pump};
+pub use consumer::{Delivery, Fed, PumpEnd, pump};
 pub use dead::{DeadLetter, DeadLetters};
 pub use envelope::{Envelope, EnvelopeBody, MessageId, MessageKey, Redrive, trace_id};
 pub use intake::{Accepted, Intake, IntakeError};

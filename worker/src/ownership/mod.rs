@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omnihub_common::queue::{Claimant, Claimed, MembershipError, PumpEnd, SharedPartition, Terms, pump};
+use omnihub_common::queue::{Claimant, Claimed, Fed, MembershipError, PumpEnd, SharedPartition, Terms, pump};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinError, JoinSet},
@@ -319,13 +319,16 @@ impl Ownership {
         let (events, listening) = (self.events.clone(), self.listening.clone());
         held.pump = Some(self.tasks.spawn(async move {
             let epoch = partition.epoch();
-            let deliver = move |delivery| {
-                let _ = events.send(Event::Arrived(delivery));
+            let feed = move |fed| {
+                let _ = events.send(match fed {
+                    Fed::Message(delivery) => Event::Arrived(*delivery),
+                    Fed::CaughtUp(partition, tag) => Event::CaughtUp(partition, tag),
+                });
             };
             let listening = move || {
                 let _ = listening.send(number);
             };
-            let end = pump(partition, generation, listening, deliver).await;
+            let end = pump(partition, generation, listening, feed).await;
             Report::Ended { partition: number, epoch, generation, end }
         }));
     }

@@ -73,8 +73,12 @@ pub(crate) enum Event {
     Release(u16, u64, oneshot::Sender<()>),
     /// A message.
     Arrived(Delivery),
-    /// A checkpoint was read under the ownership of this epoch, and how the instance gathers.
-    Loaded(Arc<LaneAddress>, u64, Checkpoint, TurnSettings),
+    /// The consumer of this epoch and generation has delivered everything that was in the partition
+    /// when it was made.
+    CaughtUp(u16, (u64, u64)),
+    /// A checkpoint was read for the consumer of this epoch and generation, and how the instance
+    /// gathers.
+    Loaded(Arc<LaneAddress>, (u64, u64), Checkpoint, TurnSettings),
     /// A turn has ended; with the settings of its instance, where it has read them.
     Ended(Arc<LaneAddress>, TurnEnd, Option<TurnSettings>),
     /// A lane has waited long enough, under the ownership of this epoch.
@@ -191,7 +195,8 @@ impl Scheduler {
                 self.lanes.release(partition)
             }
             Event::Arrived(delivery) => self.arrived(delivery),
-            Event::Loaded(lane, epoch, checkpoint, settings) => self.lanes.loaded(&lane, epoch, checkpoint, settings),
+            Event::CaughtUp(partition, tag) => self.lanes.caught_up(partition, tag),
+            Event::Loaded(lane, tag, checkpoint, settings) => self.lanes.loaded(&lane, tag, checkpoint, settings),
             Event::Ended(lane, end, settings) => {
                 self.withdrawals.remove(&lane);
                 self.lookout.ended(&lane, &end);
@@ -207,22 +212,11 @@ impl Scheduler {
         }
     }
 
-    fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
+    fn arrived(&mut self, mut delivery: Delivery) -> Vec<Action<Message>> {
         self.backlog.with(|backlog| backlog.arrived(&delivery.lane, delivery.tag));
-        let (partition, tag) = (delivery.lane.partition, delivery.tag);
         if !delivery.replayed {
             self.clock.observe(delivery.published, now_ms());
         }
-        // What was made after the consumer, or is the last, comes after all that was there before.
-        let caught_up = delivery.last || !delivery.replayed;
-        let mut actions = self.take_in(delivery);
-        if caught_up {
-            actions.extend(self.lanes.caught_up(partition, tag));
-        }
-        actions
-    }
-
-    fn take_in(&mut self, mut delivery: Delivery) -> Vec<Action<Message>> {
         let payload = delivery.payload.as_deref().unwrap_or_default();
         match serde_json::from_slice::<Head>(payload) {
             Ok(head) => {
@@ -248,7 +242,7 @@ impl Scheduler {
     fn perform(&mut self, actions: Vec<Action<Message>>) {
         for action in actions {
             match action {
-                Action::Load(lane) => self.load(lane),
+                Action::Load(lane, tag) => self.load(lane, tag),
                 Action::Start { lane, items, checkpoint } => self.start(lane, items, *checkpoint),
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
@@ -266,16 +260,24 @@ impl Scheduler {
         }
     }
 
-    fn load(&self, lane: Arc<LaneAddress>) {
+    /// Reads a checkpoint. Where that ends without one the ownership is lost, or it is doubtful, and
+    /// the next consumer delivers the lane's messages again.
+    fn load(&self, lane: Arc<LaneAddress>, tag: (u64, u64)) {
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
-        let (kit, events) = (self.kit.clone(), self.events.clone());
+        let (kit, events, doubts) = (self.kit.clone(), self.events.clone(), self.doubts.clone());
         self.tasks.spawn(async move {
             let settings = turn_settings(&kit, &lane).await;
             let read = || partition.read(&lane);
             let may_go_on = || partition.may_act();
-            if let Some(checkpoint) = until_confirmed("checkpoint read", may_go_on, read).await {
-                let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
-                let _ = events.send(Event::Loaded(lane, partition.epoch(), checkpoint, settings));
+            match until_confirmed("checkpoint read", may_go_on, read).await {
+                Some(checkpoint) => {
+                    let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
+                    let _ = events.send(Event::Loaded(lane, tag, checkpoint, settings));
+                }
+                None if partition.gone().is_cancelled() => {}
+                None => {
+                    let _ = doubts.send(partition.number());
+                }
             }
         });
     }
