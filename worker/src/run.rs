@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use omnihub_common::{
     config::NatsSettings,
     instance::Directory,
+    process::GroundError,
     queue::{Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, TraceBus},
     trace::Traces,
 };
@@ -23,6 +24,9 @@ use crate::{
 /// Why a worker cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
+    /// There is nothing to stand on.
+    #[error(transparent)]
+    Ground(#[from] GroundError),
     /// The other workers cannot be read.
     #[error("the other workers cannot be read")]
     Membership(#[from] MembershipError),
@@ -38,6 +42,21 @@ pub enum WorkerError {
     /// The client for agents and channels could not be made.
     #[error("the HTTP client could not be made")]
     Http(#[from] reqwest::Error),
+}
+
+impl WorkerError {
+    /// Whether the database or NATS was away when it should have begun, so that the same may succeed
+    /// later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Ground(error) => error.is_away(),
+            Self::Membership(error) | Self::Heart(HeartError::Membership(error)) => error.is_away(),
+            Self::Heart(HeartError::Connect(error)) => error.is_away(),
+            Self::Media(error) => error.is_away(),
+            Self::Heart(_) | Self::Died(_) | Self::Http(_) => false,
+        }
+    }
 }
 
 /// A worker that has joined the others and is about to run.

@@ -18,9 +18,9 @@ pub(super) async fn release(
     events: mpsc::UnboundedSender<Event>,
     patience: Duration,
 ) -> bool {
-    let number = partition.number();
+    let (number, epoch) = (partition.number(), partition.epoch());
     let (drained, wait) = oneshot::channel();
-    let _ = events.send(Event::Release(number, drained));
+    let _ = events.send(Event::Release(number, epoch, drained));
     tokio::select! {
         biased;
         // Lost meanwhile: its turns are cut already.
@@ -34,7 +34,7 @@ pub(super) async fn release(
     if let Some(pump) = pump {
         pump.abort();
     }
-    let _ = events.send(Event::Lost(number));
+    let _ = events.send(Event::Lost(number, epoch));
     let released = partition.release().await;
     if let Err(error) = &released {
         tracing::warn!(error.message = %error, "a partition could not be released");

@@ -35,8 +35,8 @@ pub(super) trait Item: Clone {
 /// What the scheduler is to do.
 #[derive(Debug)]
 pub(super) enum Action<M> {
-    /// Read the lane's checkpoint.
-    Load(Arc<LaneAddress>),
+    /// Read the lane's checkpoint for the consumer of this epoch and generation.
+    Load(Arc<LaneAddress>, (u64, u64)),
     /// Run a turn.
     Start { lane: Arc<LaneAddress>, items: Vec<M>, checkpoint: Box<Checkpoint> },
     /// Acknowledge these.
@@ -170,10 +170,16 @@ impl<M: Item> Lanes<M> {
         self.now = now;
     }
 
-    /// A consumer of this epoch and generation begins: what waited will be delivered again.
-    /// Running turns go on, since a new generation keeps the fence; a new epoch is announced by
-    /// [`Lanes::lost`] first.
+    /// A consumer of this epoch and generation begins: what waited will be delivered again, and a
+    /// checkpoint that is being read is read again then. Running turns go on, since a new generation
+    /// keeps the fence; with a new epoch everything of an older one is lost.
     pub(super) fn owned(&mut self, partition: u16, tag: (u64, u64)) {
+        if let Some(before) = self.owned.get(&partition).map(|owned| owned.tag.0)
+            && before != tag.0
+        {
+            self.lost(partition, before);
+        }
+        self.lanes.retain(|address, lane| address.partition != partition || lane.state != State::Loading);
         let running = self.owned.get(&partition).map_or(0, |owned| owned.running);
         self.owned.insert(partition, Owned { tag, running, releasing: false, caught_up: false, in_doubt: false });
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
@@ -181,8 +187,17 @@ impl<M: Item> Lanes<M> {
         }
     }
 
-    /// The partition is no longer ours. Its turns were cancelled and will end as fenced.
-    pub(super) fn lost(&mut self, partition: u16) {
+    /// Whether the partition is owned under this epoch.
+    pub(super) fn owns(&self, partition: u16, epoch: u64) -> bool {
+        self.owned.get(&partition).is_some_and(|owned| owned.tag.0 == epoch)
+    }
+
+    /// The partition is no longer ours that was owned under this epoch; `false` when that is old
+    /// news. Its turns were cancelled and will end as fenced.
+    pub(super) fn lost(&mut self, partition: u16, epoch: u64) -> bool {
+        if !self.owns(partition, epoch) {
+            return false;
+        }
         self.owned.remove(&partition);
         self.lanes.retain(|address, lane| address.partition != partition || lane.state == State::Running);
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
@@ -191,6 +206,7 @@ impl<M: Item> Lanes<M> {
             (lane.in_flight, lane.checkpoint) = (Vec::new(), None);
             lane.orphan = true;
         }
+        true
     }
 
     /// The partition is to be given back: nothing new is started.
@@ -222,7 +238,7 @@ impl<M: Item> Lanes<M> {
         let supersedes = lane.supersedes(&item).then(|| item.clone());
         lane.queue.push_back(item);
         if fresh {
-            return vec![Action::Load(address)];
+            return vec![Action::Load(address, tag)];
         }
         let mut actions = self.advance(&address);
         actions.extend(supersedes.map(|item| Action::Supersede(address, item)));
@@ -244,15 +260,15 @@ impl<M: Item> Lanes<M> {
     }
 
     /// The lane's checkpoint was read (a conversation without one has an empty one).
-    /// `epoch` is the ownership it was read under: what an older one read may be out of date.
+    /// `tag` is the consumer it was read for: what was read for an older one may be out of date.
     pub(super) fn loaded(
         &mut self,
         address: &Arc<LaneAddress>,
-        epoch: u64,
+        tag: (u64, u64),
         checkpoint: Checkpoint,
         settings: TurnSettings,
     ) -> Vec<Action<M>> {
-        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
+        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag == tag);
         match self.lanes.get_mut(address) {
             Some(lane) if current && lane.state == State::Loading => {
                 lane.state = State::Idle;
@@ -321,10 +337,11 @@ impl<M: Item> Lanes<M> {
 
     /// Begins a lane anew: what it knew may be out of date.
     fn load_again(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
-        match self.lanes.get_mut(address) {
-            Some(lane) if !lane.queue.is_empty() => {
+        let tag = self.owned.get(&address.partition).map(|owned| owned.tag);
+        match (self.lanes.get_mut(address), tag) {
+            (Some(lane), Some(tag)) if !lane.queue.is_empty() => {
                 (lane.state, lane.checkpoint) = (State::Loading, None);
-                vec![Action::Load(address.clone())]
+                vec![Action::Load(address.clone(), tag)]
             }
             _ => {
                 self.lanes.remove(address);
@@ -335,7 +352,7 @@ impl<M: Item> Lanes<M> {
 
     /// The lane has waited long enough.
     pub(super) fn woken(&mut self, address: &Arc<LaneAddress>, epoch: u64) -> Vec<Action<M>> {
-        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
+        let current = self.owns(address.partition, epoch);
         match self.lanes.get_mut(address) {
             Some(lane) if current && matches!(lane.state, State::Waiting { .. }) => {
                 lane.state = State::Idle;

@@ -66,14 +66,19 @@ struct Head {
 pub(crate) enum Event {
     /// A consumer of this partition and generation begins to deliver.
     Owned(SharedPartition, u64),
-    /// The partition is lost; its turns are cancelled already.
-    Lost(u16),
-    /// Finish what runs for the partition, start nothing new, then say so.
-    Release(u16, oneshot::Sender<()>),
+    /// The partition is lost that was owned under this epoch; its turns are cancelled already.
+    Lost(u16, u64),
+    /// Finish what runs for the partition that is owned under this epoch, start nothing new, then
+    /// say so.
+    Release(u16, u64, oneshot::Sender<()>),
     /// A message.
     Arrived(Delivery),
-    /// A checkpoint was read under the ownership of this epoch, and how the instance gathers.
-    Loaded(Arc<LaneAddress>, u64, Checkpoint, TurnSettings),
+    /// The consumer of this epoch and generation has delivered everything that was in the partition
+    /// when it was made.
+    CaughtUp(u16, (u64, u64)),
+    /// A checkpoint was read for the consumer of this epoch and generation, and how the instance
+    /// gathers.
+    Loaded(Arc<LaneAddress>, (u64, u64), Checkpoint, TurnSettings),
     /// A turn has ended; with the settings of its instance, where it has read them.
     Ended(Arc<LaneAddress>, TurnEnd, Option<TurnSettings>),
     /// A lane has waited long enough, under the ownership of this epoch.
@@ -171,19 +176,27 @@ impl Scheduler {
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
-            Event::Lost(partition) => {
-                self.lanes.lost(partition);
+            Event::Lost(partition, epoch) => {
+                if !self.lanes.lost(partition, epoch) {
+                    return Vec::new();
+                }
+                self.releases.remove(&partition);
                 self.backlog.with(|backlog| backlog.lost(partition));
                 self.lookout.lost(partition);
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
-            Event::Release(partition, done) => {
+            Event::Release(partition, epoch, done) => {
+                if !self.lanes.owns(partition, epoch) {
+                    // Nothing of it is left; who waits hears that from the end of `done`.
+                    return Vec::new();
+                }
                 self.releases.entry(partition).or_default().push(done);
                 self.lanes.release(partition)
             }
             Event::Arrived(delivery) => self.arrived(delivery),
-            Event::Loaded(lane, epoch, checkpoint, settings) => self.lanes.loaded(&lane, epoch, checkpoint, settings),
+            Event::CaughtUp(partition, tag) => self.lanes.caught_up(partition, tag),
+            Event::Loaded(lane, tag, checkpoint, settings) => self.lanes.loaded(&lane, tag, checkpoint, settings),
             Event::Ended(lane, end, settings) => {
                 self.withdrawals.remove(&lane);
                 self.lookout.ended(&lane, &end);
@@ -199,22 +212,11 @@ impl Scheduler {
         }
     }
 
-    fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
+    fn arrived(&mut self, mut delivery: Delivery) -> Vec<Action<Message>> {
         self.backlog.with(|backlog| backlog.arrived(&delivery.lane, delivery.tag));
-        let (partition, tag) = (delivery.lane.partition, delivery.tag);
         if !delivery.replayed {
             self.clock.observe(delivery.published, now_ms());
         }
-        // What was made after the consumer, or is the last, comes after all that was there before.
-        let caught_up = delivery.last || !delivery.replayed;
-        let mut actions = self.take_in(delivery);
-        if caught_up {
-            actions.extend(self.lanes.caught_up(partition, tag));
-        }
-        actions
-    }
-
-    fn take_in(&mut self, mut delivery: Delivery) -> Vec<Action<Message>> {
         let payload = delivery.payload.as_deref().unwrap_or_default();
         match serde_json::from_slice::<Head>(payload) {
             Ok(head) => {
@@ -240,7 +242,7 @@ impl Scheduler {
     fn perform(&mut self, actions: Vec<Action<Message>>) {
         for action in actions {
             match action {
-                Action::Load(lane) => self.load(lane),
+                Action::Load(lane, tag) => self.load(lane, tag),
                 Action::Start { lane, items, checkpoint } => self.start(lane, items, *checkpoint),
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
@@ -258,16 +260,24 @@ impl Scheduler {
         }
     }
 
-    fn load(&self, lane: Arc<LaneAddress>) {
+    /// Reads a checkpoint. Where that ends without one the ownership is lost, or it is doubtful, and
+    /// the next consumer delivers the lane's messages again.
+    fn load(&self, lane: Arc<LaneAddress>, tag: (u64, u64)) {
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
-        let (kit, events) = (self.kit.clone(), self.events.clone());
+        let (kit, events, doubts) = (self.kit.clone(), self.events.clone(), self.doubts.clone());
         self.tasks.spawn(async move {
             let settings = turn_settings(&kit, &lane).await;
             let read = || partition.read(&lane);
             let may_go_on = || partition.may_act();
-            if let Some(checkpoint) = until_confirmed("checkpoint read", may_go_on, read).await {
-                let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
-                let _ = events.send(Event::Loaded(lane, partition.epoch(), checkpoint, settings));
+            match until_confirmed("checkpoint read", may_go_on, read).await {
+                Some(checkpoint) => {
+                    let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
+                    let _ = events.send(Event::Loaded(lane, tag, checkpoint, settings));
+                }
+                None if partition.gone().is_cancelled() => {}
+                None => {
+                    let _ = doubts.send(partition.number());
+                }
             }
         });
     }
