@@ -33,10 +33,10 @@ impl Turn {
         true
     }
 
-    /// A redriven message has ended otherwise than dead: an earlier letter of it that is still
-    /// there goes, so that nobody redrives it once more.
+    /// A message has ended otherwise than dead: a letter of it that is still there goes, so that
+    /// nobody redrives it once more. One that was neither redriven nor delivered before has none.
     pub(super) async fn unbury(&self, story: &Story, outcome: Outcome) {
-        if outcome == Outcome::Dead || story.redrives() == 0 {
+        if outcome == Outcome::Dead || (story.redrives() == 0 && !self.was_delivered_before()) {
             return;
         }
         if let Err(error) = self.kit.dead.settle(&self.lane, story.trace_id(), story.redrives()).await {

@@ -238,6 +238,11 @@ impl Turn {
         self.partition.write(&self.lane, &self.checkpoint).await.map_err(Exit::from)
     }
 
+    /// Whether any of its messages may have been handled before, here or elsewhere.
+    fn was_delivered_before(&self) -> bool {
+        self.items.iter().any(|item| item.delivery.replayed)
+    }
+
     fn open_turn(&self) -> Option<&OpenTurn> {
         self.checkpoint.open_for(&self.ids)
     }
