@@ -17,7 +17,7 @@ use omnihub_common::{
     conversation::whereabouts::Sight,
     instance::TurnSettings,
     queue::{
-        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, SharedPartition, now_ms,
+        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, Redrive, SharedPartition, now_ms,
         until_confirmed,
     },
 };
@@ -59,6 +59,10 @@ struct Head {
     id: MessageId,
     #[serde(default)]
     trace_id: Option<Uuid>,
+    #[serde(default)]
+    received_at: Option<i64>,
+    #[serde(default)]
+    redrive: Option<Redrive>,
 }
 
 /// What the scheduler is told.
@@ -223,8 +227,10 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                let Head { id, trace_id } = head;
-                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id, trace_id, _held: held })
+                let Head { id, trace_id, received_at, redrive } = head;
+                let counts_from = redrive.map(|redrive| redrive.at).or(received_at).unwrap_or(delivery.published);
+                let delivery = Arc::new(delivery);
+                self.lanes.arrived(lane, tag, Message { delivery, id, trace_id, counts_from, _held: held })
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.

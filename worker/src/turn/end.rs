@@ -13,6 +13,8 @@ pub(crate) struct Message {
     pub(crate) id: MessageId,
     /// For those who ask where it is.
     pub(crate) trace_id: Option<Uuid>,
+    /// From when its age counts, in milliseconds since 1970.
+    pub(crate) counts_from: i64,
     /// Its place in the budget of payloads; none while its payload is left in the stream.
     pub(crate) _held: Option<Arc<HeldBytes>>,
 }

@@ -172,8 +172,11 @@ impl Turn {
     /// What comes before and after the agent is boxed: a future is as large as its largest step,
     /// and a turn is nearly always waiting for its agent.
     async fn walk(&mut self, parts: &mut Vec<Part>) -> Result<(), Exit> {
+        let Some(instance) = Box::pin(self.instance()).await? else {
+            let words = "what the database holds of the instance could not be read for more than a day";
+            return Box::pin(self.die(parts, "instance_unreadable", words)).await;
+        };
         Box::pin(self.read(parts)).await?;
-        let Some(instance) = Box::pin(self.instance(parts)).await? else { return Ok(()) };
         Box::pin(self.admit(parts, &instance)).await?;
         // Where none gets an answer, each ends as was decided.
         let Some((opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };

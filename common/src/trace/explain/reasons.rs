@@ -50,7 +50,7 @@ const IGNORED: [Reason; 9] = [
 ];
 
 /// What must be changed before an attempt is worth it.
-const HELD: [Reason; 5] = [
+const HELD: [Reason; 6] = [
     mended(
         "agent_key_refused",
         "the agent refused the instance's key.",
@@ -70,6 +70,13 @@ const HELD: [Reason; 5] = [
         "evolution_key_invalid",
         "the instance's Evolution key has characters that no HTTP header takes.",
         "Set the right key with `omnihub instance update NAME --evolution-key KEY`; what waits goes on at once.",
+    ),
+    mended(
+        "instance_unreadable",
+        "what the database holds of the instance cannot be read: a secret in it does not open with the worker's keys, \
+         or the row is damaged.",
+        "Give the workers the keys with which it was written (`OMNIHUB_ENCRYPTION_KEYS`); what waits then goes on, \
+         and what has died can be redriven.",
     ),
     mended(
         "newer_version",
