@@ -317,6 +317,11 @@ impl<M: Item> Lanes<M> {
                 lane.put_back(items);
                 lane.together = lane.queue.len();
             }
+            TurnEnd::Cut(checkpoint) => {
+                lane.state = State::Idle;
+                lane.checkpoint = Some(checkpoint);
+                lane.put_back(items);
+            }
             TurnEnd::Fenced => {
                 actions.push(Action::Doubt(address.partition));
                 actions.extend(self.load_again(address));

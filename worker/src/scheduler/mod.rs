@@ -251,7 +251,7 @@ impl Scheduler {
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
                 Action::LookAt(lane, at) => self.look_at(lane, at),
-                Action::Supersede(lane, item) => self.supersede(&lane, &item),
+                Action::Supersede(lane, item) => self.supersede(&lane, item),
                 Action::Drained(partition) => {
                     for done in self.releases.remove(&partition).unwrap_or_default() {
                         let _ = done.send(());
@@ -293,12 +293,17 @@ impl Scheduler {
     }
 
     /// Takes the running turn's question back, if the message is one that gets an answer.
-    fn supersede(&self, lane: &Arc<LaneAddress>, item: &Message) {
-        if item.delivery.payload.as_deref().is_some_and(is_answerable)
-            && let Some(withdraw) = self.withdrawals.get(lane)
-        {
-            withdraw.cancel();
-        }
+    ///
+    /// It is read for that before any beginning of it was counted. So it happens once, when it
+    /// first comes, and apart from here: a message that nobody survives reading is found out by
+    /// its own turn when it is delivered again.
+    fn supersede(&self, lane: &Arc<LaneAddress>, item: Message) {
+        let Some(withdraw) = self.withdrawals.get(lane).filter(|_| !item.delivery.replayed).cloned() else { return };
+        self.tasks.spawn(async move {
+            if item.delivery.payload.as_deref().is_some_and(is_answerable) {
+                withdraw.cancel();
+            }
+        });
     }
 
     fn look_at(&self, lane: Arc<LaneAddress>, at: i64) {

@@ -49,6 +49,8 @@ pub(crate) enum TurnEnd {
     Again(Checkpoint, Wait),
     /// Its question was withdrawn: its messages stay, for a turn together with what came since.
     Withdrawn(Checkpoint),
+    /// It was cut since its partition is given back: its messages stay, and the checkpoint says so.
+    Cut(Checkpoint),
     /// The partition was lost; whoever owns it now goes on.
     Fenced,
 }

@@ -54,7 +54,7 @@ impl Turn {
             if part.is_newer() {
                 return Err(Exit::Later(retry::HOLD, "newer_version"));
             }
-            part.open(|envelope| Story::new(self.kit.traces.clone(), envelope, self.turn_id(), self.attempt()));
+            part.open(|envelope| Story::new(self.kit.traces.clone(), envelope, self.turn_id(), self.attempts()));
             parts.push(part);
         }
         Ok(())
@@ -137,10 +137,6 @@ impl Turn {
             }
             Err(_) => Err(Exit::Later(retry::PAUSE, "object_store_away")),
         }
-    }
-
-    fn attempt(&self) -> u32 {
-        self.open_turn().map_or(0, |open| open.attempt)
     }
 
     /// Whether the instance was deleted while the turn ran: then nothing more may be asked, sent

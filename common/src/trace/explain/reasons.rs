@@ -86,7 +86,7 @@ const HELD: [Reason; 6] = [
 ];
 
 /// What a conversation waits for beside its own attempts.
-const WAITING: [Reason; 5] = [
+const WAITING: [Reason; 6] = [
     mended(
         "agent_breaker_open",
         "most calls to the agent's server failed lately, so it is left alone for a moment.",
@@ -97,6 +97,7 @@ const WAITING: [Reason; 5] = [
         "most calls to the Evolution server failed lately, so it is left alone for a moment.",
         "Look at the Evolution server; what waits goes on by itself when it is well, and no attempt is counted.",
     ),
+    plain("turn_cut", "its turn was cut in the middle, as if its worker had died, and is begun again after a while."),
     plain("database_away", "the hub's database does not answer."),
     plain("queue_away", "NATS does not answer."),
     plain("object_store_away", "the object store does not answer."),
