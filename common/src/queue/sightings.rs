@@ -243,7 +243,7 @@ mod tests {
 
     fn open(ids: &[u128], phase: Phase) -> Checkpoint {
         let ids = ids.iter().map(|n| place(*n).id).collect();
-        let open = OpenTurn { ids, attempt: 1, failures: 1, phase, counted: false, begun_by: None };
+        let open = OpenTurn { attempt: 1, failures: 1, phase, ..OpenTurn::new(ids) };
         Checkpoint { open: Some(open), ..Checkpoint::new() }
     }
 

@@ -14,6 +14,7 @@ use omnihub_common::{
     queue::{Checkpoint, LaneAddress, MessageId},
 };
 
+mod copies;
 mod look;
 
 use super::{
@@ -21,6 +22,7 @@ use super::{
     ring::Ring,
 };
 use crate::turn::{TurnEnd, Wait};
+use copies::Copies;
 
 /// A message as a lane sees it.
 pub(super) trait Item: Clone {
@@ -72,6 +74,8 @@ struct Lane<M> {
     state: State,
     queue: VecDeque<M>,
     in_flight: Vec<M>,
+    /// What was posted once more while its first copy is in `queue` or `in_flight`.
+    copies: Copies<M>,
     checkpoint: Option<Checkpoint>,
     settings: TurnSettings,
     /// So many of the waiting messages, from the front, belong to one turn already.
@@ -88,6 +92,7 @@ impl<M: Item> Lane<M> {
             state: State::Loading,
             queue: VecDeque::new(),
             in_flight: Vec::new(),
+            copies: Copies::default(),
             checkpoint: None,
             settings: TurnSettings::default(),
             together: 0,
@@ -99,6 +104,7 @@ impl<M: Item> Lane<M> {
     /// What waits is forgotten: it will be delivered again.
     fn forget_waiting(&mut self) {
         self.queue.clear();
+        self.copies.begin_again(&self.in_flight);
         self.together = 0;
     }
 
@@ -115,7 +121,8 @@ impl<M: Item> Lane<M> {
         let together = self.queue.iter().take(self.together).filter(|item| !is_done(item)).count();
         let (done, waiting) = self.queue.drain(..).partition::<VecDeque<M>, _>(is_done);
         (self.queue, self.together) = (waiting, together);
-        if done.is_empty() { Vec::new() } else { vec![Action::Ack(done.into())] }
+        let done = self.copies.join(done.into());
+        if done.is_empty() { Vec::new() } else { vec![Action::Ack(done)] }
     }
 
     fn put_back(&mut self, items: Vec<M>) {
@@ -202,8 +209,8 @@ impl<M: Item> Lanes<M> {
         self.lanes.retain(|address, lane| address.partition != partition || lane.state == State::Running);
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
             // What the next owner is sent counts as new, even if that owner is this worker again.
-            lane.forget_waiting();
             (lane.in_flight, lane.checkpoint) = (Vec::new(), None);
+            lane.forget_waiting();
             lane.orphan = true;
         }
         true
@@ -235,6 +242,7 @@ impl<M: Item> Lanes<M> {
         if lane.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.has_done(item.id())) {
             return vec![Action::Ack(vec![item])];
         }
+        let Some(item) = lane.copies.first(item) else { return Vec::new() };
         let supersedes = lane.supersedes(&item).then(|| item.clone());
         lane.queue.push_back(item);
         if fresh {
@@ -310,7 +318,7 @@ impl<M: Item> Lanes<M> {
                 lane.checkpoint = Some(checkpoint);
                 actions.extend(lane.drop_done());
                 lane.together = if lane.settings.overlap == Overlap::Merge { lane.queue.len() } else { 0 };
-                actions.push(Action::Ack(items));
+                actions.push(Action::Ack(lane.copies.join(items)));
             }
             TurnEnd::Again(checkpoint, after) => {
                 let at_most = i64::try_from(after.at_most.as_millis()).unwrap_or_default();
@@ -324,6 +332,11 @@ impl<M: Item> Lanes<M> {
                 lane.checkpoint = Some(checkpoint);
                 lane.put_back(items);
                 lane.together = lane.queue.len();
+            }
+            TurnEnd::Cut(checkpoint) => {
+                lane.state = State::Idle;
+                lane.checkpoint = Some(checkpoint);
+                lane.put_back(items);
             }
             TurnEnd::Fenced => {
                 actions.push(Action::Doubt(address.partition));

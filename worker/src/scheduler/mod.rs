@@ -17,7 +17,7 @@ use omnihub_common::{
     conversation::whereabouts::Sight,
     instance::TurnSettings,
     queue::{
-        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, SharedPartition, now_ms,
+        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, Redrive, SharedPartition, now_ms,
         until_confirmed,
     },
 };
@@ -59,6 +59,10 @@ struct Head {
     id: MessageId,
     #[serde(default)]
     trace_id: Option<Uuid>,
+    #[serde(default)]
+    received_at: Option<i64>,
+    #[serde(default)]
+    redrive: Option<Redrive>,
 }
 
 /// What the scheduler is told.
@@ -225,8 +229,10 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                let Head { id, trace_id } = head;
-                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id, trace_id, _held: held })
+                let Head { id, trace_id, received_at, redrive } = head;
+                let counts_from = redrive.map(|redrive| redrive.at).or(received_at).unwrap_or(delivery.published);
+                let delivery = Arc::new(delivery);
+                self.lanes.arrived(lane, tag, Message { delivery, id, trace_id, counts_from, _held: held })
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
@@ -247,7 +253,7 @@ impl Scheduler {
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
                 Action::LookAt(lane, at) => self.look_at(lane, at),
-                Action::Supersede(lane, item) => self.supersede(&lane, &item),
+                Action::Supersede(lane, item) => self.supersede(&lane, item),
                 Action::Drained(partition) => {
                     for done in self.releases.remove(&partition).unwrap_or_default() {
                         let _ = done.send(());
@@ -297,12 +303,17 @@ impl Scheduler {
     }
 
     /// Takes the running turn's question back, if the message is one that gets an answer.
-    fn supersede(&self, lane: &Arc<LaneAddress>, item: &Message) {
-        if item.delivery.payload.as_deref().is_some_and(is_answerable)
-            && let Some(withdraw) = self.withdrawals.get(lane)
-        {
-            withdraw.cancel();
-        }
+    ///
+    /// It is read for that before any beginning of it was counted. So it happens once, when it
+    /// first comes, and apart from here: a message that nobody survives reading is found out by
+    /// its own turn when it is delivered again.
+    fn supersede(&self, lane: &Arc<LaneAddress>, item: Message) {
+        let Some(withdraw) = self.withdrawals.get(lane).filter(|_| !item.delivery.replayed).cloned() else { return };
+        self.tasks.spawn(async move {
+            if item.delivery.payload.as_deref().is_some_and(is_answerable) {
+                withdraw.cancel();
+            }
+        });
     }
 
     fn look_at(&self, lane: Arc<LaneAddress>, at: i64) {

@@ -53,10 +53,15 @@ impl Kit {
         let id = InstanceToken::row_id(&lane.instance);
         let changed = async {
             let mut changes = self.directory.changes();
+            // An attempt that never saw its instance waits for another one than there is now.
+            let known = match wait.instance {
+                Some(known) => Some(known),
+                None => self.changed_at(lane).await,
+            };
             loop {
                 // First what changed since the failed attempt, then what is told from here on.
                 let now = self.changed_at(lane).await;
-                if now.is_some() && wait.instance.is_some() && now != wait.instance {
+                if now.is_some() && now != known {
                     return;
                 }
                 until_told(&mut changes, id).await;

@@ -17,15 +17,15 @@ impl Turn {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Withdrawn => return TurnEnd::Withdrawn(self.take_checkpoint()),
-            Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)),
+            Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)).await,
             Exit::Retry(at_most, reason) => {
                 return match self.write().await {
-                    Ok(()) => self.again(Wait::of(at_most, reason)),
+                    Ok(()) => self.again(Wait::of(at_most, reason)).await,
                     Err(_) => TurnEnd::Fenced,
                 };
             }
             Exit::Parked(parked, reason) => {
-                return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) });
+                return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) }).await;
             }
             Exit::Vanish => return self.vanish().await,
             Exit::End(outcome, reason) => (outcome, reason),
@@ -50,13 +50,15 @@ impl Turn {
         }
     }
 
-    fn take_checkpoint(&mut self) -> Checkpoint {
+    pub(super) fn take_checkpoint(&mut self) -> Checkpoint {
         std::mem::replace(&mut self.checkpoint, Checkpoint::new())
     }
 
-    fn again(&mut self, wait: Wait) -> TurnEnd {
-        let attempts = self.open_turn().map_or(0, |open| open.attempt);
-        self.progress.waits(wait.at_most, wait.reason, attempts + 1);
+    async fn again(&mut self, wait: Wait) -> TurnEnd {
+        if self.put_aside().await.is_err() {
+            return TurnEnd::Fenced;
+        }
+        self.progress.waits(wait.at_most, wait.reason, self.attempts() + 1);
         TurnEnd::Again(self.take_checkpoint(), Wait { instance: self.known, ..wait })
     }
 

@@ -51,6 +51,11 @@ pub(in crate::scheduler) fn message_at(sequence: u64, published: i64) -> Message
     Message { sequence, name: sequence, published, delivery: 0 }
 }
 
+/// The message of an earlier place, posted once more.
+pub(super) fn copy(sequence: u64, of: u64, published: i64) -> Message {
+    Message { name: of, ..message_at(sequence, published) }
+}
+
 fn again(sequence: u64) -> Message {
     Message { delivery: 1, ..message(sequence) }
 }
@@ -281,6 +286,28 @@ fn merge_takes_together_what_waited_while_a_turn_ran() {
     lanes.arrived(lane("a"), TAG, message(5));
     lanes.ended(&a, TurnEnd::Done(done(&[1, 2, 3, 4])), Some(PLAIN));
     assert_eq!(all_started(&lanes.dispatch()), [[5]]);
+}
+
+#[test]
+fn a_message_posted_again_while_it_waits_is_one_and_its_copy_goes_with_it() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.arrived(lane("a"), TAG, message(1));
+    lanes.loaded(&a, TAG, Checkpoint::new(), TurnSettings { overlap: Overlap::Merge, ..PLAIN });
+    assert_eq!(all_started(&lanes.dispatch()), [[1]]);
+    for item in [message(2), copy(3, 1, 0), copy(4, 2, 0)] {
+        assert!(lanes.arrived(lane("a"), TAG, item).is_empty());
+    }
+    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
+    assert_eq!(acked(&actions), [message(1), copy(3, 1, 0)]);
+    assert_eq!(all_started(&lanes.dispatch()), [[2]], "its text is not there twice");
+    // A new consumer delivers both once more.
+    lanes.owned(0, (1, 1));
+    for item in [message(2), copy(4, 2, 0)] {
+        assert!(lanes.arrived(lane("a"), (1, 1), item).is_empty());
+    }
+    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1, 2])), None);
+    assert_eq!(acked(&actions), [message(2), copy(4, 2, 0)]);
+    assert_eq!(lanes.figures(), (0, 0));
 }
 
 #[test]
