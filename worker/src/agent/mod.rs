@@ -2,12 +2,16 @@
 
 mod answer;
 pub mod automagik;
+mod client;
+mod plain;
 
 use omnihub_common::{
     conversation::Decision,
     instance::{AgentProtocol, Instance},
 };
 use serde_json::Value;
+
+pub use client::Client;
 
 /// What an agent is asked, the same for every protocol.
 #[derive(Clone, Debug)]
@@ -86,12 +90,12 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
 /// # Errors
 /// Carries what to do: try again, hold, or give up.
 pub async fn ask(
-    http: &reqwest::Client,
+    client: &Client,
     instance: &Instance,
     request: Value,
     context: CallContext,
 ) -> Result<Reply, AgentError> {
     match instance.agent.protocol {
-        AgentProtocol::Automagik => automagik::ask(http, instance, request, context).await,
+        AgentProtocol::Automagik => automagik::ask(client, instance, request, context).await,
     }
 }

@@ -17,12 +17,15 @@ use tokio::sync::{
 };
 
 use super::{Beginner, Receipts, Wait};
-use crate::breaker::Breakers;
+use crate::{agent::Client, breaker::Breakers};
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]
 pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
+    /// For agents.
+    pub(crate) agents: Client,
+    /// For channels.
     pub(crate) http: reqwest::Client,
     pub(crate) traces: TraceBus,
     pub(crate) dead: DeadLetters,
