@@ -5,7 +5,7 @@ use std::time::Duration;
 use omnihub_common::conversation::Decision;
 use serde_json::Value;
 
-use super::{AgentError, Client, client::Call};
+use super::AgentError;
 
 /// An answer may have so many bytes; text for a chat is far below it.
 pub(super) const LARGEST_ANSWER: usize = 1024 * 1024;
@@ -76,10 +76,8 @@ impl From<Failure> for AgentError {
     }
 }
 
-/// Sends a call and reads the whole answer, bounded in size; the call's own timeout bounds the
-/// time. A status that is no success is an error with its decision.
-pub(super) async fn exchange(client: &Client, call: Call) -> Result<Answer, AgentError> {
-    let answer = client.post(call).await?;
+/// A status that is no success is an error with its decision.
+pub(super) fn answered(answer: Answer) -> Result<Answer, AgentError> {
     match answer.status {
         200..=299 => Ok(answer),
         _ => Err(refused(&answer)),

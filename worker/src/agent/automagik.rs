@@ -5,8 +5,8 @@ use omnihub_common::instance::Instance;
 use serde_json::{Value, json};
 
 use super::{
-    AgentError, CallContext, Client, Question, Reply,
-    answer::{Answer, Failure, exchange, kept, unusable},
+    AgentError, CallContext, Question, Reply,
+    answer::{Answer, Failure, kept, unusable},
     client::Call,
 };
 
@@ -36,19 +36,8 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
     })
 }
 
-pub(super) async fn ask(
-    client: &Client,
-    instance: &Instance,
-    request: Value,
-    context: CallContext,
-) -> Result<Reply, AgentError> {
-    let call = call(instance, &request, context)?;
-    // The call holds its bytes.
-    drop(request);
-    read(&exchange(client, call).await?)
-}
-
-fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
+/// What goes over the wire.
+pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
     let url = format!("{}/api/agent/chat", instance.agent.api_url.trim_end_matches('/'));
     let key = instance.agent.api_key.expose();
     let mut headers = context.trace_headers;
@@ -68,7 +57,7 @@ fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Ca
 }
 
 /// Reads an answer: JSON with one of the text fields; a plain text is the message itself.
-fn read(answer: &Answer) -> Result<Reply, AgentError> {
+pub(super) fn read(answer: &Answer) -> Result<Reply, AgentError> {
     let status = answer.status;
     let Ok(body) = serde_json::from_slice::<Value>(&answer.bytes) else {
         return match std::str::from_utf8(&answer.bytes) {

@@ -9,7 +9,7 @@
 //! Everything else goes over the worker's shared client: `https://`, where it may speak HTTP/2 (all
 //! calls of a host over one connection), and whatever the environment sends through a proxy.
 
-use std::{io::Read, sync::Arc, time::Duration};
+use std::{io::Read, pin::Pin, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Uri, header};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -59,11 +59,12 @@ impl Client {
         Self { plain: Plain::start(), proxies: Arc::new(Matcher::from_system()), shared }
     }
 
-    /// Sends a call and reads the whole answer, whatever its status.
-    pub(super) async fn post(&self, call: Call) -> Result<Answer, Failure> {
+    /// Sends a call and reads the whole answer, bounded in size and time, whatever its status. What
+    /// waits is in a box of its own size, and holds of the call what is not written yet.
+    pub(super) fn post(&self, call: Call) -> Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send + '_>> {
         match call.plain_target().filter(|target| self.proxies.intercept(target).is_none()) {
-            Some(target) => self.plain.post(target, call).await,
-            None => Box::pin(through(&self.shared, call)).await,
+            Some(target) => Box::pin(self.plain.post(target, call)),
+            None => Box::pin(through(&self.shared, call)),
         }
     }
 }

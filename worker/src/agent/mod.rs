@@ -11,6 +11,7 @@ use omnihub_common::{
 };
 use serde_json::Value;
 
+use answer::answered;
 pub use client::Client;
 
 /// What an agent is asked, the same for every protocol.
@@ -84,8 +85,8 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
     }
 }
 
-/// Asks the instance's agent. It takes what it is given: thousands of calls wait at once, and each
-/// keeps only the bytes of its request.
+/// Asks the instance's agent. It takes what it is given: thousands of calls wait at once, and none
+/// keeps what its bytes were made of.
 ///
 /// # Errors
 /// Carries what to do: try again, hold, or give up.
@@ -95,7 +96,12 @@ pub async fn ask(
     request: Value,
     context: CallContext,
 ) -> Result<Reply, AgentError> {
+    let call = match instance.agent.protocol {
+        AgentProtocol::Automagik => automagik::call(instance, &request, context)?,
+    };
+    drop(request);
+    let answer = answered(client.post(call).await?)?;
     match instance.agent.protocol {
-        AgentProtocol::Automagik => automagik::ask(client, instance, request, context).await,
+        AgentProtocol::Automagik => automagik::read(&answer),
     }
 }

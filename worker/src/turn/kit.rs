@@ -58,7 +58,7 @@ impl Kit {
             let mut changes = self.directory.changes();
             loop {
                 // First what changed since the failed attempt, then what is told from here on.
-                let now = self.changed_at(lane).await;
+                let now = Box::pin(self.changed_at(lane)).await;
                 if now.is_some() && wait.instance.is_some() && now != wait.instance {
                     return;
                 }

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
 use tokio::{net::TcpStream, time::timeout};
@@ -61,13 +62,16 @@ impl Plain {
     }
 
     /// Sends a call and reads the whole answer, within the call's time.
-    pub(super) async fn post(&self, target: Uri, call: Call) -> Result<Answer, Failure> {
-        let (request, time) = (written(&target, &call), call.timeout);
-        drop(call);
-        timeout(time, self.exchange(target, request)).await.unwrap_or(Err(Failure::Late))
+    pub(super) fn post(
+        &self,
+        target: Uri,
+        call: Call,
+    ) -> impl Future<Output = Result<Answer, Failure>> + Send + use<'_> {
+        let exchange = self.exchange(written(&target, &call), target);
+        timeout(call.timeout, exchange).map(|ended| ended.unwrap_or(Err(Failure::Late)))
     }
 
-    async fn exchange(&self, target: Uri, request: Vec<u8>) -> Result<Answer, Failure> {
+    async fn exchange(&self, request: Vec<u8>, target: Uri) -> Result<Answer, Failure> {
         let host = target.authority().cloned().ok_or(Failure::Unusable)?;
         let stream = match self.idle.take(&host) {
             Some(stream) => stream,
