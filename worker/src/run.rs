@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    agent,
     breaker::Breakers,
+    outbound,
     ownership::{Heart, HeartError, Life, Ownership},
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Lookout, Scheduler},
@@ -91,9 +93,10 @@ impl Worker {
         // While the heart connects on its own thread.
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
-        let (heart, http, media, dead) = (heart?, outbound_client()?, media?, dead?);
+        let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
         let kit = Kit {
             directory,
+            agents: agent::Client::new(http.clone()),
             http,
             traces: TraceBus::new(nats.clone()),
             dead,
@@ -190,20 +193,6 @@ async fn serve(
         Ok(())
     };
     tokio::try_join!(async { Ok(heart.ended().await?) }, owning, retiring).map(drop)
-}
-
-/// An idle connection holds some 25 KB: after thousands of turns at once only so many are kept.
-const IDLE_PER_HOST: usize = 512;
-
-/// One client for agents and channels: no redirects (a redirected call would carry keys
-/// elsewhere), connections kept.
-fn outbound_client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-        .user_agent(concat!("omnihub/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 /// Gauges that answer an operator.

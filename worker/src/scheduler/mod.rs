@@ -294,9 +294,10 @@ impl Scheduler {
         let withdraw = CancellationToken::new();
         self.withdrawals.insert(lane.clone(), withdraw.clone());
         let progress = self.lookout.began(&lane);
+        let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
+        let turn = Box::new(turn);
         self.tasks.spawn(async move {
-            let mut seat = Seat { lane: lane.clone(), events, ended: false };
-            let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
+            let mut seat = Seat { lane, events, ended: false };
             let (end, settings) = turn.run().await;
             seat.give_back(end, settings);
         });

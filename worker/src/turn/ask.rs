@@ -48,7 +48,7 @@ impl Turn {
         let since = Instant::now();
         let replied = tokio::select! {
             biased;
-            replied = agent::ask(&self.kit.http, &opened.instance, request, context) => replied,
+            replied = agent::ask(&self.kit.agents, &opened.instance, request, context) => replied,
             () = self.withdraw.cancelled() => {
                 self.checkpoint.open = None;
                 return Err(Exit::Withdrawn);

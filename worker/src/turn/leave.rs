@@ -13,6 +13,8 @@ use super::{
 
 impl Turn {
     /// Ends it: the outcomes told and confirmed, the checkpoint written; or its messages stay.
+    ///
+    /// Thousands of turns may be here at once, so what is rare is boxed: see [`Turn::walk`].
     pub(super) async fn leave(&mut self, mut parts: Vec<Part>, exit: Exit) -> TurnEnd {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
@@ -27,14 +29,14 @@ impl Turn {
             Exit::Parked(parked, reason) => {
                 return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) }).await;
             }
-            Exit::Vanish => return self.vanish().await,
+            Exit::Vanish => return Box::pin(self.vanish()).await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
         self.progress.finishing();
         let dies = |part: &Part| part.end.as_ref().map_or(outcome, |end| end.0) == Outcome::Dead;
         // The instance went while the message failed.
-        if parts.iter().any(dies) && self.is_orphaned().await {
-            return self.vanish().await;
+        if parts.iter().any(dies) && Box::pin(self.is_orphaned()).await {
+            return Box::pin(self.vanish()).await;
         }
         let ended = self.end_parts(&mut parts, (outcome, reason)).await;
         if !ended {
@@ -84,7 +86,7 @@ impl Turn {
     /// Ends one message; `answered_in` is the trace that carries its reply, when that is another.
     async fn end_part(&self, part: &mut Part, end: &(Outcome, String), answered_in: Option<Uuid>) -> bool {
         let (outcome, reason) = (end.0, end.1.as_str());
-        if outcome == Outcome::Dead && !self.bury(part, reason).await {
+        if outcome == Outcome::Dead && !Box::pin(self.bury(part, reason)).await {
             return false;
         }
         let Some(story) = &mut part.story else { return true };
@@ -95,7 +97,7 @@ impl Turn {
         if !self.tell(&event).await {
             return false;
         }
-        self.unbury(story, outcome).await;
+        Box::pin(self.unbury(story, outcome)).await;
         true
     }
 

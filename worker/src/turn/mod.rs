@@ -146,7 +146,7 @@ impl Turn {
 
     /// Runs it; a lost partition cuts it at once. Also answers the instance's settings, where it
     /// has read them.
-    pub(crate) async fn run(mut self) -> (TurnEnd, Option<TurnSettings>) {
+    pub(crate) async fn run(mut self: Box<Self>) -> (TurnEnd, Option<TurnSettings>) {
         let span = tracing::info_span!("turn", instance.token = %self.lane.instance, trace.id = tracing::field::Empty);
         let headers = self.items.last().and_then(|item| item.delivery.headers.as_ref());
         propagation::set_parent(&span, propagation::extract_nats(headers));

@@ -47,7 +47,7 @@ impl Turn {
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
         story.step(TraceStatus::Formatted, Some((Stage::ChannelSend, None, outgoing(&number, &answer, None)))).await;
         while let Some(bubble) = answer.bubbles.get(answer.sent.len()).cloned() {
-            if self.is_orphaned().await {
+            if Box::pin(self.is_orphaned()).await {
                 return Err(Exit::Vanish);
             }
             let permit = match self.permit_to_send(opened) {
@@ -76,7 +76,7 @@ impl Turn {
                     note_sent(story, &mut answer, sent);
                     self.kit.receipts.keep(&self.turn_id(), &answer);
                 }
-                Err(error) => return Err(self.send_failed(opened, story, answer, error).await),
+                Err(error) => return Err(Box::pin(self.send_failed(opened, story, answer, error)).await),
             }
         }
         // For the end: what is surely out stands in memory.
