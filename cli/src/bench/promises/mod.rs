@@ -6,6 +6,7 @@
 //!
 //! What is absent: faults by seed and the ledger of every message, see [`super::chaos`].
 
+mod broker;
 mod burst;
 mod changes;
 mod fairness;
@@ -15,6 +16,7 @@ mod outage;
 mod outside;
 mod quota;
 mod restart;
+mod rewind;
 pub mod row;
 mod site;
 mod statistics;
@@ -67,6 +69,8 @@ pub enum Figure {
     Fairness,
     /// The database is away for ten minutes.
     Outage,
+    /// The store of NATS is put back by a minute.
+    Rewind,
 }
 
 /// How a measurement is made.
@@ -93,6 +97,7 @@ impl Figure {
             Self::Waiting => "waiting",
             Self::Fairness => "fairness",
             Self::Outage => "outage",
+            Self::Rewind => "rewind",
         }
     }
 
@@ -105,6 +110,7 @@ impl Figure {
             Self::Waiting => waiting::measure(terms).await,
             Self::Fairness => fairness::measure(terms).await,
             Self::Outage => outage::measure(terms).await,
+            Self::Rewind => rewind::measure(terms).await,
         }
     }
 }
