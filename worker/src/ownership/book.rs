@@ -246,6 +246,10 @@ impl Book {
     /// look, and everything that is ours is verified at once.
     fn reconnected(&mut self) -> Vec<Action> {
         self.forget_all_but(|place| matches!(place, Place::Mine(_) | Place::Leaving(_)));
+        // A store put back may name me for what I have given to another since, who could wait for
+        // as long as I live.
+        let strange = (0..self.partitions).filter(|partition| !self.places.contains_key(partition));
+        self.unsaid.extend(strange);
         let ours: Vec<u16> = self.places.keys().copied().collect();
         ours.into_iter().flat_map(|partition| self.verify(partition)).collect()
     }

@@ -280,7 +280,11 @@ impl Ownership {
                 Ok(Claimed::Mine(won)) => Some(won),
                 Ok(Claimed::NotYet) => None,
                 Err(error) => {
-                    tracing::warn!(error.message = %error, "a claim failed, trying again");
+                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    tracing::warn!(error.message = %error, error.source = source, "a claim failed, trying again");
+                    // A claim that the broker refuses is a sign to all who listen, this worker
+                    // included: reported at once it would be made again at once, by all of them.
+                    tokio::time::sleep(LOOK).await;
                     None
                 }
             };

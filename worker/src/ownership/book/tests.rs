@@ -112,3 +112,14 @@ fn a_consumer_of_a_higher_epoch_sends_the_next_claim_above_it() {
     let terms = Terms { above: 9, from_the_dead: true };
     assert_eq!(book.on(look(&["me"])), [Action::Claim { partition: 0, ask: 2, terms }]);
 }
+
+#[test]
+fn after_a_reconnection_a_name_that_a_store_put_back_may_bear_again_is_taken_off() {
+    let mut book = owner();
+    assert_eq!(book.on(look(&["another"])), [Action::HandOver(0)]);
+    book.on(Event::Released { partition: 0, done: true });
+    assert_eq!(book.on(look(&["another"])), [], "the record is known not to say mine");
+    assert_eq!(book.on(Event::Reconnected), []);
+    let asked = book.on(look(&["another"]));
+    assert!(matches!(asked[..], [Action::Waive { partition: 0, .. }]), "{asked:?}");
+}
