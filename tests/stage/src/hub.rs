@@ -157,6 +157,11 @@ impl Hub {
         self.process.exit_code()
     }
 
+    /// The signal that ended it; `None` while it runs and when it ended by itself.
+    pub fn ended_by(&mut self) -> Option<i32> {
+        self.process.ended_by()
+    }
+
     /// SIGKILL: what a crash looks like. A nats-server child lives on, as it would.
     pub fn kill9(&mut self) {
         self.process.kill();

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use anyhow::Context as _;
@@ -49,6 +49,11 @@ impl Process {
     /// Its exit code; `None` while it runs and when a signal ended it.
     pub fn exit_code(&mut self) -> Option<i32> {
         self.status()?.code()
+    }
+
+    /// The signal that ended it.
+    pub fn ended_by(&mut self) -> Option<i32> {
+        self.status()?.signal()
     }
 
     fn status(&mut self) -> Option<ExitStatus> {

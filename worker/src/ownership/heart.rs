@@ -17,7 +17,10 @@ use omnihub_common::{
     config::NatsSettings,
     queue::{ConnectError, Layout, Lease, Membership, MembershipError, connect, since_boot},
 };
-use tokio::{sync::oneshot, time::MissedTickBehavior};
+use tokio::{
+    sync::{oneshot, watch},
+    time::MissedTickBehavior,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long the tasks of a worker may show no life; at least three times the time to live of a
@@ -109,13 +112,12 @@ impl Heart {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("heart".to_owned()).spawn(move || {
             let result = runtime.block_on(async {
-                let membership = join(&nats, &layout, &id, lease).await;
-                match membership {
-                    Ok(membership) => {
-                        let _ = joined.send(Ok(membership.id().to_owned()));
+                match Pulse::join(&nats, &layout, &id, lease).await {
+                    Ok(pulse) => {
+                        let _ = joined.send(Ok(pulse.membership.id().to_owned()));
                         tokio::select! {
                             () = told.fall_silent.cancelled() => Ok(()),
-                            ended = beat(membership, &told, &life, layout.lease_ttl) => ended,
+                            ended = beat(pulse, &told, &life, layout.lease_ttl) => ended,
                         }
                     }
                     Err(error) => {
@@ -153,31 +155,52 @@ impl Heart {
     }
 }
 
-async fn join(nats: &NatsSettings, layout: &Layout, id: &str, lease: Lease) -> Result<Membership, HeartError> {
-    let pulse = connect(nats, "omnihub-heartbeat").await?;
-    Ok(Membership::join(&pulse.js, layout, id, lease).await?)
+/// What beats: the worker's place among the others, and the connection that it is kept over.
+struct Pulse {
+    membership: Membership,
+    changes: watch::Receiver<u64>,
+}
+
+impl Pulse {
+    async fn join(nats: &NatsSettings, layout: &Layout, id: &str, lease: Lease) -> Result<Self, HeartError> {
+        let nats = connect(nats, "omnihub-heartbeat").await?;
+        let membership = Membership::join(&nats.js, layout, id, lease).await?;
+        Ok(Self { membership, changes: nats.changes })
+    }
+
+    /// One heartbeat. What is on its way when the connection changes is lost with it: the lease
+    /// cannot wait for an answer that will not come, and begins anew at once.
+    async fn beat(&mut self) -> Result<(), MembershipError> {
+        loop {
+            tokio::select! {
+                biased;
+                beaten = self.membership.beat() => return beaten,
+                Ok(()) = self.changes.changed() => {}
+            }
+        }
+    }
 }
 
 /// Beats until everything is given back, no longer ready from `retire` on.
-async fn beat(mut membership: Membership, orders: &Orders, life: &Life, ttl: Duration) -> Result<(), HeartError> {
-    until(&mut membership, &orders.retire, life, ttl).await?;
-    if let Err(error) = membership.retire().await {
+async fn beat(mut pulse: Pulse, orders: &Orders, life: &Life, ttl: Duration) -> Result<(), HeartError> {
+    until(&mut pulse, &orders.retire, life, ttl).await?;
+    if let Err(error) = pulse.membership.retire().await {
         tracing::debug!(error.message = %error, "the readiness record will expire by itself");
     }
-    until(&mut membership, &orders.leave, life, ttl).await?;
-    if let Err(error) = membership.leave().await {
+    until(&mut pulse, &orders.leave, life, ttl).await?;
+    if let Err(error) = pulse.membership.leave().await {
         tracing::debug!(error.message = %error, "the worker's record will expire by itself");
     }
     Ok(())
 }
 
 async fn until(
-    membership: &mut Membership,
+    pulse: &mut Pulse,
     order: &CancellationToken,
     life: &Life,
     ttl: Duration,
 ) -> Result<(), MembershipError> {
-    let mut ticks = tokio::time::interval(membership.interval());
+    let mut ticks = tokio::time::interval(pulse.membership.interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     ticks.reset();
     let mut conscious = true;
@@ -185,9 +208,10 @@ async fn until(
         tokio::select! {
             () = order.cancelled() => return Ok(()),
             _ = ticks.tick() => {}
+            Ok(()) = pulse.changes.changed() => {}
             // Ready a moment earlier than the next heartbeat is worth one of its own.
-            () = tokio::time::sleep(SETTLING_LOOK), if membership.is_settling() => {
-                if !membership.settled().await.unwrap_or_default() {
+            () = tokio::time::sleep(SETTLING_LOOK), if pulse.membership.is_settling() => {
+                if !pulse.membership.settled().await.unwrap_or_default() {
                     continue;
                 }
             }
@@ -199,7 +223,7 @@ async fn until(
             }
             continue;
         }
-        match membership.beat().await {
+        match pulse.beat().await {
             Ok(()) => {}
             Err(error @ MembershipError::Superseded(_)) => return Err(error),
             Err(error) => tracing::warn!(error.message = %error, "a heartbeat failed"),

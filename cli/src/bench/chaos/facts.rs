@@ -80,8 +80,8 @@ pub type Worker = usize;
 /// broker kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tenure {
-    /// Who.
-    pub worker: Worker,
+    /// Who; `None` when a record between was missed, so that it may have been anybody.
+    pub worker: Option<Worker>,
     /// From its record until the next one's.
     pub span: Span,
 }
@@ -100,7 +100,9 @@ impl Owners {
     #[must_use]
     pub fn held(&self, conversation: Conversation, worker: Worker, when: Span) -> bool {
         let tenures = self.partition.get(&conversation).and_then(|partition| self.tenures.get(partition));
-        tenures.is_some_and(|all| all.iter().any(|one| one.worker == worker && one.span.overlaps(when)))
+        tenures.is_some_and(|all| {
+            all.iter().any(|one| one.worker.is_none_or(|one| one == worker) && one.span.overlaps(when))
+        })
     }
 }
 
@@ -130,6 +132,19 @@ pub const ARRIVING_MS: u64 = 100;
 pub const THAWING_MS: u64 = 500;
 
 impl Done {
+    /// The same until the workers that it took the broker from are well again: each has shown that
+    /// it is alive, or has lost its lease. `beats` are the times of the workers' heartbeats.
+    #[must_use]
+    pub fn until_well(mut self, beats: &HashMap<Worker, Vec<u64>>, lease_ms: u64) -> Self {
+        if self.cuts_sends && matches!(self.kind, FaultKind::Nats | FaultKind::Cut | FaultKind::Stall) {
+            let over = self.span.to;
+            let hurt = beats.iter().filter(|(worker, _)| self.worker.is_none_or(|one| one == **worker));
+            let next = hurt.map(|(_, beats)| beats.iter().copied().find(|at| *at > over).unwrap_or(u64::MAX));
+            self.span.to = next.max().unwrap_or(over).min(over + lease_ms);
+        }
+        self
+    }
+
     /// When something must have been in flight to be cut by it: a kill and a freeze strike once,
     /// at their beginning, everything else as long as it lasts.
     #[must_use]
@@ -188,6 +203,8 @@ pub struct Facts {
     pub left: Vec<String>,
     /// Who owned the conversations.
     pub owners: Owners,
+    /// When each worker showed that it was alive.
+    pub beats: HashMap<Worker, Vec<u64>>,
     /// What the fakes accuse the hub of.
     pub violations: Vec<String>,
 }

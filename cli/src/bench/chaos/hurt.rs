@@ -19,6 +19,9 @@ use super::{
 
 use omnihub_stage::proxy::{Condition, Which};
 
+/// The number of the signal that asks a process to end. Source: POSIX, `signal.h`.
+const SIGTERM: i32 = 15;
+
 /// What the faults found and did.
 #[derive(Debug, Default)]
 pub(super) struct Hurt {
@@ -122,21 +125,40 @@ async fn running<'s>(site: &'s Site, role: Role, told: &mut Vec<String>) -> anyh
 /// What a supervisor does: a process that ended by itself is started again. None has a reason to:
 /// what it needs and does not find, it waits for.
 fn supervise(role: Role, hub: &mut Hub, wrong: &mut Vec<String>) -> anyhow::Result<()> {
-    if hub.is_running() {
-        return Ok(());
+    if let Some(text) = ended_by_itself(role, hub) {
+        wrong.push(text);
+        hub.start_again()?;
     }
-    let (code, log) = (hub.exit_code(), hub.tail());
+    Ok(())
+}
+
+fn ended_by_itself(role: Role, hub: &mut Hub) -> Option<String> {
+    if hub.is_running() {
+        return None;
+    }
+    let (code, signal, log) = (hub.exit_code(), hub.ended_by(), hub.tail());
     let said: Vec<&str> = log.lines().rev().take(3).collect();
-    wrong.push(format!("{} ended by itself with {code:?}: {}", name_of(role), said.join(" / ")));
-    hub.start_again()
+    Some(format!("{} ended by itself ({code:?}, signal {signal:?}): {}", name_of(role), said.join(" / ")))
+}
+
+/// Processes that have ended since the last fault.
+pub(super) async fn ended_since(site: &Site) -> Vec<String> {
+    let mut ended = Vec::new();
+    for member in &site.members {
+        ended.extend(ended_by_itself(member.role, &mut *member.hub.lock().await));
+    }
+    ended
 }
 
 /// SIGTERM, the end, and the start again.
 async fn stop(hub: &mut Hub, role: Role, lasts: Duration) -> anyhow::Result<Option<String>> {
     let began = Instant::now();
     hub.terminate().await?;
-    // No code: it was told before it could listen for the signal.
-    let wrong = hub.exit_code().filter(|code| *code != 0).map(|code| format!("{} stopped with {code}", name_of(role)));
+    let wrong = match (hub.exit_code(), hub.ended_by()) {
+        // The signal itself: it was told before it could listen for it.
+        (Some(0), _) | (None, Some(SIGTERM)) => None,
+        (code, signal) => Some(format!("{} stopped with {code:?}, signal {signal:?}", name_of(role))),
+    };
     sleep_until(began + lasts).await;
     hub.start_again()?;
     Ok(wrong)

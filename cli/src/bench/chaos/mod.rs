@@ -165,6 +165,7 @@ async fn one(kind: FaultKind, seed: u64, arguments: &ChaosArgs) -> anyhow::Resul
                 ..Facts::default()
             };
             let settled = settle::settle(&site, &mut facts, began).await;
+            facts.violations.extend(hurt::ended_since(&site).await);
             anyhow::Ok((facts, posted.again, settled))
         };
         tokio::select! {
@@ -179,6 +180,9 @@ async fn one(kind: FaultKind, seed: u64, arguments: &ChaosArgs) -> anyhow::Resul
         site.keep_logs(&folder.join(format!("{}-{seed}", kind.word()))).await?;
     }
     settled?;
+    let lease_ms = u64::try_from(shape.lease.as_millis()).unwrap_or(u64::MAX);
+    let faults_until_well = facts.faults.into_iter().map(|fault| fault.until_well(&facts.beats, lease_ms));
+    facts.faults = faults_until_well.collect();
     let verdict = verdict::verdict(&facts);
     let (done, took_s) = (facts.faults, began.elapsed().as_secs_f64());
     Ok(Run { seed, fault: kind, shape, schedule: faults, done, posted_again, verdict, took_s })

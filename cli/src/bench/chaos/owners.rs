@@ -1,15 +1,16 @@
-//! Who owned which conversation and when, as the broker kept it: a mirror of the ownership records
-//! that forgets none of them, read at the end.
+//! Who owned which conversation and when, and when each worker showed that it was alive, as the
+//! broker kept it: mirrors of the records that forget none of them, read at the end.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::jetstream::{consumer::pull::OrderedConfig, stream};
 use futures_util::StreamExt as _;
 use omnihub_common::{
     conversation::whatsapp_session_name,
-    queue::{OwnershipRecord, Subjects, partition_of},
+    queue::{OwnershipRecord, Subjects, partition_of, streams::MEMBERS},
 };
+use omnihub_stage::until;
 use serde_json::Value;
 
 use super::{
@@ -19,30 +20,49 @@ use super::{
     site::Site,
 };
 
-/// The mirror; the hub knows nothing of it.
-const MIRROR: &str = "CHAOS_OWNERS";
+/// The mirror of the ownership records; the hub knows nothing of it.
+const OWNERS: &str = "CHAOS_OWNERS";
+
+/// The mirror of the heartbeats.
+const BEATS: &str = "CHAOS_BEATS";
+
+/// How long a mirror may take to have everything.
+const CAUGHT_UP: Duration = Duration::from_secs(30);
 
 /// How many partitions a hub has.
 pub(super) const PARTITIONS: u16 = 32;
 
-/// Keeps every ownership record from now on; a mirror keeps the time of each.
+/// Keeps every record from now on; a mirror keeps the time of each.
 pub(super) async fn keep(site: &Site, shape: &Shape) -> anyhow::Result<()> {
-    let turns = stream::Source {
-        name: "TURNS".to_owned(),
-        filter_subject: Some(Subjects::own_any()),
-        ..stream::Source::default()
-    };
-    let mirror = stream::Config {
-        name: MIRROR.to_owned(),
-        mirror: Some(turns),
-        num_replicas: shape.brokers,
-        ..stream::Config::default()
-    };
-    site.queue().await?.create_stream(mirror).await.context("the mirror of the ownership records")?;
+    let beats = format!("$KV.{MEMBERS}.{}", Subjects::alive("*"));
+    for (name, stream, subject) in
+        [(OWNERS, "TURNS".to_owned(), Subjects::own_any()), (BEATS, format!("KV_{MEMBERS}"), beats)]
+    {
+        let source = stream::Source { name: stream, filter_subject: Some(subject), ..stream::Source::default() };
+        let mirror = stream::Config {
+            name: name.to_owned(),
+            mirror: Some(source),
+            num_replicas: shape.brokers,
+            ..stream::Config::default()
+        };
+        site.queue().await?.create_stream(mirror).await.with_context(|| format!("the mirror {name}"))?;
+    }
     Ok(())
 }
 
-/// Reads them; `began_ms` is when the load began, in milliseconds of the Unix epoch.
+/// Reads the heartbeats: their times by worker. `began_ms` is as in [`read`].
+pub(super) async fn beats(site: &Site, began_ms: i128) -> anyhow::Result<HashMap<Worker, Vec<u64>>> {
+    let mut beats: HashMap<Worker, Vec<u64>> = HashMap::new();
+    for Kept { subject, payload, at } in kept(site, BEATS).await? {
+        // An empty one takes the worker's name away.
+        if let Some(worker) = subject.rsplit('.').next().and_then(worker).filter(|_| !payload.is_empty()) {
+            beats.entry(worker).or_default().push(u64::try_from(at - began_ms).unwrap_or_default());
+        }
+    }
+    Ok(beats)
+}
+
+/// Reads who owned what; `began_ms` is when the load began, in milliseconds of the Unix epoch.
 pub(super) async fn read(site: &Site, conversations: usize, began_ms: i128) -> anyhow::Result<Owners> {
     let mut owners = Owners::default();
     let ids = instance_ids(site).await?;
@@ -52,31 +72,49 @@ pub(super) async fn read(site: &Site, conversations: usize, began_ms: i128) -> a
         let name = whatsapp_session_name(None, &instance, &play::phone(conversation));
         owners.partition.insert(conversation, partition_of(*id, &name, PARTITIONS));
     }
-    for (subject, record, at) in records(site).await? {
+    // The stream keeps one record of a partition: while the mirror is cut off, others may be missed.
+    let mut last: HashMap<u16, (u64, u64)> = HashMap::new();
+    for Kept { subject, payload, at } in kept(site, OWNERS).await? {
+        let record: OwnershipRecord = serde_json::from_slice(&payload)?;
         let partition =
             subject.rsplit('.').next().and_then(|word| word.parse().ok()).context("an ownership subject")?;
         let at = u64::try_from(at - began_ms).unwrap_or_default();
+        let (last_epoch, since) = last.insert(partition, (record.epoch, at)).unwrap_or((record.epoch, at));
         let tenures: &mut Vec<Tenure> = owners.tenures.entry(partition).or_default();
         if let Some(open) = tenures.last_mut().filter(|last| last.span.to == u64::MAX) {
             open.span.to = at;
         }
+        if record.epoch > last_epoch + 1 {
+            tenures.push(Tenure { worker: None, span: Span { from: since, to: at } });
+        }
         if let Some(worker) = worker(&record.owner) {
-            tenures.push(Tenure { worker, span: Span { from: at, to: u64::MAX } });
+            tenures.push(Tenure { worker: Some(worker), span: Span { from: at, to: u64::MAX } });
         }
     }
     Ok(owners)
 }
 
-/// Every record in the order it was kept, with its time in milliseconds of the Unix epoch.
-async fn records(site: &Site) -> anyhow::Result<Vec<(String, OwnershipRecord, i128)>> {
-    let stream = site.queue().await?.get_stream(MIRROR).await?;
+/// A record, and when it was kept in milliseconds of the Unix epoch.
+struct Kept {
+    subject: String,
+    payload: Vec<u8>,
+    at: i128,
+}
+
+/// Every record of a mirror, in the order they were kept.
+async fn kept(site: &Site, mirror: &str) -> anyhow::Result<Vec<Kept>> {
+    let mut stream = site.queue().await?.get_stream(mirror).await?;
+    until("the mirror has all", CAUGHT_UP, async || {
+        stream.info().await.is_ok_and(|info| info.mirror.as_ref().is_some_and(|mirror| mirror.lag == 0))
+    })
+    .await?;
     let count = usize::try_from(stream.cached_info().state.messages)?;
     let mut messages = stream.create_consumer(OrderedConfig::default()).await?.messages().await?.take(count);
     let mut records = Vec::new();
     while let Some(message) = messages.next().await {
         let message = message?;
         let at = message.info().map_err(|error| anyhow::anyhow!(error))?.published.unix_timestamp_nanos() / 1_000_000;
-        records.push((message.subject.to_string(), serde_json::from_slice(&message.payload)?, at));
+        records.push(Kept { subject: message.subject.to_string(), payload: message.payload.to_vec(), at });
     }
     Ok(records)
 }

@@ -134,6 +134,7 @@ async fn record(site: &Site, facts: &mut Facts, began: Instant) -> anyhow::Resul
     facts.traces = traces(site).await?;
     let conversations = facts.accepted.iter().map(|message| message.conversation + 1).max().unwrap_or_default();
     facts.owners = owners::read(site, conversations, unix_ms(began)).await?;
+    facts.beats = owners::beats(site, unix_ms(began)).await?;
     Ok(())
 }
 

@@ -9,8 +9,8 @@
 //! A bubble is in flight from the arrival of its send until the hub has kept that it was sent. That
 //! is not seen from outside; it is taken to be the moment when the conversation went on (another
 //! bubble, or another call), and at most [`Verdict::kept_within_ms`] after the answer of the send,
-//! which is measured in the same run. A second copy is in flight too when it comes from a worker
-//! that was just thawed or is cut off: that worker had begun it before.
+//! which is measured in the same run. A second copy may also be the last word of a worker that was
+//! just thawed or is cut off, which had begun it before, while another one has sent the first since.
 //!
 //! A fault excuses at most one bubble, and one pair of calls, of a conversation.
 
@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 
-use super::facts::{Accepted, Bubble, Call, Conversation, Done, Facts, Owners, Span};
+use super::facts::{ARRIVING_MS, Accepted, Bubble, Call, Conversation, Done, Facts, Owners, Span};
 use super::schedule::FaultKind;
 
 /// The bounds of [`Verdict::kept_within_ms`]: the hub keeps that a bubble was sent with a fenced
@@ -160,7 +160,7 @@ impl Verdict {
         for bubble in got {
             let Some(before) = last.insert((bubble.nth, bubble.part), bubble.span) else { continue };
             let in_flight = in_flight(bubble, before, got, calls, self.kept_within_ms);
-            match excuse(faults, &used, |fault| excuses_copy(fault, bubble, in_flight, owners)) {
+            match excuse(faults, &used, |fault| excuses_copy(fault, before, bubble, in_flight, owners)) {
                 Some(fault) => {
                     used.insert(fault);
                     self.duplicated_in_flight += 1;
@@ -257,9 +257,13 @@ impl Verdict {
     }
 }
 
-/// Whether a fault excuses a second copy of a bubble.
-fn excuses_copy(fault: &Done, copy: &Bubble, in_flight: Span, owners: &Owners) -> bool {
-    let last_word = || fault.last_words().is_some_and(|words| copy.span.overlaps(words));
+/// Whether a fault excuses a second copy of a bubble: it cut the first one, or the second is the
+/// last word of a worker that it hurt, in whose place another one has sent the first since.
+fn excuses_copy(fault: &Done, before: Span, copy: &Bubble, in_flight: Span, owners: &Owners) -> bool {
+    let last_word = || {
+        let since = before.from + ARRIVING_MS >= fault.span.from;
+        since && fault.last_words().is_some_and(|words| copy.span.overlaps(words))
+    };
     fault.cuts_sends && fault.touches(copy.conversation, owners) && (in_flight.overlaps(fault.strikes()) || last_word())
 }
 

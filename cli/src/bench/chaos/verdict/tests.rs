@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::facts::{ARRIVING_MS, Tenure, Trace};
+use super::super::facts::{Tenure, Trace};
 use super::*;
 
 /// So long a call or a send takes, and the next begins so much later.
@@ -16,7 +16,7 @@ const HANDED_OVER: u64 = 60_000;
 /// A run in which everything went well: each answer has two bubbles.
 fn good(conversations: usize, messages: usize) -> Facts {
     let mut facts = Facts::default();
-    let tenure = |worker, from, to| Tenure { worker, span: Span { from, to } };
+    let tenure = |worker, from, to| Tenure { worker: Some(worker), span: Span { from, to } };
     facts.owners.tenures.insert(7, vec![tenure(OWNER, 0, HANDED_OVER), tenure(HEIR, HANDED_OVER, u64::MAX)]);
     for conversation in 0..conversations {
         facts.owners.partition.insert(conversation, 7);
@@ -98,12 +98,15 @@ fn a_repeated_bubble_is_found_and_excused_only_by_a_fault_it_was_in_flight_at() 
     let freeze = |from, to| fault(FaultKind::Freeze, from, to);
     assert_eq!(seen(&[freeze(10_045, 12_000)], 1), (0, 1), "in flight when it was frozen");
     assert_eq!(seen(&[freeze(9_000, 11_000)], 1), (1, 0), "a frozen worker sends nothing");
-    assert_eq!(seen(&[freeze(12_000, 13_051)], 1), (0, 1), "a thawed worker's last word");
-    assert_eq!(seen(&[freeze(12_000, 19_000)], 1), (1, 0), "not thawed yet");
+    assert_eq!(seen(&[freeze(9_000, 13_051)], 1), (0, 1), "a thawed worker's last word");
+    assert_eq!(seen(&[freeze(9_000, 19_000)], 1), (1, 0), "not thawed yet");
+    assert_eq!(seen(&[freeze(12_000, 13_051)], 1), (1, 0), "the first was kept long before");
     assert_eq!(seen(&[fault(FaultKind::Cut, 9_000, 11_000)], 1), (0, 1), "a link that is cut");
+    assert_eq!(seen(&[fault(FaultKind::Cut, 9_000, 13_051)], 1), (0, 1), "the last word of one that is cut off");
+    assert_eq!(seen(&[fault(FaultKind::Cut, 12_000, 13_051)], 1), (1, 0), "the first was kept long before");
     assert_eq!(seen(&[fault(FaultKind::Sigterm, 10_045, 10_045)], 1), (1, 0), "a polite stop is no excuse");
     assert_eq!(seen(&[kill(10_045)], 2), (1, 1), "one bubble per fault");
-    assert_eq!(seen(&[kill(10_045), freeze(13_000, 14_000)], 2), (0, 2));
+    assert_eq!(seen(&[kill(10_045), freeze(10_000, 13_100)], 2), (0, 2));
 }
 
 #[test]
@@ -113,6 +116,10 @@ fn the_fault_of_a_worker_excuses_only_what_it_owned() {
     assert_eq!(repeated(&[hurt(Some(HEIR))], 1).duplicated, 1, "it owns the conversation only later");
     assert_eq!(repeated(&[hurt(Some(9))], 1).duplicated, 1);
     assert_eq!(repeated(&[hurt(None)], 1).duplicated, 0, "all workers");
+    let mut facts = good(1, 1);
+    facts.owners.tenures.entry(7).or_default()[0].worker = None;
+    let held = |worker, at| facts.owners.held(0, worker, Span { from: at, to: at });
+    assert!(held(9, 10) && !held(9, HANDED_OVER + 1), "a record was missed: it may have been anybody");
 }
 
 #[test]
@@ -193,6 +200,18 @@ fn a_call_that_a_thawed_worker_begins_is_never_excused() {
     facts.calls.push(call("zombie", asked.from + 6_010, asked.from + 6_100));
     let zombie = verdict(&facts);
     assert_eq!((zombie.overlapping, zombie.is_good()), (1, false));
+}
+
+#[test]
+fn a_fault_of_the_broker_lasts_until_the_workers_are_well_again() {
+    let beats = HashMap::from([(OWNER, vec![900, 1_600, 2_300]), (HEIR, vec![950, 1_250])]);
+    let ends = |fault: Done| fault.until_well(&beats, 2_000).span.to;
+    assert_eq!(ends(Done { worker: Some(OWNER), ..fault(FaultKind::Cut, 800, 1_000) }), 1_600);
+    assert_eq!(ends(fault(FaultKind::Nats, 800, 1_000)), 1_600, "all of them");
+    assert_eq!(ends(fault(FaultKind::Nats, 800, 1_400)), 3_400, "one is never heard of again: its lease has ended");
+    assert_eq!(ends(fault(FaultKind::Kill9, 1_000, 1_000)), 1_000);
+    let agent = Done { cuts_sends: false, ..fault(FaultKind::Cut, 800, 1_000) };
+    assert_eq!(ends(agent), 1_000);
 }
 
 #[test]
