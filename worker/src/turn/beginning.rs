@@ -145,9 +145,21 @@ impl Turn {
 
     /// Its partition is given back while it runs. What stands in memory may not be written yet.
     pub(super) async fn cut(&mut self) -> TurnEnd {
+        let turn_id = self.turn_id();
+        if self.ids.iter().all(|id| self.checkpoint.has_done(*id)) {
+            // Its outcome is told: nothing but this write was left.
+            return match self.write().await {
+                Ok(()) => TurnEnd::Done(self.take_checkpoint()),
+                Err(_) => TurnEnd::Fenced,
+            };
+        }
+        let kit = self.kit.clone();
         if let Some(open) = self.begun_here() {
             open.counted = true;
-            if self.write().await.is_err() {
+            if let Phase::Sending(answer) = &mut open.phase {
+                kit.receipts.complete(&turn_id, answer);
+            }
+            if let Err(Exit::Fenced) = self.write().await {
                 return TurnEnd::Fenced;
             }
         }

@@ -22,8 +22,9 @@ impl Turn {
             Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)).await,
             Exit::Retry(at_most, reason) => {
                 return match self.write().await {
-                    Ok(()) => self.again(Wait::of(at_most, reason)).await,
-                    Err(_) => TurnEnd::Fenced,
+                    Err(Exit::Fenced) => TurnEnd::Fenced,
+                    // What the broker refuses to keep stands in memory, and is asked for again.
+                    _ => self.again(Wait::of(at_most, reason)).await,
                 };
             }
             Exit::Parked(parked, reason) => {
@@ -57,7 +58,7 @@ impl Turn {
     }
 
     async fn again(&mut self, wait: Wait) -> TurnEnd {
-        if self.put_aside().await.is_err() {
+        if let Err(Exit::Fenced) = self.put_aside().await {
             return TurnEnd::Fenced;
         }
         self.progress.waits(wait.at_most, wait.reason, self.attempts() + 1);
@@ -92,7 +93,9 @@ impl Turn {
         let Some(story) = &mut part.story else { return true };
         self.kit.metrics.ended(story.instance(), outcome.as_str());
         story.details().answered_in = answered_in;
-        let payload = if answered_in.is_none() && part.end.is_none() { self.sent_payload() } else { None };
+        // Of an instance that could not be read nobody knows what is to be hidden.
+        let carries = answered_in.is_none() && part.end.is_none() && self.known.is_some();
+        let payload = if carries { self.sent_payload() } else { None };
         let event = story.end(outcome, Some(reason).filter(|reason| !reason.is_empty()), payload);
         if !self.tell(&event).await {
             return false;

@@ -65,8 +65,8 @@ pub(crate) struct Turn {
     partition: SharedPartition,
     lane: LaneAddress,
     items: Vec<Message>,
-    /// The turn's messages. Usually those of `items`; after a broker has lost some of a turn that
-    /// was open, more.
+    /// The turn's messages. Usually those of `items`; more when some of an answer that is being sent
+    /// are missing, as after a broker has lost them.
     ids: Vec<MessageId>,
     checkpoint: Checkpoint,
     withdraw: CancellationToken,
@@ -128,13 +128,10 @@ impl Turn {
         partition: SharedPartition,
         lane: LaneAddress,
         items: Vec<Message>,
-        checkpoint: Checkpoint,
+        mut checkpoint: Checkpoint,
         withdraw: CancellationToken,
     ) -> Self {
-        let ids = match &checkpoint.open {
-            Some(open) if items.iter().all(|item| open.ids.contains(&item.id)) => open.ids.clone(),
-            _ => items.iter().map(|item| item.id).collect(),
-        };
+        let ids = ids_of(&mut checkpoint.open, items.iter().map(|item| item.id).collect());
         let progress = Arc::default();
         Self { kit, partition, lane, items, ids, checkpoint, withdraw, settings: None, known: None, progress }
     }
@@ -185,11 +182,20 @@ impl Turn {
     async fn walk(&mut self, parts: &mut Vec<Part>) -> Result<(), Exit> {
         let Some(instance) = Box::pin(self.instance()).await? else {
             let words = "what the database holds of the instance could not be read for more than a day";
-            return Box::pin(self.die(parts, "instance_unreadable", words)).await;
+            return Box::pin(self.die(parts, None, "instance_unreadable", words)).await;
         };
-        if !Box::pin(self.begin(&instance)).await? {
-            let words = "the turn was begun and cut too often";
-            return Box::pin(self.die(parts, BEGUN_TOO_OFTEN, words)).await;
+        match Box::pin(self.begin(&instance)).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let words = "the turn was begun and cut too often";
+                return Box::pin(self.die(parts, Some(&instance), BEGUN_TOO_OFTEN, words)).await;
+            }
+            // It ends before any of its messages was looked at: they are, so that none is lost.
+            Err(Exit::End(_, reason)) => {
+                let words = "the broker does not take the turn's checkpoint";
+                return Box::pin(self.die(parts, Some(&instance), &reason, words)).await;
+            }
+            Err(exit) => return Err(exit),
         }
         Box::pin(self.read(parts)).await?;
         Box::pin(self.admit(parts, &instance)).await?;
@@ -278,6 +284,21 @@ impl Turn {
     fn turn_id(&self) -> String {
         let ids: String = self.ids.iter().map(|id| id.to_hex()).collect();
         self::answer::hash_of(&ids)
+    }
+}
+
+/// The messages of a turn of which these are here. Those of an open turn that are not here were
+/// answered with the others once their answer is being sent; before, they may still come, and get
+/// an answer of their own.
+fn ids_of(open: &mut Option<OpenTurn>, here: Vec<MessageId>) -> Vec<MessageId> {
+    match open {
+        Some(open) if here.iter().all(|id| open.ids.contains(id)) => {
+            if matches!(open.phase, Phase::Asking) {
+                open.ids = here;
+            }
+            open.ids.clone()
+        }
+        _ => here,
     }
 }
 

@@ -82,9 +82,18 @@ impl Turn {
     }
 
     /// Its messages die as they were queued, for a reason that none of them has said anything about.
-    pub(super) async fn die(&self, parts: &mut Vec<Part>, reason: &str, words: &str) -> Result<(), Exit> {
+    pub(super) async fn die(
+        &self,
+        parts: &mut Vec<Part>,
+        instance: Option<&Instance>,
+        reason: &str,
+        words: &str,
+    ) -> Result<(), Exit> {
         self.read(parts).await?;
         for story in parts.iter_mut().filter_map(|part| part.story.as_mut()) {
+            if let Some(instance) = instance {
+                story.hide(instance);
+            }
             story.note_error(TraceStatus::Processing.as_str(), words);
         }
         Err(dead(reason))

@@ -43,6 +43,25 @@ pub(crate) fn instance() -> Instance {
     }
 }
 
+#[test]
+fn a_turn_whose_messages_are_not_all_here_speaks_for_the_others_only_once_they_are_answered() {
+    use omnihub_common::queue::{Answer, MessageId, MessageKey, OpenTurn, Phase};
+    let id = |provider_id| {
+        let key =
+            MessageKey { instance_id: 1, kind: "message", chat: "c", from_me: false, provider_id, discriminator: "" };
+        MessageId::of(&key)
+    };
+    let both = vec![id("a"), id("b")];
+    let open = |phase| Some(OpenTurn { phase, attempt: 2, ..OpenTurn::new(both.clone()) });
+    let mut asking = open(Phase::Asking);
+    assert_eq!(super::ids_of(&mut asking, vec![id("a")]), [id("a")], "b may still come");
+    assert_eq!(asking.map(|open| (open.ids, open.attempt)), Some((vec![id("a")], 2)));
+    let mut sending = open(Phase::Sending(Answer::default()));
+    assert_eq!(super::ids_of(&mut sending, vec![id("a")]), both);
+    assert_eq!(super::ids_of(&mut open(Phase::Asking), both.clone()), both);
+    assert_eq!(super::ids_of(&mut open(Phase::Asking), vec![id("a"), id("c")]), [id("a"), id("c")]);
+}
+
 /// What a step holds while it waits, apart from what it points to.
 fn size<A, F>(_step: impl Fn(A) -> F) -> usize {
     size_of::<F>()

@@ -117,7 +117,7 @@ fn a_consumer_of_a_higher_epoch_sends_the_next_claim_above_it() {
 fn after_a_reconnection_a_name_that_a_store_put_back_may_bear_again_is_taken_off() {
     let mut book = owner();
     assert_eq!(book.on(look(&["another"])), [Action::HandOver(0)]);
-    book.on(Event::Released { partition: 0, epoch: 1, done: true });
+    book.on(Event::Released { partition: 0, epoch: 4, done: true });
     assert_eq!(book.on(look(&["another"])), [], "the record is known not to say mine");
     assert_eq!(book.on(Event::Reconnected), []);
     let asked = book.on(look(&["another"]));
