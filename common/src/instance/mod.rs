@@ -20,7 +20,7 @@ mod turns;
 mod url;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
