@@ -15,7 +15,7 @@ use super::{
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
-use crate::{database, secret::Keyring};
+use crate::{database, key::Reach, secret::Keyring};
 
 mod names;
 
@@ -197,12 +197,14 @@ impl Instances {
         rows.into_iter().map(|row| self.read(row)).collect()
     }
 
-    /// A page of all instances, oldest first.
+    /// A page of the instances within a reach, oldest first.
     ///
     /// # Errors
     /// A failure of the database, or a row that cannot be read.
-    pub async fn list(&self, skip: u64, limit: u64) -> Result<Vec<Instance>, StoreError> {
-        let page = Entity::find().order_by_asc(Column::Id).offset(skip).limit(limit);
+    pub async fn list(&self, reach: &Reach, skip: u64, limit: u64) -> Result<Vec<Instance>, StoreError> {
+        let within = reach.names().map(|names| Column::Name.is_in(names));
+        let page = Entity::find().filter(within.unwrap_or_else(|| Expr::value(true))).order_by_asc(Column::Id);
+        let page = page.offset(skip).limit(limit);
         page.all(&self.database).await?.into_iter().map(|row| self.read(row)).collect()
     }
 

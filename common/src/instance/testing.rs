@@ -11,7 +11,10 @@ use super::{
     AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance, ReplySettings,
     TurnSettings, WhatsappSettings,
 };
-use crate::secret::{Keyring, Secret};
+use crate::{
+    key::{Everyone, Reach},
+    secret::{Keyring, Secret},
+};
 
 /// A WhatsApp instance that no table has.
 pub(crate) fn instance(name: &str) -> Instance {
@@ -81,4 +84,9 @@ impl TestTable {
 pub(crate) async fn connect(folder: &tempfile::TempDir) -> DatabaseConnection {
     let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
     Database::connect(ConnectOptions::new(url).sqlx_logging(false).to_owned()).await.unwrap()
+}
+
+/// Everybody's rows.
+pub(crate) fn everyone() -> Reach {
+    Reach::Everyone(Everyone::for_admin())
 }

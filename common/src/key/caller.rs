@@ -1,6 +1,6 @@
 //! Who calls.
 
-use super::{Reach, Scope, Scopes};
+use super::{Everyone, Reach, Scope, Scopes};
 
 /// Who does something, for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,10 +19,6 @@ impl Actor {
     }
 }
 
-/// Proof that the whole hub is meant and may be: only who reaches everyone has it.
-#[derive(Clone, Copy, Debug)]
-pub struct Everyone(());
-
 /// What a shown key stands for.
 #[derive(Clone, Debug)]
 pub struct Caller {
@@ -36,7 +32,7 @@ impl Caller {
     #[must_use]
     pub fn root() -> Self {
         let actor = Actor { key_id: None, name: "root".to_owned() };
-        Self { actor, scopes: Scopes::all(), reach: Reach::Everyone }
+        Self { actor, scopes: Scopes::all(), reach: Reach::Everyone(Everyone::for_admin()) }
     }
 
     pub(super) fn new(actor: Actor, scopes: Scopes, reach: Reach) -> Self {
@@ -64,6 +60,9 @@ impl Caller {
     /// Proof that they may act on the whole hub.
     #[must_use]
     pub fn everyone(&self) -> Option<Everyone> {
-        matches!(self.reach, Reach::Everyone).then_some(Everyone(()))
+        match self.reach {
+            Reach::Everyone(proof) => Some(proof),
+            Reach::Only(_) => None,
+        }
     }
 }

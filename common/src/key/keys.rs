@@ -15,7 +15,7 @@ use sea_orm::{
 use tokio::sync::OnceCell;
 
 use super::{
-    Actor, Caller, Reach, Scopes,
+    Actor, Caller, Everyone, Reach, Scopes,
     entity::{grant, key},
     generate,
     pepper::Pepper,
@@ -125,7 +125,7 @@ impl Keys {
             hash: Set(self.pepper().await?.hash(shown.expose())),
             hint: Set(shown.expose().chars().skip(shown.expose().len() - HINT).collect()),
             scopes: Set(new.scopes.to_string()),
-            every_instance: Set(matches!(new.reach, Reach::Everyone)),
+            every_instance: Set(new.reach.names().is_none()),
             created_at: Set(now()),
             expires_at: Set(new.expires_at),
             revoked_at: Set(None),
@@ -210,8 +210,10 @@ impl Keys {
 }
 
 fn read(row: key::Model, grants: &mut HashMap<i64, BTreeSet<String>>) -> ApiKey {
-    let reach =
-        if row.every_instance { Reach::Everyone } else { Reach::Only(grants.remove(&row.id).unwrap_or_default()) };
+    let reach = match row.every_instance {
+        true => Reach::Everyone(Everyone::for_admin()),
+        false => Reach::Only(grants.remove(&row.id).unwrap_or_default()),
+    };
     ApiKey {
         id: row.id,
         name: row.name,

@@ -14,9 +14,9 @@ mod reach;
 pub mod root;
 mod scope;
 
-pub use caller::{Actor, Caller, Everyone};
+pub use caller::{Actor, Caller};
 pub use keys::{ApiKey, KeyError, Keys, NewKey};
-pub use reach::Reach;
+pub use reach::{Everyone, Reach};
 pub use root::{AdminKey, Created, admin_key_file};
 pub use scope::{Scope, Scopes};
 

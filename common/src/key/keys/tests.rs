@@ -7,7 +7,9 @@ use crate::{
 };
 
 fn new_key(scopes: &[Scope], instances: Option<&[&str]>) -> NewKey {
-    let reach = instances.map_or(Reach::Everyone, |names| Reach::Only(names.iter().map(|&name| name.into()).collect()));
+    let reach = instances.map_or(Reach::Everyone(Everyone::for_admin()), |names| {
+        Reach::Only(names.iter().map(|&name| name.into()).collect())
+    });
     NewKey { name: "a key".to_owned(), scopes: scopes.iter().copied().collect(), reach, expires_at: None }
 }
 
