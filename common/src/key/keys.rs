@@ -9,9 +9,11 @@ use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
-    ColumnTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, SqlErr,
+    ColumnTrait, ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, SqlErr,
     sea_query::Expr,
 };
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::{
@@ -21,6 +23,7 @@ use super::{
     pepper::Pepper,
 };
 use crate::{
+    audit::{self, Change},
     database,
     secret::{Keyring, SealError, Secret},
 };
@@ -117,7 +120,7 @@ impl Keys {
     ///
     /// # Errors
     /// [`KeyError::NoInstance`], or a failure of the database.
-    pub async fn create(&self, new: NewKey) -> Result<(ApiKey, Secret), KeyError> {
+    pub async fn create(&self, by: &Actor, new: NewKey) -> Result<(ApiKey, Secret), KeyError> {
         let shown = generate();
         let row = key::ActiveModel {
             id: NotSet,
@@ -137,10 +140,12 @@ impl Keys {
             let grant = grant::ActiveModel { key_id: Set(row.id), instance_name: Set(instance_name.clone()) };
             grant.insert(&transaction).await.map_err(no_instance)?;
         }
-        transaction.commit().await.map_err(no_instance)?;
         let names = new.reach.names().cloned().unwrap_or_default();
-        let mut grants = HashMap::from([(row.id, names)]);
-        Ok((read(row, &mut grants), shown))
+        let mut reached = HashMap::from([(row.id, names)]);
+        let made = read(row, &mut reached);
+        note(&transaction, by, "key.create", &made).await?;
+        transaction.commit().await.map_err(no_instance)?;
+        Ok((made, shown))
     }
 
     /// A page of all keys, oldest first, and how many there are.
@@ -151,7 +156,7 @@ impl Keys {
         let total = key::Entity::find().count(&self.database).await?;
         let page = key::Entity::find().order_by_asc(key::Column::Id).offset(skip).limit(limit);
         let rows = page.all(&self.database).await?;
-        let mut grants = self.grants(rows.iter().map(|row| row.id).collect()).await?;
+        let mut grants = grants(&self.database, rows.iter().map(|row| row.id).collect()).await?;
         Ok((rows.into_iter().map(|row| read(row, &mut grants)).collect(), total))
     }
 
@@ -159,13 +164,18 @@ impl Keys {
     ///
     /// # Errors
     /// A failure of the database.
-    pub async fn revoke(&self, id: i64) -> Result<Option<ApiKey>, KeyError> {
+    pub async fn revoke(&self, by: &Actor, id: i64) -> Result<Option<ApiKey>, KeyError> {
+        let transaction = database::begin_write(&self.database).await?;
         let ending = key::Entity::update_many().col_expr(key::Column::RevokedAt, Expr::value(now()));
         let open = ending.filter(key::Column::Id.eq(id)).filter(key::Column::RevokedAt.is_null());
-        open.exec(&self.database).await?;
-        let Some(row) = key::Entity::find_by_id(id).one(&self.database).await? else { return Ok(None) };
-        let mut grants = self.grants(vec![id]).await?;
-        Ok(Some(read(row, &mut grants)))
+        let ended = open.exec(&transaction).await?.rows_affected > 0;
+        let Some(row) = key::Entity::find_by_id(id).one(&transaction).await? else { return Ok(None) };
+        let revoked = read(row, &mut grants(&transaction, vec![id]).await?);
+        if ended {
+            note(&transaction, by, "key.revoke", &revoked).await?;
+        }
+        transaction.commit().await?;
+        Ok(Some(revoked))
     }
 
     /// What a shown key stands for; nothing when it is none, was revoked, or has expired.
@@ -178,7 +188,7 @@ impl Keys {
         let now = now();
         let lives = |row: &key::Model| row.revoked_at.is_none() && row.expires_at.is_none_or(|end| end > now);
         let Some(row) = row.filter(lives) else { return Ok(None) };
-        let mut grants = self.grants(vec![row.id]).await?;
+        let mut grants = grants(&self.database, vec![row.id]).await?;
         if row.last_used_at.is_none_or(|last| now - last > USE_NOTED_EVERY) {
             self.note_use(row.id, now).await;
         }
@@ -195,18 +205,33 @@ impl Keys {
         }
     }
 
-    async fn grants(&self, ids: Vec<i64>) -> Result<HashMap<i64, BTreeSet<String>>, DbErr> {
-        let mut grants: HashMap<i64, BTreeSet<String>> = HashMap::new();
-        let rows = grant::Entity::find().filter(grant::Column::KeyId.is_in(ids)).all(&self.database).await?;
-        for row in rows {
-            grants.entry(row.key_id).or_default().insert(row.instance_name);
-        }
-        Ok(grants)
-    }
-
     async fn pepper(&self) -> Result<&Pepper, KeyError> {
         self.pepper.get_or_try_init(|| Pepper::load(&self.database, &self.keyring)).await
     }
+}
+
+/// The instances that keys reach, by key.
+async fn grants(database: &impl ConnectionTrait, ids: Vec<i64>) -> Result<HashMap<i64, BTreeSet<String>>, DbErr> {
+    let mut grants: HashMap<i64, BTreeSet<String>> = HashMap::new();
+    for row in grant::Entity::find().filter(grant::Column::KeyId.is_in(ids)).all(database).await? {
+        grants.entry(row.key_id).or_default().insert(row.instance_name);
+    }
+    Ok(grants)
+}
+
+/// A line of the audit log: what the key may do, never the key.
+async fn note(database: &impl ConnectionTrait, by: &Actor, action: &'static str, key: &ApiKey) -> Result<(), DbErr> {
+    let after = json!({
+        "id": key.id,
+        "name": key.name,
+        "hint": key.hint,
+        "scopes": key.scopes,
+        "instances": key.reach.names(),
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+    });
+    let change = Change { action, target: &key.name, instance: None, before: None, after: Some(after) };
+    audit::record(database, by, change).await
 }
 
 fn read(row: key::Model, grants: &mut HashMap<i64, BTreeSet<String>>) -> ApiKey {

@@ -95,7 +95,7 @@ async fn create(
 ) -> Result<(StatusCode, Json<KeyAnswer>), Problem> {
     let everyone = access.everyone()?;
     let new = read(Fields::read(body)?, everyone)?;
-    let (made, shown) = state.keys.create(new).await.map_err(problem)?;
+    let (made, shown) = state.keys.create(access.actor(), new).await.map_err(problem)?;
     tracing::info!(key.id = made.id, "a key was made");
     Ok((StatusCode::CREATED, Json(KeyAnswer::new(made, Some(shown.expose().to_owned())))))
 }
@@ -121,7 +121,7 @@ async fn revoke(
 ) -> Result<Json<KeyAnswer>, Problem> {
     access.everyone()?;
     let found = match id.parse() {
-        Ok(id) => state.keys.revoke(id).await.map_err(problem)?,
+        Ok(id) => state.keys.revoke(access.actor(), id).await.map_err(problem)?,
         Err(_) => None,
     };
     let revoked =

@@ -1,6 +1,7 @@
 //! The admin API under `/api/v1`.
 
 pub mod access;
+pub mod audit;
 pub mod dead;
 pub mod door;
 pub mod explanation;
@@ -34,6 +35,7 @@ pub fn routes() -> Router<AppState> {
         .merge(whereabouts::routes())
         .merge(explanation::routes())
         .merge(keys::routes())
+        .merge(audit::routes())
         .into()
 }
 

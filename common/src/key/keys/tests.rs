@@ -17,6 +17,10 @@ fn keys(table: &TestTable) -> Keys {
     Keys::new(table.database.clone(), Arc::new(Keyring::parse(RING).unwrap()))
 }
 
+fn me() -> Actor {
+    Actor { key_id: None, name: "root".to_owned() }
+}
+
 const RING: &str = "k1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const OTHER_RING: &str = "k2:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -25,7 +29,7 @@ async fn a_key_stands_for_what_it_was_made_for() {
     let table = TestTable::new().await;
     table.instances.create(new_instance("a")).await.unwrap();
     let keys = keys(&table);
-    let (made, shown) = keys.create(new_key(&[Scope::Read], Some(&["a"]))).await.unwrap();
+    let (made, shown) = keys.create(&me(), new_key(&[Scope::Read], Some(&["a"]))).await.unwrap();
     assert!(shown.expose().starts_with("omni_") && shown.expose().ends_with(&made.hint));
     let caller = keys.caller(shown.expose()).await.unwrap().unwrap();
     assert!(caller.may(Scope::Read) && !caller.may(Scope::Write));
@@ -44,15 +48,15 @@ async fn a_key_stands_for_what_it_was_made_for() {
 async fn a_key_ends_when_it_is_revoked_or_expires() {
     let table = TestTable::new().await;
     let keys = keys(&table);
-    let (made, shown) = keys.create(new_key(&[Scope::Admin], None)).await.unwrap();
+    let (made, shown) = keys.create(&me(), new_key(&[Scope::Admin], None)).await.unwrap();
     assert!(keys.caller(shown.expose()).await.unwrap().unwrap().everyone().is_some());
-    let revoked = keys.revoke(made.id).await.unwrap().unwrap();
+    let revoked = keys.revoke(&me(), made.id).await.unwrap().unwrap();
     assert!(revoked.revoked_at.is_some() && keys.caller(shown.expose()).await.unwrap().is_none());
-    assert_eq!(keys.revoke(made.id).await.unwrap().unwrap().revoked_at, revoked.revoked_at, "it stays so");
-    assert_eq!(keys.revoke(99).await.unwrap(), None);
+    assert_eq!(keys.revoke(&me(), made.id).await.unwrap().unwrap().revoked_at, revoked.revoked_at, "it stays so");
+    assert_eq!(keys.revoke(&me(), 99).await.unwrap(), None);
 
     let past = NewKey { expires_at: Some(now()), ..new_key(&[Scope::Read], None) };
-    let (_, shown) = keys.create(past).await.unwrap();
+    let (_, shown) = keys.create(&me(), past).await.unwrap();
     assert!(keys.caller(shown.expose()).await.unwrap().is_none());
 }
 
@@ -61,18 +65,18 @@ async fn an_instance_of_the_same_name_is_not_the_one_a_key_was_made_for() {
     let table = TestTable::new().await;
     table.instances.create(new_instance("a")).await.unwrap();
     let keys = keys(&table);
-    let (_, shown) = keys.create(new_key(&[Scope::Read], Some(&["a"]))).await.unwrap();
+    let (_, shown) = keys.create(&me(), new_key(&[Scope::Read], Some(&["a"]))).await.unwrap();
     table.instances.delete("a").await.unwrap();
     table.instances.create(new_instance("a")).await.unwrap();
     assert!(!keys.caller(shown.expose()).await.unwrap().unwrap().reach().includes("a"));
-    let nowhere = keys.create(new_key(&[Scope::Read], Some(&["b"]))).await;
+    let nowhere = keys.create(&me(), new_key(&[Scope::Read], Some(&["b"]))).await;
     assert!(matches!(nowhere, Err(KeyError::NoInstance)), "{nowhere:?}");
 }
 
 #[tokio::test]
 async fn the_table_alone_tells_no_key() {
     let table = TestTable::new().await;
-    let (_, shown) = keys(&table).create(new_key(&[Scope::Read], None)).await.unwrap();
+    let (_, shown) = keys(&table).create(&me(), new_key(&[Scope::Read], None)).await.unwrap();
     let row = key::Entity::find().one(&table.database).await.unwrap().unwrap();
     assert!(!format!("{row:?}").contains(shown.expose()));
     assert_ne!(row.hash, blake3::hash(shown.expose().as_bytes()).to_hex().to_string(), "it is keyed");

@@ -66,7 +66,7 @@ async fn create(
 ) -> Result<(StatusCode, Json<InstanceAnswer>), Problem> {
     access.everyone()?;
     let (new, ignored) = body::read_new(Fields::read(body)?, &state.evolution_fallback)?;
-    let made = state.instances.create(new).await.map_err(problem)?;
+    let made = state.instances.by(access.actor()).create(new).await.map_err(problem)?;
     state.announcer.changed(made.id).await;
     tracing::info!(instance.name = %made.name, instance.id = made.id, "an instance was made");
     Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, ignored))))
@@ -106,8 +106,13 @@ async fn update(
         // Another instance would lose it.
         access.everyone()?;
     }
-    let changed =
-        state.instances.update(&name, patch).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
+    let changed = state
+        .instances
+        .by(access.actor())
+        .update(&name, patch)
+        .await
+        .map_err(problem)?
+        .ok_or_else(|| no_such_instance(&name))?;
     state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
     Ok(Json(InstanceAnswer::new(&changed, ignored)))
@@ -119,7 +124,13 @@ async fn set_default(
     Path(name): Path<String>,
 ) -> Result<Json<InstanceAnswer>, Problem> {
     access.everyone()?;
-    let changed = state.instances.set_default(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
+    let changed = state
+        .instances
+        .by(access.actor())
+        .set_default(&name)
+        .await
+        .map_err(problem)?
+        .ok_or_else(|| no_such_instance(&name))?;
     state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was made the default");
     Ok(Json(InstanceAnswer::new(&changed, Vec::new())))
@@ -137,7 +148,13 @@ async fn delete(
     Path(name): Path<String>,
 ) -> Result<Json<Message>, Problem> {
     access.sees(&name)?;
-    let deleted = state.instances.delete(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
+    let deleted = state
+        .instances
+        .by(access.actor())
+        .delete(&name)
+        .await
+        .map_err(problem)?
+        .ok_or_else(|| no_such_instance(&name))?;
     after_delete(&state, &deleted).await;
     Ok(Json(Message { message: format!("Instance '{}' deleted successfully", deleted.name) }))
 }
