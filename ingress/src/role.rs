@@ -6,8 +6,8 @@ use omnihub_common::{
     config::HttpSettings,
     instance::{Announcer, EvolutionFallback},
     key::{AdminKey, Created},
-    process::{Ground, Program, listen},
-    queue::{Backlogs, DeadLetters, Intake, Media, TraceBus, dead::Redriver},
+    process::{Ground, GroundError, Program, Tenants, listen},
+    queue::{Backlogs, DeadLetters, Intake, Layout, Media, MediaError, Nats, TraceBus, dead::Redriver},
     secret::Secret,
 };
 use tokio::net::TcpListener;
@@ -32,27 +32,73 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let listener = listen(&HttpSettings::ingress(&*program.settings)?, "Set API_PORT to another one.").await?;
     // A setting that is wrong is said at once, not after a wait.
     IngressSettings::load(&*program.settings)?;
-    let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
+    let begun = Ground::when_there(&program, &listener, Beginning::on, BeginError::is_away);
+    let Some((ground, beginning)) = begun.await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "ingress listens");
-    run(listener, ground, program.stop.token()).await
+    open_doors(listener, ground, beginning, program.stop.token()).await
 }
 
-/// Serves webhooks and the admin API until told to stop, then finishes what is in flight.
+/// Serves webhooks and the admin API until told to stop, then finishes what is in flight, on a
+/// ground that is there.
 ///
 /// # Errors
 /// When what it stands on cannot be used, or the listener fails.
 pub async fn run(listener: TcpListener, ground: Ground, stop: CancellationToken) -> anyhow::Result<()> {
+    let beginning = Beginning::on(&ground).await?;
+    open_doors(listener, ground, beginning, stop).await
+}
+
+/// What the doors open on.
+struct Beginning {
+    tenants: Tenants,
+    nats: Nats,
+    layout: Layout,
+    media: Media,
+    letters: DeadLetters,
+}
+
+/// Why an ingress cannot begin.
+#[derive(Debug, thiserror::Error)]
+enum BeginError {
+    #[error(transparent)]
+    Ground(#[from] GroundError),
+    #[error("the object store could not be opened")]
+    Media(#[from] MediaError),
+}
+
+impl BeginError {
+    fn is_away(&self) -> bool {
+        match self {
+            Self::Ground(error) => error.is_away(),
+            Self::Media(error) => error.is_away(),
+        }
+    }
+}
+
+impl Beginning {
+    async fn on(ground: &Ground) -> Result<Self, BeginError> {
+        let tenants = ground.tenants().await?;
+        let (nats, layout) = ground.queue("omnihub-ingress").await?;
+        let (media, letters) = (Media::open(&nats.js).await?, DeadLetters::open(nats.clone()).await?);
+        Ok(Self { tenants, nats, layout, media, letters })
+    }
+}
+
+async fn open_doors(
+    listener: TcpListener,
+    ground: Ground,
+    beginning: Beginning,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Beginning { tenants, nats, layout, media, letters } = beginning;
     let settings = IngressSettings::load(&*ground.settings)?;
     let (admin_key, created) = AdminKey::load(&*ground.settings, &ground.data)?;
     if let Created::Now(key) = created {
         // Standard error, not the log: the log is kept, the key is shown once.
         show_once(&key);
     }
-    let tenants = ground.tenants().await?;
-    let (nats, layout) = ground.queue("omnihub-ingress").await?;
-    let media = Media::open(&nats.js).await?;
     let intake = Intake::new(nats.clone(), layout.clone(), media, settings.in_flight);
-    let redriver = Redriver::new(DeadLetters::open(nats.clone()).await?, intake.clone());
+    let redriver = Redriver::new(letters, intake.clone());
     ground.health.add_database(ground.database.clone());
     ground.health.add_nats(nats.clone());
     ground.health.add_queue(nats.clone(), layout.clone());

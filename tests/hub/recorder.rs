@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::{self, stream};
+use futures_util::{FutureExt as _, StreamExt as _};
 use omnihub_common::{
     key::{Everyone, Reach},
     queue::streams,
@@ -26,7 +27,7 @@ struct Scene {
     jetstream: jetstream::Context,
     database: DatabaseConnection,
     traces: Traces,
-    _nats: Nats,
+    nats: Nats,
     _store: Store,
 }
 
@@ -40,7 +41,7 @@ async fn scenes() -> Vec<Scene> {
         let jetstream = jetstream::new(async_nats::connect(nats.url()).await.unwrap());
         let database = Database::connect(url).await.unwrap();
         let traces = Traces::new(database.clone());
-        scenes.push(Scene { jetstream, database, traces, _nats: nats, _store: store });
+        scenes.push(Scene { jetstream, database, traces, nats, _store: store });
     }
     scenes
 }
@@ -107,6 +108,26 @@ impl Scene {
         self.publish_bytes(subject, serde_json::to_vec(event).unwrap()).await;
     }
 
+    /// What the recorders acknowledge from now on.
+    async fn acknowledgements(&self) -> async_nats::Subscriber {
+        let client = async_nats::connect(self.nats.url()).await.unwrap();
+        let subscriber = client.subscribe(format!("$JS.ACK.{}.>", streams::TRACES)).await.unwrap();
+        client.flush().await.unwrap();
+        subscriber
+    }
+
+    /// Publishes until a broker that was away confirms it.
+    async fn publish_when_there(&self, event: &TraceEvent) {
+        let bytes = serde_json::to_vec(event).unwrap();
+        until("the broker takes it", || async {
+            match self.jetstream.publish("trace.acme", bytes.clone().into()).await {
+                Ok(sent) => sent.await.is_ok(),
+                Err(_) => false,
+            }
+        })
+        .await;
+    }
+
     async fn publish_bytes(&self, subject: String, bytes: Vec<u8>) {
         self.jetstream.publish(subject, bytes.into()).await.unwrap().await.unwrap();
     }
@@ -138,6 +159,12 @@ impl Scene {
         let mut outcomes = self.jetstream.get_stream(streams::TRACES).await.unwrap();
         assert_eq!(outcomes.info().await.unwrap().state.messages, 0, "what is recorded leaves the work-queue");
     }
+}
+
+/// When the message of an acknowledgement was stored, in nanoseconds since 1970.
+/// `$JS.ACK.<stream>.<consumer>.<deliveries>.<sequence>.<consumer's sequence>.<stored>.<pending>`
+fn stored_at(subject: &str) -> i64 {
+    subject.split('.').nth(7).unwrap().parse().unwrap()
 }
 
 struct Running {
@@ -253,6 +280,44 @@ async fn one_bad_event_holds_nobody_else() {
         until("the others are there", || async { scene.statuses().await == expected }).await;
         scene.settled().await;
         recorder.stop().await;
+    }
+}
+
+/// The broker comes back with an older store while a recorder holds a batch: the places of that
+/// batch are given to other events, which its acknowledgements must not touch.
+#[tokio::test]
+async fn an_event_in_the_place_of_another_is_recorded_when_a_store_was_put_back() {
+    let mut scene = scenes().await.remove(0);
+    scene.make_streams().await;
+    scene.make_tables().await;
+    let completed = |n| event(n, TraceStatus::Completed, Some(Outcome::Answered));
+    let recorder = scene.record();
+    scene.publish(&completed(1)).await;
+    scene.settled().await;
+    let copy = tempfile::tempdir().unwrap();
+    let copy = copy.path().join("store");
+    scene.nats.snapshot(&copy);
+    scene.nats.start_again().await;
+
+    scene.run("ALTER TABLE message_traces RENAME TO traces_away").await;
+    for n in 2..=5 {
+        scene.publish_when_there(&completed(n)).await;
+    }
+    until("the recorder holds them", || async { !recorder.health.is_writing() }).await;
+    scene.nats.put_back(&copy);
+    scene.nats.start_again().await;
+    let since = chrono::Utc::now().timestamp_nanos_opt().unwrap();
+    let mut acknowledged = scene.acknowledgements().await;
+    for n in 12..=15 {
+        scene.publish_when_there(&completed(n)).await;
+    }
+    scene.run("ALTER TABLE traces_away RENAME TO message_traces").await;
+    let new = || async { scene.statuses().await.iter().filter(|(n, _)| *n >= 12).count() == 4 };
+    until("the new ones are there", new).await;
+    scene.settled().await;
+    recorder.stop().await;
+    while let Some(Some(message)) = acknowledged.next().now_or_never() {
+        assert!(stored_at(&message.subject) > since, "an older event's: {}", message.subject);
     }
 }
 

@@ -8,12 +8,14 @@
 //! - [`turn`]: the steps of one turn.
 //! - [`agent`]: one file per agent protocol.
 //! - `breaker`: which agents and Evolution servers are not called for a while, since they fail.
+//! - `outbound`: what every call that leaves the worker has in common.
 //! - [`recorder`]: writes the traces to the database, for all workers together.
 //!
 //! What is absent: the worker serves no public HTTP, and nothing here depends on ingress.
 
 pub mod agent;
 mod breaker;
+mod outbound;
 pub mod ownership;
 pub mod recorder;
 pub mod role;

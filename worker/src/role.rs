@@ -1,15 +1,19 @@
 //! The worker as a role: alone in its process, or beside an ingress in `omnihub up`.
 
+use std::sync::Arc;
+
 use omnihub_common::{
     config::{DataFolder, HttpSettings},
     health::{self, Health, Need},
+    instance::Directory,
     process::{Ground, Program, listen},
+    queue::{Layout, Nats},
     trace::Traces,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Worker, settings::WorkerSettings};
+use crate::{Worker, WorkerError, settings::WorkerSettings};
 
 /// Runs a worker in a process of its own: `omnihub worker`, `omnihub-worker`.
 ///
@@ -21,13 +25,19 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
     let listener = listen(&http, "Set OMNIHUB_WORKER_PORT to another one.").await?;
     // A setting that is wrong is said at once, not after a wait.
     let data = DataFolder::open_if_present(&*program.settings)?;
-    WorkerSettings::load(&*program.settings, &data.0)?;
-    let Some(ground) = Ground::when_there(&program, &listener).await? else { return Ok(()) };
+    let settings = WorkerSettings::load(&*program.settings, &data.0)?;
+    let begun = Ground::when_there(
+        &program,
+        &listener,
+        async |ground| Beginning::on(ground, settings.clone()).await,
+        WorkerError::is_away,
+    );
+    let Some((ground, beginning)) = begun.await? else { return Ok(()) };
     tracing::info!(http.address = %listener.local_addr()?, "worker's health and metrics listen");
-    run(Some(listener), ground, program.stop.token()).await
+    work(Some(listener), ground, beginning, program.stop.token()).await
 }
 
-/// Works until told to stop, then finishes its turns within the grace.
+/// Works until told to stop, then finishes its turns within the grace, on a ground that is there.
 ///
 /// The listener serves health and metrics; beside an ingress there is none, since the ingress
 /// answers for both.
@@ -36,12 +46,37 @@ pub async fn run_alone(program: Program) -> anyhow::Result<()> {
 /// When what it stands on cannot be used, or the worker loses its membership.
 pub async fn run(listener: Option<TcpListener>, ground: Ground, stop: CancellationToken) -> anyhow::Result<()> {
     let settings = WorkerSettings::load(&*ground.settings, &ground.data.0)?;
-    // At once: whoever waits for this worker waits for its slowest step, not for all of them.
-    let (tenants, queue) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
-    let (directory, (nats, layout)) = (tenants.directory, queue);
+    let beginning = Beginning::on(&ground, settings).await?;
+    work(listener, ground, beginning, stop).await
+}
+
+/// A worker that has joined the others, and what it keeps at hand.
+struct Beginning {
+    worker: Worker,
+    nats: Nats,
+    layout: Layout,
+    directory: Arc<Directory>,
+}
+
+impl Beginning {
+    async fn on(ground: &Ground, settings: WorkerSettings) -> Result<Self, WorkerError> {
+        // At once: whoever waits for this worker waits for its slowest step, not for all of them.
+        let (tenants, (nats, layout)) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
+        let (directory, traces) = (tenants.directory, Traces::new(ground.database.clone()));
+        let pulse = ground.nats.clone();
+        let worker = Worker::join(nats.clone(), pulse, layout.clone(), directory.clone(), traces, settings).await?;
+        Ok(Self { worker, nats, layout, directory })
+    }
+}
+
+async fn work(
+    listener: Option<TcpListener>,
+    ground: Ground,
+    beginning: Beginning,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let Beginning { worker, nats, layout, directory } = beginning;
     let _following = directory.follow(nats.clone());
-    let traces = Traces::new(ground.database.clone());
-    let worker = Worker::join(nats.clone(), ground.nats.clone(), layout.clone(), directory, traces, settings).await?;
     add_health(&ground.health, &worker);
     let Some(listener) = listener else { return Ok(worker.run(stop).await?) };
     ground.health.add_database(ground.database);

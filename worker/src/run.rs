@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use omnihub_common::{
     config::NatsSettings,
     instance::Directory,
+    process::GroundError,
     queue::{Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, TraceBus},
     trace::Traces,
 };
@@ -12,7 +13,9 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use crate::{
+    agent,
     breaker::Breakers,
+    outbound,
     ownership::{Heart, HeartError, Life, Ownership},
     recorder::{Recorder, RecorderHealth},
     scheduler::{Event, Figures, Lookout, Scheduler},
@@ -23,6 +26,9 @@ use crate::{
 /// Why a worker cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
+    /// There is nothing to stand on.
+    #[error(transparent)]
+    Ground(#[from] GroundError),
     /// The other workers cannot be read.
     #[error("the other workers cannot be read")]
     Membership(#[from] MembershipError),
@@ -38,6 +44,21 @@ pub enum WorkerError {
     /// The client for agents and channels could not be made.
     #[error("the HTTP client could not be made")]
     Http(#[from] reqwest::Error),
+}
+
+impl WorkerError {
+    /// Whether the database or NATS was away when it should have begun, so that the same may succeed
+    /// later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Ground(error) => error.is_away(),
+            Self::Membership(error) | Self::Heart(HeartError::Membership(error)) => error.is_away(),
+            Self::Heart(HeartError::Connect(error)) => error.is_away(),
+            Self::Media(error) => error.is_away(),
+            Self::Heart(_) | Self::Died(_) | Self::Http(_) => false,
+        }
+    }
 }
 
 /// A worker that has joined the others and is about to run.
@@ -72,9 +93,10 @@ impl Worker {
         // While the heart connects on its own thread.
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
-        let (heart, http, media, dead) = (heart?, outbound_client()?, media?, dead?);
+        let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
         let kit = Kit {
             directory,
+            agents: agent::Client::new(http.clone()),
             http,
             traces: TraceBus::new(nats.clone()),
             dead,
@@ -171,20 +193,6 @@ async fn serve(
         Ok(())
     };
     tokio::try_join!(async { Ok(heart.ended().await?) }, owning, retiring).map(drop)
-}
-
-/// An idle connection holds some 25 KB: after thousands of turns at once only so many are kept.
-const IDLE_PER_HOST: usize = 512;
-
-/// One client for agents and channels: no redirects (a redirected call would carry keys
-/// elsewhere), connections kept.
-fn outbound_client() -> Result<reqwest::Client, reqwest::Error> {
-    reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .connect_timeout(Duration::from_secs(5))
-        .pool_max_idle_per_host(IDLE_PER_HOST)
-        .user_agent(concat!("omnihub/", env!("CARGO_PKG_VERSION")))
-        .build()
 }
 
 /// Gauges that answer an operator.

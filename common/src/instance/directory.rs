@@ -59,10 +59,17 @@ pub enum Change {
     Any,
 }
 
-/// The database does not answer, and nothing is known from before: to be asked again later.
+/// An instance cannot be had, and nothing is known from before: to be asked again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the database does not answer, and this instance was not seen before")]
-pub struct Unavailable;
+pub enum Unavailable {
+    /// The database does not answer.
+    #[error("the database does not answer, and this instance was not seen before")]
+    Away,
+    /// Its row is there, and this process cannot read it: a secret in it does not open, or it is
+    /// damaged. A person must mend that.
+    #[error("the instance's row cannot be read")]
+    Unreadable,
+}
 
 /// How long the directory remembers.
 #[derive(Clone, Copy, Debug)]
@@ -237,7 +244,7 @@ impl Directory {
 
     async fn forced(&self, lookup: Lookup) -> Result<Found, Unavailable> {
         let seat = tokio::time::timeout(PATIENCE, self.forced.acquire()).await;
-        let _seat = seat.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
+        let _seat = seat.map_err(|_| Unavailable::Away)?.map_err(|_| Unavailable::Away)?;
         let stamp = self.stamp();
         let found = self.read(&lookup).await?;
         let remembered = Remembered { found: Arc::clone(&found), at: Instant::now(), stamp, stale: false };
@@ -265,7 +272,7 @@ impl Directory {
             }
         };
         let loaded = self.fresh.entry(lookup).and_try_compute_with(load).await?;
-        Ok(loaded.into_entry().ok_or(Unavailable)?.into_value().found)
+        Ok(loaded.into_entry().ok_or(Unavailable::Away)?.into_value().found)
     }
 
     fn is_good(&self, lookup: &Lookup, remembered: &Remembered) -> bool {
@@ -284,8 +291,8 @@ impl Directory {
         let stamp = self.stamp();
         match self.read(lookup).await {
             Ok(found) => Ok(Remembered { found, at: Instant::now(), stamp, stale: false }),
-            Err(Unavailable) => {
-                let found = self.known.get(lookup).await.ok_or(Unavailable)?;
+            Err(unavailable) => {
+                let found = self.known.get(lookup).await.ok_or(unavailable)?;
                 self.answered_stale.add(1, &[]);
                 Ok(Remembered { found, at: Instant::now(), stamp, stale: true })
             }
@@ -295,7 +302,7 @@ impl Directory {
     /// From the database, unless it failed a moment ago; and remembered.
     async fn read(&self, lookup: &Lookup) -> Result<Found, Unavailable> {
         if !self.may_ask() {
-            return Err(Unavailable);
+            return Err(Unavailable::Away);
         }
         let found = match tokio::time::timeout(PATIENCE, self.instances.find(lookup)).await {
             Ok(Ok(found)) => found,
@@ -371,7 +378,7 @@ impl Directory {
         } else {
             tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
         }
-        Unavailable
+        if is_down { Unavailable::Away } else { Unavailable::Unreadable }
     }
 
     /// Whether the database may be asked. After a failure one asker a second gets a yes.

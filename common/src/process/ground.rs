@@ -18,6 +18,8 @@ use crate::{
     telemetry::MetricsPage,
 };
 
+/// Between two tries to begin.
+const PAUSE: Duration = Duration::from_millis(500);
 /// How long the tenants of a database that has just gone are tried again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -66,6 +68,20 @@ pub enum GroundError {
     Streams(#[from] PrepareError),
 }
 
+impl GroundError {
+    /// Whether the database or NATS is away, so that the same may succeed later.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_away(),
+            Self::Connect(error) => error.is_away(),
+            Self::Streams(error) => error.is_away(),
+            Self::Away(_) => true,
+            Self::Config(_) | Self::Tables(_) | Self::Waiting(_) => false,
+        }
+    }
+}
+
 /// The tenants, as a role sees them.
 #[derive(Clone, Debug)]
 pub struct Tenants {
@@ -108,33 +124,39 @@ impl Ground {
         Ok((nats, layout))
     }
 
-    /// The same for a role that serves on `listener`: where the database or NATS is away, it waits
-    /// for them, not ready, as long as it takes. `None` when it was told to stop meanwhile.
+    /// What a role that serves on `listener` begins with: `begin` is its whole start on this ground.
+    /// Where the database or NATS is away, before or in the middle of it (`is_away` knows), it waits
+    /// for them, not ready, as long as it takes, and begins again. `None` when it was told to stop
+    /// meanwhile.
     ///
     /// # Errors
     /// When waiting would not help.
-    pub async fn when_there(program: &Program, listener: &TcpListener) -> Result<Option<Self>, GroundError> {
-        let data = DataFolder::open_if_present(&*program.settings)?;
-        Keyring::load(&*program.settings, &data, CreateMissing::No)?;
+    pub async fn when_there<T, E: Error + From<GroundError>>(
+        program: &Program,
+        listener: &TcpListener,
+        begin: impl AsyncFn(&Self) -> Result<T, E>,
+        is_away: fn(&E) -> bool,
+    ) -> Result<Option<(Self, T)>, E> {
+        let data = DataFolder::open_if_present(&*program.settings).map_err(GroundError::from)?;
+        Keyring::load(&*program.settings, &data, CreateMissing::No).map_err(GroundError::from)?;
         let _answering = WaitingRoom::open(program, listener).map_err(GroundError::Waiting)?;
-        let opened = async {
+        let begun = async {
             let ground = loop {
                 match Self::open(program).await {
-                    Err(GroundError::Database(error)) if error.is_away() => still_away("the database", &error),
+                    Err(error) if error.is_away() => still_away(&error).await,
                     opened => break opened?,
                 }
             };
             loop {
-                // Dialled again under its own name by whoever needs it.
-                match queue::connect(&ground.nats, "omnihub-start").await {
-                    Err(error) if error.is_away() => still_away("NATS", &error),
-                    connected => break connected.map(|_| ground).map_err(GroundError::from),
+                match begin(&ground).await {
+                    Err(error) if is_away(&error) => still_away(&error).await,
+                    begun => break begun.map(|begun| (ground, begun)),
                 }
             }
         };
         tokio::select! {
             () = program.stop.requested() => Ok(None),
-            opened = opened => opened.map(Some),
+            begun = begun => begun.map(Some),
         }
     }
 
@@ -158,13 +180,14 @@ impl Ground {
     }
 }
 
-/// Said every half minute or so of a wait without end.
-fn still_away(what: &'static str, error: &dyn Error) {
+/// Said of each try of a wait without end: every half minute or so, or as often as a broker that is
+/// there refuses.
+async fn still_away(error: &impl Error) {
     let cause = error.source().map(ToString::to_string).unwrap_or_default();
     tracing::warn!(
-        waiting.for = what,
         error.message = %error,
         error.cause = cause,
         "not ready: still waiting for what this process stands on"
     );
+    tokio::time::sleep(PAUSE).await;
 }

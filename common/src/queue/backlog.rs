@@ -2,7 +2,8 @@
 //!
 //! Owners publish a [`BacklogReport`] about once a second over core NATS. Nothing is stored: a
 //! count is worth nothing a second later, and one that was lost is replaced by the next. Each
-//! ingress keeps the last report of each worker in [`Backlogs`] and adds them up.
+//! ingress keeps in [`Backlogs`] what was last told of each partition, by its newest owner, and adds
+//! it up.
 //!
 //! Where the reports that are fresh do not cover every partition (no worker runs, or one has just
 //! died), nobody has counted; then the streams themselves are asked, by their leader, at most once
@@ -39,25 +40,42 @@ pub struct BacklogReport {
     pub v: u8,
     /// The worker.
     pub worker: String,
-    /// How many partitions it owns.
-    pub partitions: usize,
+    /// The partitions it owns.
+    pub partitions: Vec<PartitionBacklog>,
+}
+
+/// What waits in one partition, as its owner counts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartitionBacklog {
+    /// The partition.
+    pub number: u16,
+    /// The epoch of the ownership: what an earlier owner counted is worth nothing beside it.
+    pub epoch: u64,
     /// Messages that wait, by the instance's row id.
-    pub counts: Vec<(i64, u64)>,
+    pub counts: HashMap<i64, u64>,
 }
 
 impl BacklogReport {
-    /// The version that this build writes.
-    pub const VERSION: u8 = 1;
+    /// The version that this build writes. Until version 1 a report was about all partitions
+    /// together.
+    pub const VERSION: u8 = 2;
 
-    /// A report; of very many instances only those with the most.
+    /// A report; where very many instances wait, only those with the most.
     #[must_use]
-    pub fn new(worker: &str, partitions: usize, counts: impl IntoIterator<Item = (i64, u64)>) -> Self {
-        let mut counts: Vec<_> = counts.into_iter().filter(|(_, waiting)| *waiting > 0).collect();
-        if counts.len() > LARGEST {
-            counts.select_nth_unstable_by(LARGEST, |a, b| b.1.cmp(&a.1));
-            counts.truncate(LARGEST);
+    pub fn new(worker: &str, partitions: impl IntoIterator<Item = PartitionBacklog>) -> Self {
+        let mut partitions: Vec<_> = partitions.into_iter().collect();
+        let mut all = Vec::new();
+        for PartitionBacklog { number, counts, .. } in &mut partitions {
+            counts.retain(|_, waiting| *waiting > 0);
+            all.extend(counts.iter().map(|(instance, waiting)| (*waiting, *number, *instance)));
         }
-        Self { v: Self::VERSION, worker: worker.to_owned(), partitions, counts }
+        if all.len() > LARGEST {
+            let (_, too_small, _) = all.select_nth_unstable_by(LARGEST, |a, b| b.cmp(a));
+            for PartitionBacklog { number, counts, .. } in &mut partitions {
+                counts.retain(|instance, waiting| (*waiting, *number, *instance) > *too_small);
+            }
+        }
+        Self { v: Self::VERSION, worker: worker.to_owned(), partitions }
     }
 
     /// Tells every ingress; nobody waits for it, and without a connection it is dropped.
@@ -71,29 +89,40 @@ impl BacklogReport {
     }
 }
 
-/// The last report of each worker: decisions without I/O.
+/// What is known of each partition: decisions without I/O.
 #[derive(Debug, Default)]
-struct Reports(HashMap<String, Report>);
+struct Reports(HashMap<u16, Known>);
 
 #[derive(Debug)]
-struct Report {
+struct Known {
     at: Instant,
-    partitions: usize,
+    epoch: u64,
     counts: HashMap<i64, u64>,
 }
 
+impl Known {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now.duration_since(self.at) < STALE_AFTER
+    }
+}
+
 impl Reports {
+    /// The newest ownership counts: its predecessor may still be telling, or have told a moment ago.
     fn heard(&mut self, report: BacklogReport, now: Instant) {
-        self.0.retain(|_, known| now.duration_since(known.at) < STALE_AFTER);
-        let known = Report { at: now, partitions: report.partitions, counts: report.counts.into_iter().collect() };
-        self.0.insert(report.worker, known);
+        for PartitionBacklog { number, epoch, counts } in report.partitions {
+            if self.0.get(&number).is_none_or(|known| known.epoch <= epoch || !known.is_fresh(now)) {
+                self.0.insert(number, Known { at: now, epoch, counts });
+            }
+        }
     }
 
     /// What waits for an instance; `None` when the fresh reports do not cover every partition.
-    fn waiting(&self, instance: i64, partitions: usize, now: Instant) -> Option<u64> {
-        let fresh = || self.0.values().filter(|report| now.duration_since(report.at) < STALE_AFTER);
-        let covered: usize = fresh().map(|report| report.partitions).sum();
-        (covered >= partitions).then(|| fresh().filter_map(|report| report.counts.get(&instance)).sum())
+    fn waiting(&self, instance: i64, partitions: u16, now: Instant) -> Option<u64> {
+        let counted = |number: u16| {
+            let known = self.0.get(&number).filter(|known| known.is_fresh(now))?;
+            Some(known.counts.get(&instance).copied().unwrap_or_default())
+        };
+        (0..partitions).map(counted).sum()
     }
 }
 
@@ -130,7 +159,7 @@ impl Backlogs {
         let Some(id) = InstanceToken::row_id(instance.as_str()) else { return false };
         let counted = {
             let reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-            reports.waiting(id, usize::from(self.layout.partitions), Instant::now())
+            reports.waiting(id, self.layout.partitions, Instant::now())
         };
         match counted {
             Some(waiting) => waiting >= limit,
@@ -187,7 +216,7 @@ async fn listen(nats: Nats, reports: Arc<Mutex<Reports>>) {
             Ok(report) if report.v <= BacklogReport::VERSION => {
                 reports.lock().unwrap_or_else(PoisonError::into_inner).heard(report, Instant::now());
             }
-            // Another build's; its partitions stay uncovered, and the streams are asked.
+            // Of another build: its partitions stay uncovered, and the streams are asked.
             _ => tracing::debug!("a report of what waits could not be read"),
         }
     }
@@ -197,31 +226,63 @@ async fn listen(nats: Nats, reports: Arc<Mutex<Reports>>) {
 mod tests {
     use super::*;
 
+    fn partition(number: u16, epoch: u64, counts: &[(i64, u64)]) -> PartitionBacklog {
+        PartitionBacklog { number, epoch, counts: counts.iter().copied().collect() }
+    }
+
+    /// Of partitions that are told of with their epoch and what waits in them for instance 1.
+    fn report(told: &[(u16, u64, u64)]) -> BacklogReport {
+        let partitions = told.iter().map(|(number, epoch, waiting)| partition(*number, *epoch, &[(1, *waiting)]));
+        BacklogReport::new("a worker", partitions)
+    }
+
     #[test]
     fn fresh_reports_that_cover_every_partition_are_added_up() {
         let (mut reports, start) = (Reports::default(), Instant::now());
         let later = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(reports.waiting(1, 32, start), None, "nobody has counted");
-        reports.heard(BacklogReport::new("a", 16, [(1, 5), (2, 1)]), start);
-        assert_eq!(reports.waiting(1, 32, start), None, "half the partitions");
-        reports.heard(BacklogReport::new("b", 16, [(1, 7)]), later(1));
-        assert_eq!(reports.waiting(1, 32, later(1)), Some(12));
-        assert_eq!(reports.waiting(2, 32, later(1)), Some(1));
-        assert_eq!(reports.waiting(3, 32, later(1)), Some(0));
-        reports.heard(BacklogReport::new("a", 16, [(1, 6)]), later(2));
-        assert_eq!(reports.waiting(1, 32, later(2)), Some(13), "the newer report of a worker counts");
-        assert_eq!(reports.waiting(1, 32, later(4)), None, "one of them is stale");
-        reports.heard(BacklogReport::new("c", 32, []), later(9));
-        assert_eq!(reports.waiting(1, 32, later(9)), Some(0), "what is stale is ignored");
+        assert_eq!(reports.waiting(1, 2, start), None, "nobody has counted");
+        reports.heard(report(&[(0, 1, 5)]), start);
+        assert_eq!(reports.waiting(1, 2, start), None, "half the partitions");
+        reports.heard(report(&[(1, 1, 7)]), later(1));
+        assert_eq!(reports.waiting(1, 2, later(1)), Some(12));
+        assert_eq!(reports.waiting(3, 2, later(1)), Some(0));
+        reports.heard(report(&[(0, 1, 6)]), later(2));
+        assert_eq!(reports.waiting(1, 2, later(2)), Some(13), "the newer report of an owner counts");
+        assert_eq!(reports.waiting(1, 2, later(4)), None, "one of them is stale");
+        reports.heard(report(&[(0, 1, 0), (1, 1, 0)]), later(9));
+        assert_eq!(reports.waiting(1, 2, later(9)), Some(0), "what is stale is ignored");
+    }
+
+    #[test]
+    fn at_a_takeover_the_newest_owner_counts_and_nobody_beside_it() {
+        let (mut reports, start) = (Reports::default(), Instant::now());
+        let later = |seconds| start + Duration::from_secs(seconds);
+        reports.heard(report(&[(0, 4, 100), (1, 4, 50)]), start);
+        reports.heard(report(&[(0, 5, 90)]), later(1));
+        assert_eq!(reports.waiting(1, 2, later(1)), Some(140), "not both owners of partition 0");
+        reports.heard(report(&[(0, 4, 100), (1, 4, 50)]), later(2));
+        assert_eq!(reports.waiting(1, 2, later(2)), Some(140), "the past owner has not noticed yet");
+        // A broker's store that was put back: epochs begin earlier, and the later ones fall silent.
+        reports.heard(report(&[(0, 3, 10), (1, 4, 50)]), later(4));
+        assert_eq!(reports.waiting(1, 2, later(4)), Some(60));
     }
 
     #[test]
     fn a_report_of_very_many_instances_keeps_those_with_the_most() {
-        let many = (0..30_000).map(|id| (id, u64::try_from(id).unwrap()));
-        let report = BacklogReport::new("a", 1, many);
-        assert_eq!(report.counts.len(), LARGEST);
-        assert!(report.counts.iter().all(|(_, waiting)| *waiting >= 10_000));
+        let all = |numbers: std::ops::Range<u16>| {
+            numbers.map(|number| {
+                // Ten instances have the same each time.
+                let counts = (0..1_000).map(|id| (id, u64::from(number) * 1_000 + u64::try_from(id / 10).unwrap()));
+                PartitionBacklog { number, epoch: 1, counts: counts.collect() }
+            })
+        };
+        let report = BacklogReport::new("a", all(0..32));
+        let kept: Vec<u64> =
+            report.partitions.iter().flat_map(|partition| partition.counts.values().copied()).collect();
+        assert_eq!((kept.len(), report.partitions.len()), (LARGEST, 32));
+        assert!(kept.iter().all(|waiting| *waiting >= 12_000));
         assert!(serde_json::to_vec(&report).unwrap().len() < 1_000_000, "it fits into a message");
-        assert_eq!(BacklogReport::new("a", 1, [(1, 0)]).counts, [], "nothing waits, nothing is said");
+        let nothing = BacklogReport::new("a", [partition(1, 1, &[(1, 0)])]);
+        assert!(nothing.partitions[0].counts.is_empty(), "nothing waits, nothing is said");
     }
 }

@@ -50,13 +50,30 @@ pub struct OpenTurn {
     pub failures: u32,
     /// How far it is.
     pub phase: Phase,
-    /// Whether `attempt` counts the last beginning already, since it has failed and the turn
-    /// waits. One that is read back without it was cut, and that counts as one more.
+    /// How often whoever had begun it was gone afterwards, without a word: in this phase, and
+    /// beside `attempt`.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub beginnings: u32,
+    /// Whether nothing runs for it: it waits, or was put aside in good order. One that is read
+    /// back without it was cut in the middle.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub counted: bool,
     /// The process that began it last, by a number it chose at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_by: Option<u64>,
+}
+
+impl OpenTurn {
+    /// A turn about these messages of which nothing is known.
+    #[must_use]
+    pub fn new(ids: Vec<MessageId>) -> Self {
+        Self { ids, attempt: 0, failures: 0, phase: Phase::Asking, beginnings: 0, counted: false, begun_by: None }
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// How far an open turn is.
@@ -218,14 +235,8 @@ mod tests {
     #[test]
     fn an_open_turn_is_resumed_only_for_its_own_messages() {
         let mut checkpoint = Checkpoint::new();
-        checkpoint.open = Some(OpenTurn {
-            ids: vec![id(1)],
-            attempt: 2,
-            failures: 0,
-            phase: Phase::Asking,
-            counted: false,
-            begun_by: Some(u64::MAX),
-        });
+        let begun = OpenTurn { attempt: 2, begun_by: Some(u64::MAX), ..OpenTurn::new(vec![id(1)]) };
+        checkpoint.open = Some(begun);
         assert!(checkpoint.open_for(&[id(1)]).is_some());
         assert!(checkpoint.open_for(&[id(1), id(2)]).is_none());
         let bytes = checkpoint.to_bytes().unwrap();

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use async_nats::{ConnectOptions, Event, jetstream};
+use async_nats::{
+    ConnectOptions, Event,
+    jetstream::{self, context::GetStreamError},
+};
 use backon::{ExponentialBuilder, Retryable};
 use tokio::sync::watch;
 
@@ -45,6 +48,18 @@ impl ConnectError {
         let Self::Unreachable(error) = self else { return false };
         !matches!(error.kind(), Authentication | AuthorizationViolation | ServerParse)
     }
+}
+
+/// Whether a request failed because the broker did not answer it, or cannot now: everything but its
+/// word that a stream or bucket is not there.
+pub(super) fn is_unanswered(error: &(dyn std::error::Error + 'static)) -> bool {
+    use async_nats::jetstream::{ErrorCode, context::GetStreamErrorKind};
+    let missing = |error: &GetStreamError| match error.kind() {
+        GetStreamErrorKind::JetStream(known) => known.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        _ => false,
+    };
+    !std::iter::successors(Some(error), |error| error.source())
+        .any(|error| error.downcast_ref::<GetStreamError>().is_some_and(missing))
 }
 
 /// A connection that heals itself.

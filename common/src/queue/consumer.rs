@@ -9,7 +9,7 @@ use async_nats::{
     Subject,
     jetstream::{
         Context, Message,
-        consumer::{AckPolicy, DeliverPolicy, pull},
+        consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
         stream::Stream,
     },
 };
@@ -25,6 +25,8 @@ const ACK_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 /// A consumer that has been silent for twice this long is made anew: its server may have died, and
 /// the request for messages with it.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// After so long without a message a consumer is asked whether there is one at all.
+const IDLE_LOOK: Duration = Duration::from_millis(500);
 /// A consumer counts as having ended after this time at the earliest.
 const SHORTEST_LIFE: Duration = Duration::from_millis(250);
 /// Messages of one partition that may be with the owner at once.
@@ -44,8 +46,6 @@ pub struct Delivery {
     pub replayed: bool,
     /// When the broker stored it, in milliseconds since 1970 by the broker's clock.
     pub published: i64,
-    /// Whether nothing more of the partition waits to be delivered.
-    pub last: bool,
     /// Its bytes; absent while they are left in the stream, see [`Partition::fetch`].
     pub payload: Option<Bytes>,
     /// Its headers: the trace context.
@@ -82,20 +82,30 @@ pub enum PumpEnd {
     Gone,
 }
 
-/// Makes the consumer of `(epoch, generation)` and hands each delivery to `deliver`, in stream
-/// order, until the partition is gone or in doubt.
+/// What a consumer feeds its owner with.
+#[derive(Debug)]
+pub enum Fed {
+    /// A message.
+    Message(Box<Delivery>),
+    /// Everything that was in the partition when the consumer of this epoch and generation was made
+    /// has been delivered; said once.
+    CaughtUp(u16, (u64, u64)),
+}
+
+/// Makes the consumer of `(epoch, generation)` and hands what it feeds to `feed`, in stream order,
+/// until the partition is gone or in doubt.
 ///
 /// `listening` is called once the consumer is there; [`Partition::begin_generation`] comes first.
 pub async fn pump(
     partition: Arc<Partition>,
     generation: u64,
     listening: impl FnOnce() + Send,
-    deliver: impl Fn(Delivery) + Send,
+    feed: impl Fn(Fed) + Send,
 ) -> PumpEnd {
     let gone = partition.gone().clone();
     let begun = Instant::now();
     let work = async {
-        let end = run(&partition, generation, listening, deliver).await;
+        let end = run(&partition, generation, listening, feed).await;
         // A consumer that fails at once would be made again at once, as fast as the broker answers.
         tokio::time::sleep(SHORTEST_LIFE.saturating_sub(begun.elapsed())).await;
         end
@@ -107,13 +117,12 @@ pub async fn pump(
     }
 }
 
-async fn run(partition: &Partition, generation: u64, listening: impl FnOnce(), deliver: impl Fn(Delivery)) -> PumpEnd {
+async fn run(partition: &Partition, generation: u64, listening: impl FnOnce(), feed: impl Fn(Fed)) -> PumpEnd {
     let doubt = |error: &dyn std::fmt::Display| PumpEnd::Doubt(error.to_string());
     let stream = match partition.js().get_stream(partition.inbound()).await {
         Ok(stream) => stream,
         Err(error) => return doubt(&error),
     };
-    let already_there = stream.cached_info().state.last_sequence;
     let consumer = match create(&stream, partition, generation).await {
         Ok(consumer) => consumer,
         Err(end) => return end,
@@ -132,65 +141,125 @@ async fn run(partition: &Partition, generation: u64, listening: impl FnOnce(), d
     partition.set_listening();
     listening();
     let tag = (partition.epoch(), generation);
-    let mut expected = 1;
-    while let Some(message) = messages.next().await {
-        let message = match message {
-            Ok(message) => message,
-            Err(error) => return doubt(&error),
-        };
-        let (position, delivery) = match read(partition, tag, already_there, message) {
-            Ok(read) => read,
-            Err(problem) => return PumpEnd::Doubt(problem),
-        };
-        if position != expected {
-            return PumpEnd::Doubt(format!("a gap: delivery {position} instead of {expected}"));
-        }
-        expected += 1;
-        delivery.into_iter().for_each(&deliver);
+    let mut replay = Replay { already_there: stream.cached_info().state.last_sequence, received: 0, over: false };
+    let caught_up = || feed(Fed::CaughtUp(partition.number(), tag));
+    if replay.is_over_when(consumer.cached_info().num_pending == 0) {
+        caught_up();
     }
-    PumpEnd::Doubt("the consumer's deliveries ended".to_owned())
+    loop {
+        let message = match next(&mut messages, &consumer, &replay).await {
+            Ok(Some(message)) => message,
+            Ok(None) => {
+                if replay.is_over_when(true) {
+                    caught_up();
+                }
+                continue;
+            }
+            Err(reason) => return PumpEnd::Doubt(reason),
+        };
+        match replay.receive(partition, tag, message) {
+            Ok((delivery, over)) => {
+                delivery.into_iter().for_each(|delivery| feed(Fed::Message(Box::new(delivery))));
+                if replay.is_over_when(over) {
+                    caught_up();
+                }
+            }
+            Err(problem) => return PumpEnd::Doubt(problem),
+        }
+    }
 }
 
-/// The place of a message among the consumer's deliveries, and the delivery; none where the
-/// subject is not one of ours.
-fn read(
-    partition: &Partition,
-    tag: (u64, u64),
+/// Waits for a message. While the replay is not over it does not wait for ever, since what the last
+/// delivery announced may have been removed: `None` when the server has nothing that was not
+/// received. An error is the end.
+async fn next(
+    messages: &mut pull::Stream,
+    consumer: &PullConsumer,
+    replay: &Replay,
+) -> Result<Option<Message>, String> {
+    loop {
+        let patience = if replay.over { Duration::MAX } else { IDLE_LOOK };
+        match tokio::time::timeout(patience, messages.next()).await {
+            Ok(Some(message)) => return message.map(Some).map_err(|error| error.to_string()),
+            Ok(None) => return Err("the consumer's deliveries ended".to_owned()),
+            Err(_) => match consumer.get_info().await {
+                Ok(info) if replay.has_all(info.num_pending, info.delivered.consumer_sequence) => return Ok(None),
+                Ok(_) => {}
+                Err(error) => tracing::debug!(error.message = %error, "a silent consumer was not looked at"),
+            },
+        }
+    }
+}
+
+/// How far the deliveries of a new consumer are.
+#[derive(Debug)]
+struct Replay {
+    /// What has a place up to this one was in the stream before the consumer was made.
     already_there: u64,
-    message: Message,
-) -> Result<(u64, Option<Delivery>), String> {
+    /// So many deliveries were received.
+    received: u64,
+    /// Everything that was there before has been delivered.
+    over: bool,
+}
+
+impl Replay {
+    /// Notes that it is over, if it is; `true` the first time.
+    fn is_over_when(&mut self, over: bool) -> bool {
+        over && !std::mem::replace(&mut self.over, true)
+    }
+
+    /// Whether nothing is left of what the server has: not there, and not on its way.
+    fn has_all(&self, pending: u64, sent: u64) -> bool {
+        pending == 0 && sent <= self.received
+    }
+
+    /// Receives a message: its delivery, none where the subject is not one of ours; and whether
+    /// nothing that was there before comes after it.
+    fn receive(
+        &mut self,
+        partition: &Partition,
+        tag: (u64, u64),
+        message: Message,
+    ) -> Result<(Option<Delivery>, bool), String> {
+        let info = message.info().map_err(|error| error.to_string())?;
+        self.received += 1;
+        if info.consumer_sequence != self.received {
+            return Err(format!("a gap: delivery {} instead of {}", info.consumer_sequence, self.received));
+        }
+        let replayed = info.stream_sequence <= self.already_there;
+        let over = info.pending == 0 || !replayed;
+        Ok((read(partition, tag, replayed, message)?, over))
+    }
+}
+
+/// The delivery of a message; none where the subject is not one of ours.
+fn read(partition: &Partition, tag: (u64, u64), replayed: bool, message: Message) -> Result<Option<Delivery>, String> {
     let info = message.info().map_err(|error| error.to_string())?;
-    let (sequence, position, last) = (info.stream_sequence, info.consumer_sequence, info.pending == 0);
+    let sequence = info.stream_sequence;
     let published = i64::try_from(info.published.unix_timestamp_nanos() / 1_000_000).unwrap_or_default();
     let message = message.message;
     let Some(reply) = message.reply else { return Err("a delivery that cannot be acknowledged".to_owned()) };
     let Some(lane) = LaneAddress::read(&message.subject) else {
         // Nobody of ours publishes such a subject; whoever did will find it there.
         tracing::error!(nats.subject = %message.subject, "a message with a foreign subject is left in the queue");
-        return Ok((position, None));
+        return Ok(None);
     };
-    let delivery = Delivery {
+    Ok(Some(Delivery {
         lane,
         tag,
         sequence,
-        replayed: sequence <= already_there,
+        replayed,
         published,
-        last,
         payload: Some(message.payload),
         headers: message.headers,
         js: partition.js().clone(),
         reply,
-    };
-    Ok((position, Some(delivery)))
+    }))
 }
 
 /// The server refuses a second consumer on one filter, so the older ones go first; a newer one
 /// means that we were replaced.
-async fn create(
-    stream: &Stream,
-    partition: &Partition,
-    generation: u64,
-) -> Result<async_nats::jetstream::consumer::Consumer<pull::Config>, PumpEnd> {
+async fn create(stream: &Stream, partition: &Partition, generation: u64) -> Result<PullConsumer, PumpEnd> {
     let me = (partition.epoch(), generation);
     let names: Vec<String> =
         stream.consumer_names().try_collect().await.map_err(|error| PumpEnd::Doubt(error.to_string()))?;
@@ -253,6 +322,15 @@ fn read_name(name: &str) -> Option<(u16, (u64, u64))> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_is_over_once_and_not_before_everything_was_received() {
+        let mut replay = Replay { already_there: 9, received: 3, over: false };
+        assert!(!replay.has_all(1, 3), "one more is there");
+        assert!(!replay.has_all(0, 4), "one more is on its way");
+        assert!(replay.has_all(0, 3));
+        assert!(!replay.is_over_when(false) && replay.is_over_when(true) && !replay.is_over_when(true));
+    }
 
     #[test]
     fn a_consumer_name_says_partition_epoch_and_generation() {

@@ -11,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::{
     InstanceToken, MessageId,
+    connect::is_unanswered,
     streams::{DEAD_MEDIA, MEDIA},
 };
 
@@ -41,6 +42,14 @@ pub enum MediaError {
     /// NATS did not answer or refused.
     #[error("the object store is not available")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl MediaError {
+    /// Whether the broker is away, or cannot answer at the moment.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unavailable(source) if is_unanswered(source.as_ref()))
+    }
 }
 
 fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> MediaError {

@@ -16,6 +16,7 @@ use futures_util::StreamExt;
 
 use super::{
     Layout, Lease, Subjects,
+    connect::is_unanswered,
     ownership::{Contest, contest},
     streams::MEMBERS,
     subject::token,
@@ -34,6 +35,14 @@ pub enum MembershipError {
     /// NATS did not answer; the next heartbeat may.
     #[error("membership could not be written or read")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl MembershipError {
+    /// Whether the broker is away, or cannot answer at the moment.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Unavailable(source) if is_unanswered(source.as_ref()))
+    }
 }
 
 fn unavailable(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> MembershipError {

@@ -47,14 +47,14 @@ mod subject;
 mod tracebus;
 mod tracefeed;
 
-pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs};
+pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs, PartitionBacklog};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use claim::{ClaimError, Claimant, Claimed};
 pub use clock::{now_ms, since_boot};
 pub use config::{ConfigBucketError, ConfigWatch, announce_change};
 pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
-pub use consumer::{Delivery, PumpEnd, pump};
+pub use consumer::{Delivery, Fed, PumpEnd, pump};
 pub use dead::{DeadLetter, DeadLetters};
 pub use envelope::{Envelope, EnvelopeBody, MessageId, MessageKey, Redrive, trace_id};
 pub use intake::{Accepted, Intake, IntakeError};

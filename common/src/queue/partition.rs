@@ -69,6 +69,7 @@ pub struct Partition {
     /// One write in flight: a replicated stream refuses concurrent writes that name the same
     /// expected subject, even when the sequence is right.
     writer: Mutex<()>,
+    closing: CancellationToken,
     gone: CancellationToken,
     generation: AtomicU64,
     listening: AtomicBool,
@@ -101,6 +102,7 @@ impl Partition {
             turns: claimant.layout.turns(number),
             lease: claimant.lease.clone(),
             writer: Mutex::new(()),
+            closing: CancellationToken::new(),
             gone,
             generation: AtomicU64::new(0),
             listening: AtomicBool::new(false),
@@ -138,6 +140,13 @@ impl Partition {
     #[must_use]
     pub fn gone(&self) -> &CancellationToken {
         &self.gone
+    }
+
+    /// Cancelled when it is given back while turns still run, a moment before it is gone: whoever
+    /// works for it leaves word of how far it is, and stops.
+    #[must_use]
+    pub fn closing(&self) -> &CancellationToken {
+        &self.closing
     }
 
     /// The generation of the consumer that feeds it now.

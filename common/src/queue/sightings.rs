@@ -11,11 +11,14 @@ use async_nats::{
     Request, RequestErrorKind,
     jetstream::stream::{LastRawMessageErrorKind, RawMessageErrorKind, Stream},
 };
-use futures_util::{StreamExt, TryStreamExt, future::join_all};
+use futures_util::{TryStreamExt, future::join_all};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::{Checkpoint, DeadLetter, LaneAddress, Layout, MessageId, Nats, OpenTurn, Phase, Subjects, streams::DEAD};
+use super::{
+    Checkpoint, DeadLetter, LaneAddress, Layout, MessageId, Nats, OpenTurn, Phase, Subjects, dead::LetterId,
+    streams::DEAD,
+};
 use crate::conversation::whereabouts::{Look, Seen, Sight, Sought, Standing, WHEREABOUTS_VERSION};
 
 /// An owner answers from memory; one that does not within this time counts as away.
@@ -133,24 +136,17 @@ impl Sightings {
         self.find_dead(lane, trace).await.map_err(SightingError)
     }
 
+    /// A letter's id is its message's trace: there is one subject to ask for.
     async fn find_dead(&self, lane: &LaneAddress, trace: Uuid) -> Asked<Option<DeadLetter>> {
         let stream = self.nats.js.get_stream_no_info(DEAD).await?;
-        let subjects = stream.info_with_subjects(Subjects::dead_conversation(lane)).await?;
-        let subjects: Vec<_> = subjects.take(LOOKED_THROUGH).try_collect().await?;
-        for (subject, _) in subjects {
-            let message = match stream.get_last_raw_message_by_subject(&subject).await {
-                Ok(message) => message,
-                // Dropped a moment ago.
-                Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let letter = serde_json::from_slice::<DeadLetter>(&message.payload).ok();
-            let wanted = |letter: &DeadLetter| letter.envelope.as_ref().is_some_and(|found| found.trace_id == trace);
-            if let Some(letter) = letter.filter(wanted) {
-                return Ok(Some(letter));
-            }
+        let id = LetterId::of_trace(trace);
+        let subject = Subjects::dead(&lane.instance, &lane.conversation, id.as_str());
+        match stream.get_last_raw_message_by_subject(&subject).await {
+            // Of one that cannot be read nothing can be told.
+            Ok(message) => Ok(serde_json::from_slice(&message.payload).ok()),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(error.into()),
         }
-        Ok(None)
     }
 
     /// How many messages of a conversation are in the queue, and the first of them.
@@ -247,7 +243,7 @@ mod tests {
 
     fn open(ids: &[u128], phase: Phase) -> Checkpoint {
         let ids = ids.iter().map(|n| place(*n).id).collect();
-        let open = OpenTurn { ids, attempt: 1, failures: 1, phase, counted: false, begun_by: None };
+        let open = OpenTurn { attempt: 1, failures: 1, phase, ..OpenTurn::new(ids) };
         Checkpoint { open: Some(open), ..Checkpoint::new() }
     }
 

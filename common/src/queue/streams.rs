@@ -7,7 +7,7 @@ use async_nats::jetstream::{
     stream::{Config, DiscardPolicy, RetentionPolicy, StorageType},
 };
 
-use super::{Subjects, layout::Layout, layout::LayoutError};
+use super::{Subjects, connect::is_unanswered, layout::Layout, layout::LayoutError};
 
 /// Outcomes, kept until the recorder has them in the database (work-queue).
 pub const TRACES: &str = "TRACES";
@@ -80,6 +80,12 @@ impl PrepareError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         matches!(self, Self::NotPlaced { .. })
+    }
+
+    /// Whether the broker is away, or cannot answer at the moment.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        matches!(self, Self::Stream { source, .. } if is_unanswered(source.as_ref()))
     }
 }
 

@@ -228,12 +228,6 @@ impl Subjects {
         format!("backlog.{worker}")
     }
 
-    /// Every dead letter of a conversation.
-    #[must_use]
-    pub fn dead_conversation(lane: &LaneAddress) -> String {
-        format!("dead.{}.{}.*", lane.instance, lane.conversation)
-    }
-
     /// Where the owner of a partition is asked what its conversations are doing. Core NATS: no
     /// stream takes it, and where nobody owns the partition nobody listens.
     #[must_use]

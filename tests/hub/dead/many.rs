@@ -19,12 +19,15 @@ const CONVERSATIONS: u32 = 40;
 /// So many of the copies are redriven, the others dropped but for one.
 const REDRIVEN: u32 = 100;
 
-/// Copies a letter into letters of other messages of other conversations.
+/// Copies a letter into letters of other messages, every second one of the same conversation.
 async fn multiply(js: &Context, letter: &DeadLetter) {
     let envelope = letter.envelope.as_ref().unwrap();
     for chunk in (0..MANY).collect::<Vec<_>>().chunks(100) {
         let publishing = chunk.iter().map(|nth| {
-            let session_name = format!("acme_1415555{:04}", nth % CONVERSATIONS);
+            let session_name = match nth % 2 {
+                0 => envelope.session_name.clone(),
+                _ => format!("acme_1415555{:04}", nth % CONVERSATIONS),
+            };
             let copy = Envelope {
                 id: MessageId::redriven(envelope.id, 1_000_000 + nth),
                 trace_id: Uuid::new_v8(u128::from(*nth).to_be_bytes()),
@@ -52,6 +55,8 @@ async fn many_letters_are_paged_redriven_and_dropped() {
     let stored = js.get_stream("DEAD").await.unwrap().get_last_raw_message_by_subject("dead.>").await.unwrap();
     multiply(&js, &serde_json::from_slice(&stored.payload).unwrap()).await;
     assert_eq!(total(&site).await, u64::from(MANY) + 1);
+    let told = site.get(&format!("/api/v1/traces/{first}/explanation")).await;
+    assert!(told.to_string().contains("The dead letter is kept, after "), "among many of its conversation: {told}");
 
     // Every letter is on one page and no more.
     let (mut seen, mut cursor) = (BTreeSet::new(), String::new());

@@ -6,6 +6,7 @@ mod many;
 mod poison;
 mod redrive;
 mod rest;
+mod stale;
 mod unusual;
 
 use async_nats::jetstream;

@@ -69,7 +69,7 @@ async fn a_killed_worker_goes_on_under_its_id_on_three_servers() {
 
 #[tokio::test]
 async fn a_killed_worker_is_replaced_by_another_after_its_lease_on_three_servers() {
-    killed_between_accept_and_reply(Deployment::apart_on_three(slow(), &["w1"]).await, Some("w2")).await;
+    killed_between_accept_and_reply(Deployment::apart_on_three_in_haste(slow(), &["w1"]).await, Some("w2")).await;
 }
 
 /// The one stored checkpoint, if there is one.

@@ -1,7 +1,7 @@
 //! The broker comes back with the store of an earlier time: what a power loss leaves where writes
 //! are not forced to the disk. Its sequences are given again, to other messages and other records.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use omnihub_fakes::Behaviour;
 
@@ -13,6 +13,9 @@ const CONVERSATIONS: usize = 20;
 const BEFORE: usize = 2;
 const LOST: usize = 5;
 const AFTER: usize = 6;
+
+/// Three servers that were put back elect leaders for everything first.
+const RECOVERED: Duration = Duration::from_secs(120);
 
 async fn post(deployment: &Deployment, nths: std::ops::Range<usize>) {
     let posts = (0..CONVERSATIONS).map(|conversation| {
@@ -37,10 +40,52 @@ fn answers(deployment: &Deployment, conversation: usize) -> Vec<usize> {
     .collect()
 }
 
+fn slow() -> Behaviour {
+    Behaviour::slow(Duration::from_millis(150), Behaviour::Echo)
+}
+
+/// Copies the store while its servers stand.
+async fn copy_store(deployment: &mut Deployment, to: &Path) {
+    match (&mut deployment.nats, &mut deployment.cluster) {
+        (Some(nats), _) => {
+            nats.snapshot(to);
+            nats.start_again().await;
+        }
+        (_, Some(cluster)) => {
+            cluster.kill9();
+            cluster.snapshot(to).unwrap();
+            cluster.start_again().await.unwrap();
+        }
+        (None, None) => unreachable!("parts apart have a broker"),
+    }
+}
+
+/// All servers die at once, and come back with the copy.
+async fn put_store_back(deployment: &mut Deployment, copy: &Path) {
+    match (&mut deployment.nats, &mut deployment.cluster) {
+        (Some(nats), _) => {
+            nats.put_back(copy);
+            nats.start_again().await;
+        }
+        (_, Some(cluster)) => {
+            cluster.put_back(copy).unwrap();
+            cluster.start_again().await.unwrap();
+        }
+        (None, None) => unreachable!("parts apart have a broker"),
+    }
+}
+
 #[tokio::test]
 async fn a_store_put_back_loses_what_it_lost_and_takes_nothing_new_for_old() {
-    let slow = Behaviour::slow(Duration::from_millis(150), Behaviour::Echo);
-    let mut deployment = Deployment::apart(slow, &["w1", "w2"]).await;
+    put_back(Deployment::apart(slow(), &["w1", "w2"]).await).await;
+}
+
+#[tokio::test]
+async fn three_stores_put_back_lose_what_they_lost_and_take_nothing_new_for_old() {
+    put_back(Deployment::apart_on_three(slow(), &["w1", "w2"]).await).await;
+}
+
+async fn put_back(mut deployment: Deployment) {
     post(&deployment, 0..BEFORE).await;
     let answered = CONVERSATIONS * BEFORE;
     deployment.evolution.wait_for_sent(answered, DEADLINE).await.unwrap();
@@ -48,15 +93,11 @@ async fn a_store_put_back_loses_what_it_lost_and_takes_nothing_new_for_old() {
 
     let copy = tempfile::tempdir().unwrap();
     let copy = copy.path().join("store");
-    let nats = deployment.nats.as_mut().unwrap();
-    nats.snapshot(&copy);
-    nats.start_again().await;
+    copy_store(&mut deployment, &copy).await;
     post(&deployment, BEFORE..BEFORE + LOST).await;
     // Some of them are answered, some are being asked, some wait.
     deployment.evolution.wait_for_sent(answered + CONVERSATIONS, DEADLINE).await.unwrap();
-    let nats = deployment.nats.as_mut().unwrap();
-    nats.put_back(&copy);
-    nats.start_again().await;
+    put_store_back(&mut deployment, &copy).await;
 
     let (first, end) = (BEFORE + LOST, BEFORE + LOST + AFTER);
     post(&deployment, first..end).await;
@@ -64,7 +105,7 @@ async fn a_store_put_back_loses_what_it_lost_and_takes_nothing_new_for_old() {
         let new = |conversation| answers(&deployment, conversation).into_iter().filter(|nth| *nth >= first).count();
         (0..CONVERSATIONS).all(|conversation| new(conversation) >= AFTER)
     };
-    until("everything posted after the loss is answered", 2 * DEADLINE, all_answered).await;
+    until("everything posted after the loss is answered", RECOVERED, all_answered).await;
     deployment.settle(CONVERSATIONS).await;
 
     for conversation in 0..CONVERSATIONS {

@@ -72,8 +72,8 @@ async fn a_killed_workers_turns_go_on_elsewhere() {
 
 #[tokio::test]
 async fn a_killed_workers_turns_go_on_elsewhere_on_three_servers() {
-    let deployment = Deployment::apart_on_three(slow(), &["w1", "w2"]).await;
-    by_another(deployment, "another worker, TTL 15 s, three servers, since the kill").await;
+    let deployment = Deployment::apart_on_three_in_haste(slow(), &["w1", "w2"]).await;
+    by_another(deployment, "another worker, TTL 5 s, three servers, since the kill").await;
 }
 
 #[tokio::test]

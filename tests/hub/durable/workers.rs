@@ -20,7 +20,7 @@ async fn workers_come_and_go_and_every_conversation_stays_in_order() {
 
 #[tokio::test]
 async fn workers_come_and_go_on_three_servers_and_every_conversation_stays_in_order() {
-    come_and_go(Deployment::apart_on_three(slow(), &["w1", "w2"]).await).await;
+    come_and_go(Deployment::apart_on_three_in_haste(slow(), &["w1", "w2"]).await).await;
 }
 
 async fn come_and_go(mut deployment: Deployment) {

@@ -92,11 +92,29 @@ impl Deployment {
         Self::parts(behaviour, workers, (None, Some(cluster)), false).await
     }
 
+    /// The same where a worker dies and another one goes on: with the lease of a single server, which
+    /// is a third of what three have otherwise.
+    pub(crate) async fn apart_on_three_in_haste(behaviour: Behaviour, workers: &[&str]) -> Self {
+        let cluster = NatsCluster::start(FsyncMode::Default).await.unwrap_or_else(|problem| panic!("{problem:?}"));
+        let haste = [("OMNIHUB_LEASE_TTL", "5")];
+        Self::parts_with(behaviour, workers, (None, Some(cluster)), false, &haste).await
+    }
+
     async fn parts(
+        behaviour: Behaviour,
+        workers: &[&str],
+        broker: (Option<Nats>, Option<NatsCluster>),
+        cable: bool,
+    ) -> Self {
+        Self::parts_with(behaviour, workers, broker, cable, &[]).await
+    }
+
+    async fn parts_with(
         behaviour: Behaviour,
         workers: &[&str],
         (nats, cluster): (Option<Nats>, Option<NatsCluster>),
         cable: bool,
+        more: &[(&str, &str)],
     ) -> Self {
         let (evolution, agent) = fakes(behaviour).await;
         let database = Postgres::database().await;
@@ -105,6 +123,7 @@ impl Deployment {
             false => (database.url(), None),
         };
         let mut env = environment(&evolution, &agent);
+        env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         if let Some(cluster) = &cluster {
             env.insert("NATS_URL".to_owned(), cluster.url());
             env.insert("OMNIHUB_NATS_REPLICAS".to_owned(), "3".to_owned());

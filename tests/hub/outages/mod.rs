@@ -9,3 +9,4 @@ mod outside;
 mod quota;
 mod start;
 mod traces;
+mod unreadable;

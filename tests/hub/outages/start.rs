@@ -1,4 +1,6 @@
-//! A process that starts while the database or the broker is away.
+//! A process that starts while the database or the broker is away, or goes away.
+
+use std::time::Duration;
 
 use omnihub_fakes::Behaviour;
 
@@ -57,5 +59,52 @@ async fn told_to_stop_it_waits_no_longer() {
         until("it waits", DEADLINE, async || status(hub, "/readyz").await == 503).await;
         hub.terminate().await;
         assert_eq!(hub.exit_code(), Some(0), "{}", hub.log());
+    }
+}
+
+/// The connection stands, and nothing that is asked over it is answered: one of three servers alone.
+#[tokio::test]
+async fn a_queue_that_does_not_answer_is_waited_for() {
+    let mut deployment = Deployment::apart_on_three(Behaviour::Echo, &["w1"]).await;
+    let mut ledger = Ledger::default();
+    for nth in [1, 2] {
+        deployment.cluster.as_mut().unwrap().server(nth).kill9();
+    }
+    deployment.front.start_again();
+    deployment.workers[0].start_again();
+    assert_waiting(&deployment, "still waiting for what this process stands on").await;
+    deployment.cluster.as_mut().unwrap().start_again().await.unwrap();
+    goes_on(&mut deployment, &mut ledger, 1).await;
+}
+
+/// Between any two steps of a start; where a process has ended, it is never ready.
+#[tokio::test]
+async fn a_broker_that_dies_in_the_middle_of_a_start_is_waited_for() {
+    let mut deployment = Deployment::apart(Behaviour::Echo, &["w1"]).await;
+    let mut ledger = Ledger::default();
+    for (conversation, delay) in [10, 30, 60, 100].into_iter().enumerate() {
+        deployment.front.start_again();
+        deployment.workers[0].start_again();
+        tokio::time::sleep(Duration::from_millis(delay)).await;
+        deployment.nats.as_mut().unwrap().stop();
+        for hub in [&deployment.front, &deployment.workers[0]] {
+            until("it is alive", DEADLINE, async || status(hub, "/livez").await == 200).await;
+        }
+        deployment.nats.as_mut().unwrap().start_again().await;
+        goes_on(&mut deployment, &mut ledger, conversation).await;
+    }
+}
+
+#[tokio::test]
+async fn streams_that_were_never_made_are_not_waited_for() {
+    let mut deployment = Deployment::apart(Behaviour::Echo, &["w1"]).await;
+    let js = deployment.jetstream().await;
+    js.delete_stream("INBOUND").await.unwrap();
+    deployment.front.start_again();
+    deployment.workers[0].start_again();
+    for hub in [&mut deployment.front, &mut deployment.workers[0]] {
+        until("it ends", DEADLINE, async || !hub.is_running()).await;
+        assert_eq!(hub.exit_code(), Some(1));
+        assert!(hub.log().contains("run `omnihub migrate up`"), "{}", hub.log());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream;
+use omnihub_common::queue::Subjects;
 use omnihub_fakes::Behaviour;
 use serde_json::json;
 
@@ -72,4 +74,26 @@ async fn a_burst_survives_the_death_of_its_worker(database: Database) {
     assert_eq!(calls[1..].iter().map(|call| call.message()).collect::<Vec<_>>(), ["and\nanother\nthing"; 2]);
     assert_eq!(calls[1].idempotency_key(), calls[2].idempotency_key());
     site.assert_no_violations();
+}
+
+/// The last thing in a partition is no message of the hub's: those before it are gathered all the
+/// same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_message_behind_a_burst_does_not_hold_it_up() {
+    let mut site = Site::parts(Database::Sqlite, Behaviour::Echo).await;
+    site.change_instance(INSTANCE, json!({"debounce_ms": 1500})).await;
+    let traces = say_all(&site, PHONE, &BURST).await;
+    let worker = site.worker.as_mut().expect("a worker");
+    worker.kill9();
+    let client = async_nats::connect(site.nats.as_ref().expect("a server").url()).await.unwrap();
+    let js = jetstream::new(client);
+    for partition in 0..32 {
+        let subject = Subjects::inbound_partition(partition).replace('>', "nobody");
+        js.publish(subject, "not of the hub".into()).await.unwrap().await.unwrap();
+    }
+    let worker = site.worker.as_mut().expect("a worker");
+    worker.start_again();
+    worker.wait_ready().await;
+    assert_answered_together(&site, &traces).await;
+    assert_eq!(questions(&site), [TOGETHER]);
 }

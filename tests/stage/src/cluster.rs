@@ -1,5 +1,7 @@
 //! Three nats-servers that replicate everything among themselves, on loopback.
 
+use std::path::Path;
+
 use anyhow::Context as _;
 
 use crate::nats::{FsyncMode, Nats, Routes};
@@ -72,6 +74,24 @@ impl NatsCluster {
     /// Kills all of them (SIGKILL). The stores stay.
     pub fn kill9(&mut self) {
         self.servers.iter_mut().for_each(Nats::kill9);
+    }
+
+    /// Copies the stores of all into `to`, each under its server's name; see [`Nats::snapshot`].
+    ///
+    /// # Errors
+    /// When a copy cannot be made.
+    pub fn snapshot(&self, to: &Path) -> anyhow::Result<()> {
+        self.servers.iter().try_for_each(|server| server.snapshot(&to.join(server.name())))
+    }
+
+    /// Kills all of them and puts the copies back in the place of their stores; start them again
+    /// after.
+    ///
+    /// # Errors
+    /// When a store cannot be replaced.
+    pub fn put_back(&mut self, snapshot: &Path) -> anyhow::Result<()> {
+        self.kill9();
+        self.servers.iter_mut().try_for_each(|server| server.put_back(&snapshot.join(server.name())))
     }
 
     /// Starts all that do not run on their ports and stores, and waits until all are well.

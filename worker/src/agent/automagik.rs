@@ -1,11 +1,13 @@
 //! The protocol `automagik`: `POST {url}/api/agent/chat`. Source: the architecture guide.
 
+use http::HeaderValue;
 use omnihub_common::instance::Instance;
 use serde_json::{Value, json};
 
 use super::{
     AgentError, CallContext, Question, Reply,
-    answer::{Answer, exchange, kept, unusable},
+    answer::{Answer, Failure, kept, unusable},
+    client::Call,
 };
 
 /// The fields an answer may carry its text in, in order.
@@ -34,31 +36,28 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
     })
 }
 
-pub(super) async fn ask(
-    http: &reqwest::Client,
-    instance: &Instance,
-    request: Value,
-    context: CallContext,
-) -> Result<Reply, AgentError> {
+/// What goes over the wire.
+pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
     let url = format!("{}/api/agent/chat", instance.agent.api_url.trim_end_matches('/'));
     let key = instance.agent.api_key.expose();
-    let call = http
-        .post(url)
-        .headers(context.trace_headers)
-        .bearer_auth(key)
-        .header("x-api-key", key)
-        .header("x-agent-id", instance.agent.effective_agent())
-        .header("x-request-id", &context.request_id)
-        .header("idempotency-key", &context.idempotency_key)
-        .timeout(instance.agent.timeout)
-        .json(&request);
-    // The call holds its bytes.
-    drop(request);
-    read(&exchange(call).await?)
+    let mut headers = context.trace_headers;
+    for (name, value) in [
+        ("authorization", &format!("Bearer {key}")),
+        ("x-api-key", &key.to_owned()),
+        ("x-agent-id", &instance.agent.effective_agent().to_owned()),
+        ("x-request-id", &context.request_id),
+        ("idempotency-key", &context.idempotency_key),
+        ("content-type", &"application/json".to_owned()),
+    ] {
+        let mut value = HeaderValue::from_str(value).map_err(|_| Failure::Unusable)?;
+        value.set_sensitive(matches!(name, "authorization" | "x-api-key"));
+        headers.insert(name, value);
+    }
+    Call::new(&url, headers, request, instance.agent.timeout)
 }
 
 /// Reads an answer: JSON with one of the text fields; a plain text is the message itself.
-fn read(answer: &Answer) -> Result<Reply, AgentError> {
+pub(super) fn read(answer: &Answer) -> Result<Reply, AgentError> {
     let status = answer.status;
     let Ok(body) = serde_json::from_slice::<Value>(&answer.bytes) else {
         return match std::str::from_utf8(&answer.bytes) {
@@ -118,7 +117,7 @@ mod tests {
     use crate::turn::tests::instance;
 
     fn answer(content_type: &str, bytes: impl Into<Vec<u8>>) -> Answer {
-        Answer { status: 200, content_type: content_type.to_owned(), bytes: bytes.into() }
+        Answer { status: 200, content_type: content_type.to_owned(), bytes: bytes.into(), ..Answer::default() }
     }
 
     fn json_answer(body: &Value) -> Result<Reply, AgentError> {

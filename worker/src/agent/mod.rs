@@ -2,12 +2,17 @@
 
 mod answer;
 pub mod automagik;
+mod client;
+mod plain;
 
 use omnihub_common::{
     conversation::Decision,
     instance::{AgentProtocol, Instance},
 };
 use serde_json::Value;
+
+use answer::answered;
+pub use client::Client;
 
 /// What an agent is asked, the same for every protocol.
 #[derive(Clone, Debug)]
@@ -80,18 +85,23 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
     }
 }
 
-/// Asks the instance's agent. It takes what it is given: thousands of calls wait at once, and each
-/// keeps only the bytes of its request.
+/// Asks the instance's agent. It takes what it is given: thousands of calls wait at once, and none
+/// keeps what its bytes were made of.
 ///
 /// # Errors
 /// Carries what to do: try again, hold, or give up.
 pub async fn ask(
-    http: &reqwest::Client,
+    client: &Client,
     instance: &Instance,
     request: Value,
     context: CallContext,
 ) -> Result<Reply, AgentError> {
+    let call = match instance.agent.protocol {
+        AgentProtocol::Automagik => automagik::call(instance, &request, context)?,
+    };
+    drop(request);
+    let answer = answered(client.post(call).await?)?;
     match instance.agent.protocol {
-        AgentProtocol::Automagik => automagik::ask(http, instance, request, context).await,
+        AgentProtocol::Automagik => automagik::read(&answer),
     }
 }

@@ -73,10 +73,15 @@ impl Circuit {
 
     /// Whether calls are held back now.
     pub(super) fn is_open(&self, now: Duration) -> bool {
+        self.held(now).is_some()
+    }
+
+    /// How long calls are held back from now on, if they are.
+    pub(super) fn held(&self, now: Duration) -> Option<Duration> {
         match self.state {
-            State::Closed => false,
-            State::Open { until } => now < until,
-            State::HalfOpen => true,
+            State::Closed => None,
+            State::Open { until } => until.checked_sub(now).filter(|left| !left.is_zero()),
+            State::HalfOpen => Some(OPEN_FOR),
         }
     }
 
@@ -91,14 +96,13 @@ impl Circuit {
     }
 
     pub(super) fn admit(&mut self, now: Duration) -> Admission {
-        match self.state {
-            State::Closed => Admission::Go,
-            State::Open { until } if now < until => Admission::Wait(until - now),
-            State::Open { .. } => {
+        match (self.held(now), self.state) {
+            (Some(left), _) => Admission::Wait(left),
+            (None, State::Closed) => Admission::Go,
+            (None, _) => {
                 self.state = State::HalfOpen;
                 Admission::Probe
             }
-            State::HalfOpen => Admission::Wait(OPEN_FOR),
         }
     }
 

@@ -92,6 +92,14 @@ impl Breakers {
         }
     }
 
+    /// Whether calls are held back now; to ask this changes nothing.
+    pub(crate) fn parked(&self, address: &Address) -> Option<Parked> {
+        let breaker = self.breaker(address);
+        let changed = breaker.changed.subscribe();
+        let held = breaker.lock().held(breaker.now());
+        held.map(|at_most| Parked { at_most, changed })
+    }
+
     /// How many circuits hold calls back now: to agents, to Evolution servers.
     pub(crate) fn open(&self) -> (usize, usize) {
         let (circuits, now) = (self.lock(), self.began.elapsed());

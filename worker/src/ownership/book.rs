@@ -45,8 +45,8 @@ pub(super) enum Event {
     Ended { partition: u16, epoch: u64, generation: u64 },
     /// A consumer could not be made, since one of this epoch is there.
     Superseded { partition: u16, epoch: u64, generation: u64, by: u64 },
-    /// A partition that was handed over is released, if the broker took it.
-    Released { partition: u16, done: bool },
+    /// A partition that was handed over under this epoch is released, if the broker took it.
+    Released { partition: u16, epoch: u64, done: bool },
     /// A record that may have said mine does not any more, if the broker took it.
     Waived { partition: u16, ask: Ask, done: bool },
     /// Give everything back and take nothing more.
@@ -165,10 +165,7 @@ impl Book {
             Event::Look { ready, from_the_dead } => self.look(&ready, from_the_dead),
             Event::Lapsed => self.lapsed(),
             Event::Reconnected => self.reconnected(),
-            Event::Confused => {
-                self.forget_all_but(|place| matches!(place, Place::Mine(_)));
-                self.reconnected()
-            }
+            Event::Confused => self.confused(),
             Event::Doubt(partition) => self.doubt(partition),
             Event::Claimed { partition, ask, epoch } => self.claimed(partition, ask, epoch),
             Event::NotClaimed { partition, ask } => {
@@ -192,8 +189,9 @@ impl Book {
                     _ => Vec::new(),
                 }
             }
-            Event::Released { partition, done } => {
-                if self.is_leaving(partition) {
+            Event::Released { partition, epoch, done } => {
+                // One that was cut in the meantime may be ours again by now.
+                if matches!(self.places.get(&partition), Some(Place::Leaving(mine)) if mine.epoch == epoch) {
                     self.gone(partition, done);
                 }
                 Vec::new()
@@ -248,8 +246,22 @@ impl Book {
     /// look, and everything that is ours is verified at once.
     fn reconnected(&mut self) -> Vec<Action> {
         self.forget_all_but(|place| matches!(place, Place::Mine(_) | Place::Leaving(_)));
+        // A store put back may name me for what I have given to another since, who could wait for
+        // as long as I live.
+        let strange = (0..self.partitions).filter(|partition| !self.places.contains_key(partition));
+        self.unsaid.extend(strange);
         let ours: Vec<u16> = self.places.keys().copied().collect();
         ours.into_iter().flat_map(|partition| self.verify(partition)).collect()
+    }
+
+    /// The task of a release may be the one that is gone: what is being handed over is cut, so that
+    /// nothing of it runs when its record is waived or claimed anew.
+    fn confused(&mut self) -> Vec<Action> {
+        let leaving = self.places.iter().filter(|(_, place)| matches!(place, Place::Leaving(_)));
+        let mut actions: Vec<Action> = leaving.map(|(partition, _)| Action::Drop(*partition)).collect();
+        self.forget_all_but(|place| matches!(place, Place::Mine(_)));
+        actions.extend(self.reconnected());
+        actions
     }
 
     fn claimed(&mut self, partition: u16, ask: Ask, epoch: u64) -> Vec<Action> {

@@ -17,7 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omnihub_common::queue::{Claimant, Claimed, MembershipError, PumpEnd, SharedPartition, Terms, pump};
+use omnihub_common::queue::{Claimant, Claimed, Fed, MembershipError, PumpEnd, SharedPartition, Terms, pump};
 use tokio::{
     sync::{mpsc, watch},
     task::{AbortHandle, JoinError, JoinSet},
@@ -45,7 +45,7 @@ enum Report {
     Claimed { partition: u16, ask: Ask, won: Option<SharedPartition> },
     Verified { partition: u16, ask: Ask, verdict: Verdict },
     Ended { partition: u16, epoch: u64, generation: u64, end: PumpEnd },
-    Released { partition: u16, done: bool },
+    Released { partition: u16, epoch: u64, done: bool },
     Waived { partition: u16, ask: Ask, done: bool },
 }
 
@@ -196,9 +196,9 @@ impl Ownership {
             Ok(Report::Ended { partition, epoch, generation, end }) => {
                 self.consumer_ended(partition, epoch, generation, end)
             }
-            Ok(Report::Released { partition, done }) => {
-                self.held.remove(&partition);
-                self.change(Change::Released { partition, done });
+            Ok(Report::Released { partition, epoch, done }) => {
+                self.held.retain(|number, held| (*number, held.partition.epoch()) != (partition, epoch));
+                self.change(Change::Released { partition, epoch, done });
             }
             Ok(Report::Waived { partition, ask, done }) => self.change(Change::Waived { partition, ask, done }),
             Err(error) if error.is_panic() => {
@@ -280,7 +280,11 @@ impl Ownership {
                 Ok(Claimed::Mine(won)) => Some(won),
                 Ok(Claimed::NotYet) => None,
                 Err(error) => {
-                    tracing::warn!(error.message = %error, "a claim failed, trying again");
+                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                    tracing::warn!(error.message = %error, error.source = source, "a claim failed, trying again");
+                    // A claim that the broker refuses is a sign to all who listen, this worker
+                    // included: reported at once it would be made again at once, by all of them.
+                    tokio::time::sleep(LOOK).await;
                     None
                 }
             };
@@ -319,25 +323,29 @@ impl Ownership {
         let (events, listening) = (self.events.clone(), self.listening.clone());
         held.pump = Some(self.tasks.spawn(async move {
             let epoch = partition.epoch();
-            let deliver = move |delivery| {
-                let _ = events.send(Event::Arrived(delivery));
+            let feed = move |fed| {
+                let _ = events.send(match fed {
+                    Fed::Message(delivery) => Event::Arrived(*delivery),
+                    Fed::CaughtUp(partition, tag) => Event::CaughtUp(partition, tag),
+                });
             };
             let listening = move || {
                 let _ = listening.send(number);
             };
-            let end = pump(partition, generation, listening, deliver).await;
+            let end = pump(partition, generation, listening, feed).await;
             Report::Ended { partition: number, epoch, generation, end }
         }));
     }
 
-    /// One that is being handed over is cut; its release goes on and ends by itself.
+    /// One that is being handed over is cut; its release goes on and ends by itself. Only what the
+    /// book has forgotten as well may be claimed again before.
     fn drop_partition(&mut self, number: u16) {
         let Some(held) = self.held.get_mut(&number) else { return };
         held.partition.gone().cancel();
         if let Some(pump) = held.pump.take() {
             pump.abort();
         }
-        let _ = self.events.send(Event::Lost(number));
+        let _ = self.events.send(Event::Lost(number, held.partition.epoch()));
         if !self.book.is_leaving(number) {
             self.held.remove(&number);
         }
@@ -349,8 +357,9 @@ impl Ownership {
         let (partition, pump) = (held.partition.clone(), held.pump.take());
         let (events, patience) = (self.events.clone(), self.patience);
         self.tasks.spawn(async move {
+            let epoch = partition.epoch();
             let done = release::release(partition, pump, events, patience).await;
-            Report::Released { partition: number, done }
+            Report::Released { partition: number, epoch, done }
         });
     }
 

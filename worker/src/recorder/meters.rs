@@ -2,11 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use async_nats::jetstream::Message;
 use opentelemetry::{
     KeyValue,
     metrics::{Counter, Gauge},
 };
+
+use super::source::Delivered;
 
 /// The recorder's instruments.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Meters {
 
     /// How long ago this message was published: the oldest one while the database is away, the
     /// newest one after it was written.
-    pub(super) fn lag(&self, stream: &'static str, message: Option<&Message>) {
+    pub(super) fn lag(&self, stream: &'static str, message: Option<&Delivered>) {
         if let Some(info) = message.and_then(|message| message.info().ok()) {
             let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
             let published = info.published.unix_timestamp_nanos() as f64 / 1e9;
@@ -79,7 +80,7 @@ impl Meters {
     }
 
     /// How many messages waited in the stream when this one was delivered.
-    pub(super) fn pending(&self, stream: &'static str, message: Option<&Message>) {
+    pub(super) fn pending(&self, stream: &'static str, message: Option<&Delivered>) {
         if let Some(info) = message.and_then(|message| message.info().ok()) {
             self.pending.record(info.pending, &[KeyValue::new("stream", stream)]);
         }

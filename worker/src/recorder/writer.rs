@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{AckKind, Message};
+use async_nats::jetstream::AckKind;
 use omnihub_common::trace::{self, TraceEvent};
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Recorder, pause,
     plan::{self, Bisect, Reading},
-    source::{HAND_BACK_WAIT, sequence, settle},
+    source::{Delivered, HAND_BACK_WAIT, sequence, settle},
 };
 
 /// An event of a newer build is offered again after this long, by when a newer worker may be up.
@@ -19,7 +19,7 @@ const NEWER_WAIT: Duration = Duration::from_secs(10);
 impl Recorder {
     /// Writes a batch and acknowledges it; returns false when it was handed back because the
     /// recorder stops and the database is away.
-    pub(super) async fn record(&self, stream: &'static str, batch: Vec<Message>, stop: &CancellationToken) -> bool {
+    pub(super) async fn record(&self, stream: &'static str, batch: Vec<Delivered>, stop: &CancellationToken) -> bool {
         if batch.is_empty() {
             return true;
         }
@@ -53,7 +53,7 @@ impl Recorder {
     }
 
     /// Reads each message; what is no event is settled here and leaves the batch.
-    async fn read(&self, stream: &'static str, batch: Vec<Message>) -> (Vec<Message>, Vec<TraceEvent>) {
+    async fn read(&self, stream: &'static str, batch: Vec<Delivered>) -> (Vec<Delivered>, Vec<TraceEvent>) {
         let mut messages = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
         for message in batch {
@@ -96,7 +96,7 @@ impl Recorder {
     }
 
     /// After the commit: written and dropped events are acknowledged, parked ones given up.
-    async fn settle_all(&self, stream: &'static str, messages: &[Message], bisect: &Bisect) {
+    async fn settle_all(&self, stream: &'static str, messages: &[Delivered], bisect: &Bisect) {
         for (event, message) in messages.iter().enumerate() {
             if bisect.is_parked(event) {
                 self.park(stream, message, "refused", "the database refuses it").await;
@@ -107,7 +107,7 @@ impl Recorder {
     }
 
     /// Gives an event up, so that it holds nobody else; the log says where it was.
-    async fn park(&self, stream: &'static str, message: &Message, reason: &'static str, detail: &str) {
+    async fn park(&self, stream: &'static str, message: &Delivered, reason: &'static str, detail: &str) {
         tracing::error!(
             stream.name = stream,
             stream.sequence = sequence(message),
@@ -120,7 +120,7 @@ impl Recorder {
     }
 }
 
-async fn hand_back(messages: &[Message]) {
+async fn hand_back(messages: &[Delivered]) {
     for message in messages {
         settle(message, AckKind::Nak(Some(HAND_BACK_WAIT))).await;
     }

@@ -9,7 +9,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use omnihub_common::queue::{BACKLOG_INTERVAL, BacklogReport, InstanceToken, LaneAddress, Nats};
+use omnihub_common::queue::{BACKLOG_INTERVAL, BacklogReport, InstanceToken, LaneAddress, Nats, PartitionBacklog};
 
 /// The counts of one worker.
 #[derive(Debug, Default)]
@@ -54,14 +54,11 @@ impl Backlog {
 
     /// What to tell; what has become nothing is forgotten.
     fn report(&mut self, worker: &str) -> BacklogReport {
-        let mut total = HashMap::<i64, u64>::new();
-        for counts in self.0.values_mut() {
+        let partitions = self.0.iter_mut().map(|(number, counts)| {
             counts.waiting.retain(|_, waiting| *waiting > 0);
-            for (instance, waiting) in &counts.waiting {
-                *total.entry(*instance).or_default() += waiting;
-            }
-        }
-        BacklogReport::new(worker, self.0.len(), total)
+            PartitionBacklog { number: *number, epoch: counts.tag.0, counts: counts.waiting.clone() }
+        });
+        BacklogReport::new(worker, partitions)
     }
 }
 
@@ -98,9 +95,11 @@ mod tests {
     }
 
     fn counts(backlog: &mut Backlog) -> Vec<(i64, u64)> {
-        let mut counts = backlog.report("w").counts;
-        counts.sort_unstable();
-        counts
+        let mut total = std::collections::BTreeMap::new();
+        for (instance, waiting) in backlog.report("w").partitions.into_iter().flat_map(|partition| partition.counts) {
+            *total.entry(instance).or_default() += waiting;
+        }
+        total.into_iter().collect()
     }
 
     #[test]
@@ -117,7 +116,8 @@ mod tests {
         backlog.arrived(&other, (1, 0));
         backlog.arrived(&lane(2, "acme-7"), (1, 0));
         assert_eq!(counts(&mut backlog), [(7, 4), (8, 1)], "over its partitions");
-        assert_eq!(backlog.report("w").partitions, 2);
+        let owned = backlog.report("w").partitions;
+        assert_eq!(owned.iter().map(|partition| partition.epoch).collect::<Vec<_>>(), [1, 1]);
         backlog.done(&acme, (1, 0));
         backlog.done(&other, (1, 0));
         assert_eq!(counts(&mut backlog), [(7, 3)]);

@@ -106,7 +106,7 @@ fn millis(duration: std::time::Duration) -> i64 {
 
 #[cfg(test)]
 mod tests {
-    use omnihub_common::queue::{MessageId, Phase};
+    use omnihub_common::queue::MessageId;
 
     use super::*;
     use crate::scheduler::lanes::tests::{Message, message_at};
@@ -156,7 +156,7 @@ mod tests {
     fn an_open_turn_keeps_its_messages() {
         let waiting = queue(&[0, 50, 60]);
         let ids: Vec<MessageId> = waiting.iter().take(2).map(Item::id).collect();
-        let open = OpenTurn { ids, attempt: 1, failures: 1, phase: Phase::Asking, counted: false, begun_by: None };
+        let open = OpenTurn { attempt: 1, failures: 1, ..OpenTurn::new(ids) };
         let know = Knowledge { open: Some(&open), caught_up: false, ..knowing(&DEBOUNCE, 70) };
         assert_eq!(take(&waiting, know), Taking::Now(2), "whatever the debounce says");
         assert_eq!(take(&queue(&[0]), know), Taking::Nothing, "the second is still on its way");

@@ -14,6 +14,7 @@ use omnihub_common::{
     queue::{Checkpoint, LaneAddress, MessageId},
 };
 
+mod copies;
 mod look;
 
 use super::{
@@ -21,6 +22,7 @@ use super::{
     ring::Ring,
 };
 use crate::turn::{TurnEnd, Wait};
+use copies::Copies;
 
 /// A message as a lane sees it.
 pub(super) trait Item: Clone {
@@ -35,8 +37,8 @@ pub(super) trait Item: Clone {
 /// What the scheduler is to do.
 #[derive(Debug)]
 pub(super) enum Action<M> {
-    /// Read the lane's checkpoint.
-    Load(Arc<LaneAddress>),
+    /// Read the lane's checkpoint for the consumer of this epoch and generation.
+    Load(Arc<LaneAddress>, (u64, u64)),
     /// Run a turn.
     Start { lane: Arc<LaneAddress>, items: Vec<M>, checkpoint: Box<Checkpoint> },
     /// Acknowledge these.
@@ -72,6 +74,8 @@ struct Lane<M> {
     state: State,
     queue: VecDeque<M>,
     in_flight: Vec<M>,
+    /// What was posted once more while its first copy is in `queue` or `in_flight`.
+    copies: Copies<M>,
     checkpoint: Option<Checkpoint>,
     settings: TurnSettings,
     /// So many of the waiting messages, from the front, belong to one turn already.
@@ -88,6 +92,7 @@ impl<M: Item> Lane<M> {
             state: State::Loading,
             queue: VecDeque::new(),
             in_flight: Vec::new(),
+            copies: Copies::default(),
             checkpoint: None,
             settings: TurnSettings::default(),
             together: 0,
@@ -99,6 +104,7 @@ impl<M: Item> Lane<M> {
     /// What waits is forgotten: it will be delivered again.
     fn forget_waiting(&mut self) {
         self.queue.clear();
+        self.copies.begin_again(&self.in_flight);
         self.together = 0;
     }
 
@@ -115,7 +121,8 @@ impl<M: Item> Lane<M> {
         let together = self.queue.iter().take(self.together).filter(|item| !is_done(item)).count();
         let (done, waiting) = self.queue.drain(..).partition::<VecDeque<M>, _>(is_done);
         (self.queue, self.together) = (waiting, together);
-        if done.is_empty() { Vec::new() } else { vec![Action::Ack(done.into())] }
+        let done = self.copies.join(done.into());
+        if done.is_empty() { Vec::new() } else { vec![Action::Ack(done)] }
     }
 
     fn put_back(&mut self, items: Vec<M>) {
@@ -170,10 +177,16 @@ impl<M: Item> Lanes<M> {
         self.now = now;
     }
 
-    /// A consumer of this epoch and generation begins: what waited will be delivered again.
-    /// Running turns go on, since a new generation keeps the fence; a new epoch is announced by
-    /// [`Lanes::lost`] first.
+    /// A consumer of this epoch and generation begins: what waited will be delivered again, and a
+    /// checkpoint that is being read is read again then. Running turns go on, since a new generation
+    /// keeps the fence; with a new epoch everything of an older one is lost.
     pub(super) fn owned(&mut self, partition: u16, tag: (u64, u64)) {
+        if let Some(before) = self.owned.get(&partition).map(|owned| owned.tag.0)
+            && before != tag.0
+        {
+            self.lost(partition, before);
+        }
+        self.lanes.retain(|address, lane| address.partition != partition || lane.state != State::Loading);
         let running = self.owned.get(&partition).map_or(0, |owned| owned.running);
         self.owned.insert(partition, Owned { tag, running, releasing: false, caught_up: false, in_doubt: false });
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
@@ -181,16 +194,26 @@ impl<M: Item> Lanes<M> {
         }
     }
 
-    /// The partition is no longer ours. Its turns were cancelled and will end as fenced.
-    pub(super) fn lost(&mut self, partition: u16) {
+    /// Whether the partition is owned under this epoch.
+    pub(super) fn owns(&self, partition: u16, epoch: u64) -> bool {
+        self.owned.get(&partition).is_some_and(|owned| owned.tag.0 == epoch)
+    }
+
+    /// The partition is no longer ours that was owned under this epoch; `false` when that is old
+    /// news. Its turns were cancelled and will end as fenced.
+    pub(super) fn lost(&mut self, partition: u16, epoch: u64) -> bool {
+        if !self.owns(partition, epoch) {
+            return false;
+        }
         self.owned.remove(&partition);
         self.lanes.retain(|address, lane| address.partition != partition || lane.state == State::Running);
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
             // What the next owner is sent counts as new, even if that owner is this worker again.
-            lane.forget_waiting();
             (lane.in_flight, lane.checkpoint) = (Vec::new(), None);
+            lane.forget_waiting();
             lane.orphan = true;
         }
+        true
     }
 
     /// The partition is to be given back: nothing new is started.
@@ -219,10 +242,11 @@ impl<M: Item> Lanes<M> {
         if lane.checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.has_done(item.id())) {
             return vec![Action::Ack(vec![item])];
         }
+        let Some(item) = lane.copies.first(item) else { return Vec::new() };
         let supersedes = lane.supersedes(&item).then(|| item.clone());
         lane.queue.push_back(item);
         if fresh {
-            return vec![Action::Load(address)];
+            return vec![Action::Load(address, tag)];
         }
         let mut actions = self.advance(&address);
         actions.extend(supersedes.map(|item| Action::Supersede(address, item)));
@@ -244,15 +268,15 @@ impl<M: Item> Lanes<M> {
     }
 
     /// The lane's checkpoint was read (a conversation without one has an empty one).
-    /// `epoch` is the ownership it was read under: what an older one read may be out of date.
+    /// `tag` is the consumer it was read for: what was read for an older one may be out of date.
     pub(super) fn loaded(
         &mut self,
         address: &Arc<LaneAddress>,
-        epoch: u64,
+        tag: (u64, u64),
         checkpoint: Checkpoint,
         settings: TurnSettings,
     ) -> Vec<Action<M>> {
-        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
+        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag == tag);
         match self.lanes.get_mut(address) {
             Some(lane) if current && lane.state == State::Loading => {
                 lane.state = State::Idle;
@@ -294,7 +318,7 @@ impl<M: Item> Lanes<M> {
                 lane.checkpoint = Some(checkpoint);
                 actions.extend(lane.drop_done());
                 lane.together = if lane.settings.overlap == Overlap::Merge { lane.queue.len() } else { 0 };
-                actions.push(Action::Ack(items));
+                actions.push(Action::Ack(lane.copies.join(items)));
             }
             TurnEnd::Again(checkpoint, after) => {
                 let at_most = i64::try_from(after.at_most.as_millis()).unwrap_or_default();
@@ -309,6 +333,11 @@ impl<M: Item> Lanes<M> {
                 lane.put_back(items);
                 lane.together = lane.queue.len();
             }
+            TurnEnd::Cut(checkpoint) => {
+                lane.state = State::Idle;
+                lane.checkpoint = Some(checkpoint);
+                lane.put_back(items);
+            }
             TurnEnd::Fenced => {
                 actions.push(Action::Doubt(address.partition));
                 actions.extend(self.load_again(address));
@@ -321,10 +350,11 @@ impl<M: Item> Lanes<M> {
 
     /// Begins a lane anew: what it knew may be out of date.
     fn load_again(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
-        match self.lanes.get_mut(address) {
-            Some(lane) if !lane.queue.is_empty() => {
+        let tag = self.owned.get(&address.partition).map(|owned| owned.tag);
+        match (self.lanes.get_mut(address), tag) {
+            (Some(lane), Some(tag)) if !lane.queue.is_empty() => {
                 (lane.state, lane.checkpoint) = (State::Loading, None);
-                vec![Action::Load(address.clone())]
+                vec![Action::Load(address.clone(), tag)]
             }
             _ => {
                 self.lanes.remove(address);
@@ -335,7 +365,7 @@ impl<M: Item> Lanes<M> {
 
     /// The lane has waited long enough.
     pub(super) fn woken(&mut self, address: &Arc<LaneAddress>, epoch: u64) -> Vec<Action<M>> {
-        let current = self.owned.get(&address.partition).is_some_and(|owned| owned.tag.0 == epoch);
+        let current = self.owns(address.partition, epoch);
         match self.lanes.get_mut(address) {
             Some(lane) if current && matches!(lane.state, State::Waiting { .. }) => {
                 lane.state = State::Idle;

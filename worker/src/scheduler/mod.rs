@@ -17,7 +17,7 @@ use omnihub_common::{
     conversation::whereabouts::Sight,
     instance::TurnSettings,
     queue::{
-        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, SharedPartition, now_ms,
+        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, Redrive, SharedPartition, now_ms,
         until_confirmed,
     },
 };
@@ -59,6 +59,10 @@ struct Head {
     id: MessageId,
     #[serde(default)]
     trace_id: Option<Uuid>,
+    #[serde(default)]
+    received_at: Option<i64>,
+    #[serde(default)]
+    redrive: Option<Redrive>,
 }
 
 /// What the scheduler is told.
@@ -66,14 +70,19 @@ struct Head {
 pub(crate) enum Event {
     /// A consumer of this partition and generation begins to deliver.
     Owned(SharedPartition, u64),
-    /// The partition is lost; its turns are cancelled already.
-    Lost(u16),
-    /// Finish what runs for the partition, start nothing new, then say so.
-    Release(u16, oneshot::Sender<()>),
+    /// The partition is lost that was owned under this epoch; its turns are cancelled already.
+    Lost(u16, u64),
+    /// Finish what runs for the partition that is owned under this epoch, start nothing new, then
+    /// say so.
+    Release(u16, u64, oneshot::Sender<()>),
     /// A message.
     Arrived(Delivery),
-    /// A checkpoint was read under the ownership of this epoch, and how the instance gathers.
-    Loaded(Arc<LaneAddress>, u64, Checkpoint, TurnSettings),
+    /// The consumer of this epoch and generation has delivered everything that was in the partition
+    /// when it was made.
+    CaughtUp(u16, (u64, u64)),
+    /// A checkpoint was read for the consumer of this epoch and generation, and how the instance
+    /// gathers.
+    Loaded(Arc<LaneAddress>, (u64, u64), Checkpoint, TurnSettings),
     /// A turn has ended; with the settings of its instance, where it has read them.
     Ended(Arc<LaneAddress>, TurnEnd, Option<TurnSettings>),
     /// A lane has waited long enough, under the ownership of this epoch.
@@ -171,19 +180,27 @@ impl Scheduler {
                 Arc::make_mut(&mut self.partitions).insert(partition.number(), partition);
                 Vec::new()
             }
-            Event::Lost(partition) => {
-                self.lanes.lost(partition);
+            Event::Lost(partition, epoch) => {
+                if !self.lanes.lost(partition, epoch) {
+                    return Vec::new();
+                }
+                self.releases.remove(&partition);
                 self.backlog.with(|backlog| backlog.lost(partition));
                 self.lookout.lost(partition);
                 Arc::make_mut(&mut self.partitions).remove(&partition);
                 Vec::new()
             }
-            Event::Release(partition, done) => {
+            Event::Release(partition, epoch, done) => {
+                if !self.lanes.owns(partition, epoch) {
+                    // Nothing of it is left; who waits hears that from the end of `done`.
+                    return Vec::new();
+                }
                 self.releases.entry(partition).or_default().push(done);
                 self.lanes.release(partition)
             }
             Event::Arrived(delivery) => self.arrived(delivery),
-            Event::Loaded(lane, epoch, checkpoint, settings) => self.lanes.loaded(&lane, epoch, checkpoint, settings),
+            Event::CaughtUp(partition, tag) => self.lanes.caught_up(partition, tag),
+            Event::Loaded(lane, tag, checkpoint, settings) => self.lanes.loaded(&lane, tag, checkpoint, settings),
             Event::Ended(lane, end, settings) => {
                 self.withdrawals.remove(&lane);
                 self.lookout.ended(&lane, &end);
@@ -199,22 +216,11 @@ impl Scheduler {
         }
     }
 
-    fn arrived(&mut self, delivery: Delivery) -> Vec<Action<Message>> {
+    fn arrived(&mut self, mut delivery: Delivery) -> Vec<Action<Message>> {
         self.backlog.with(|backlog| backlog.arrived(&delivery.lane, delivery.tag));
-        let (partition, tag) = (delivery.lane.partition, delivery.tag);
         if !delivery.replayed {
             self.clock.observe(delivery.published, now_ms());
         }
-        // What was made after the consumer, or is the last, comes after all that was there before.
-        let caught_up = delivery.last || !delivery.replayed;
-        let mut actions = self.take_in(delivery);
-        if caught_up {
-            actions.extend(self.lanes.caught_up(partition, tag));
-        }
-        actions
-    }
-
-    fn take_in(&mut self, mut delivery: Delivery) -> Vec<Action<Message>> {
         let payload = delivery.payload.as_deref().unwrap_or_default();
         match serde_json::from_slice::<Head>(payload) {
             Ok(head) => {
@@ -223,8 +229,10 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                let Head { id, trace_id } = head;
-                self.lanes.arrived(lane, tag, Message { delivery: Arc::new(delivery), id, trace_id, _held: held })
+                let Head { id, trace_id, received_at, redrive } = head;
+                let counts_from = redrive.map(|redrive| redrive.at).or(received_at).unwrap_or(delivery.published);
+                let delivery = Arc::new(delivery);
+                self.lanes.arrived(lane, tag, Message { delivery, id, trace_id, counts_from, _held: held })
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
@@ -240,12 +248,12 @@ impl Scheduler {
     fn perform(&mut self, actions: Vec<Action<Message>>) {
         for action in actions {
             match action {
-                Action::Load(lane) => self.load(lane),
+                Action::Load(lane, tag) => self.load(lane, tag),
                 Action::Start { lane, items, checkpoint } => self.start(lane, items, *checkpoint),
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
                 Action::LookAt(lane, at) => self.look_at(lane, at),
-                Action::Supersede(lane, item) => self.supersede(&lane, &item),
+                Action::Supersede(lane, item) => self.supersede(&lane, item),
                 Action::Drained(partition) => {
                     for done in self.releases.remove(&partition).unwrap_or_default() {
                         let _ = done.send(());
@@ -258,16 +266,24 @@ impl Scheduler {
         }
     }
 
-    fn load(&self, lane: Arc<LaneAddress>) {
+    /// Reads a checkpoint. Where that ends without one the ownership is lost, or it is doubtful, and
+    /// the next consumer delivers the lane's messages again.
+    fn load(&self, lane: Arc<LaneAddress>, tag: (u64, u64)) {
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
-        let (kit, events) = (self.kit.clone(), self.events.clone());
+        let (kit, events, doubts) = (self.kit.clone(), self.events.clone(), self.doubts.clone());
         self.tasks.spawn(async move {
             let settings = turn_settings(&kit, &lane).await;
             let read = || partition.read(&lane);
             let may_go_on = || partition.may_act();
-            if let Some(checkpoint) = until_confirmed("checkpoint read", may_go_on, read).await {
-                let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
-                let _ = events.send(Event::Loaded(lane, partition.epoch(), checkpoint, settings));
+            match until_confirmed("checkpoint read", may_go_on, read).await {
+                Some(checkpoint) => {
+                    let checkpoint = checkpoint.unwrap_or_else(Checkpoint::new);
+                    let _ = events.send(Event::Loaded(lane, tag, checkpoint, settings));
+                }
+                None if partition.gone().is_cancelled() => {}
+                None => {
+                    let _ = doubts.send(partition.number());
+                }
             }
         });
     }
@@ -278,21 +294,27 @@ impl Scheduler {
         let withdraw = CancellationToken::new();
         self.withdrawals.insert(lane.clone(), withdraw.clone());
         let progress = self.lookout.began(&lane);
+        let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
+        let turn = Box::new(turn);
         self.tasks.spawn(async move {
-            let mut seat = Seat { lane: lane.clone(), events, ended: false };
-            let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
+            let mut seat = Seat { lane, events, ended: false };
             let (end, settings) = turn.run().await;
             seat.give_back(end, settings);
         });
     }
 
     /// Takes the running turn's question back, if the message is one that gets an answer.
-    fn supersede(&self, lane: &Arc<LaneAddress>, item: &Message) {
-        if item.delivery.payload.as_deref().is_some_and(is_answerable)
-            && let Some(withdraw) = self.withdrawals.get(lane)
-        {
-            withdraw.cancel();
-        }
+    ///
+    /// It is read for that before any beginning of it was counted. So it happens once, when it
+    /// first comes, and apart from here: a message that nobody survives reading is found out by
+    /// its own turn when it is delivered again.
+    fn supersede(&self, lane: &Arc<LaneAddress>, item: Message) {
+        let Some(withdraw) = self.withdrawals.get(lane).filter(|_| !item.delivery.replayed).cloned() else { return };
+        self.tasks.spawn(async move {
+            if item.delivery.payload.as_deref().is_some_and(is_answerable) {
+                withdraw.cancel();
+            }
+        });
     }
 
     fn look_at(&self, lane: Arc<LaneAddress>, at: i64) {

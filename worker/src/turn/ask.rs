@@ -14,7 +14,7 @@ use super::{
     Exit, Opened, Turn,
     admit::Ignored,
     answer::{apology, stored},
-    dead, ignored,
+    ignored,
     presence::Typing,
     question::question,
     story::Story,
@@ -24,15 +24,12 @@ use crate::{
     breaker::{Address, Permit},
 };
 
-/// A turn that was begun and cut so often has killed its workers; it is not begun again.
-const MOST_BEGINNINGS: u32 = 7;
 /// Longer ids of an agent are not kept: they would be in every checkpoint.
 const LONGEST_ID: usize = 512;
 
 impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
     pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
-        Box::pin(self.count_beginning(story)).await?;
         let asked_at = now_ms();
         let request = self.request(opened, story, asked_at);
         let payload = (Stage::AgentRequest, None, request.clone());
@@ -46,12 +43,12 @@ impl Turn {
         if !self.partition.may_act() {
             return Err(Exit::Fenced);
         }
-        self.progress.asking(self.open_turn().map_or(0, |open| open.attempt) + 1);
+        self.progress.asking(self.attempts() + 1);
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
         let replied = tokio::select! {
             biased;
-            replied = agent::ask(&self.kit.http, &opened.instance, request, context) => replied,
+            replied = agent::ask(&self.kit.agents, &opened.instance, request, context) => replied,
             () = self.withdraw.cancelled() => {
                 self.checkpoint.open = None;
                 return Err(Exit::Withdrawn);
@@ -87,31 +84,6 @@ impl Turn {
     pub(super) fn permit_to_ask(&self, opened: &Opened) -> Result<Permit, Exit> {
         let permit = self.kit.breakers.admit(&Address::agent(&opened.instance));
         permit.map_err(|parked| Exit::Parked(parked, "agent_breaker_open"))
-    }
-
-    /// A replayed message may have been begun elsewhere, and a retry has been begun here: the
-    /// attempt is counted before the call, so that a message that kills its worker is found out. What
-    /// this process itself was cut in does not count: see [`super::Beginner`].
-    async fn count_beginning(&mut self, story: &mut Story) -> Result<(), Exit> {
-        // What was gathered stays one turn wherever it is begun again.
-        let replayed = self.items.len() > 1 || self.items.iter().any(|item| item.delivery.replayed);
-        let (attempt, failures) = match self.open_turn() {
-            Some(open) if !self.kit.beginner.counts(open, &self.turn_id()) => (open.attempt, open.failures),
-            Some(open) => (open.attempt + 1, open.failures + 1),
-            None if replayed => (0, 0),
-            None => return Ok(()),
-        };
-        if failures >= MOST_BEGINNINGS {
-            story.note_error("agent_called", "the turn was begun and cut too often");
-            return Err(dead("begun_too_often"));
-        }
-        story.details().attempts = i32::try_from(attempt + 1).ok();
-        // In the stream it does not count yet: whoever reads it there, finds a turn that was cut.
-        self.remember(attempt, failures, Phase::Asking);
-        self.set_counted(false);
-        self.write().await?;
-        self.set_counted(true);
-        Ok(())
     }
 
     async fn replied(

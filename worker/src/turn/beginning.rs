@@ -1,19 +1,44 @@
 //! Who began a turn: a message that kills its workers is found out by how often it was begun, and
 //! only by that.
 //!
-//! A turn that another process began and did not end may have killed it. A turn that this very
-//! process began and that was cut (the broker was away, the lease lapsed) has killed nobody, unless
-//! it panicked.
+//! ```text
+//! delivered for the first time      nothing is written: the next delivery is a replay
+//! a replay, or after a wait         fenced: begun by this process, before anything is read
+//! begun by another that is gone     counted, and a wait that grows: those who merely ran beside a
+//!                                   message that kills have ended before it is begun again
+//! counted seven times in a phase    a dead letter
+//! ```
+//!
+//! A turn that this very process began and that was cut (the broker was away, the lease lapsed) has
+//! killed nobody, unless it panicked. One that waits, or that was cut because its partition is given
+//! back, says so in its checkpoint and has killed nobody either.
 
 use std::{
     collections::HashSet,
     sync::{Mutex, PoisonError},
 };
 
-use omnihub_common::queue::OpenTurn;
+use omnihub_common::{
+    instance::Instance,
+    queue::{OpenTurn, Phase},
+};
+
+use super::{Exit, Turn, TurnEnd, retry};
+use crate::breaker::Address;
 
 /// More panics are not remembered; then a message that panics counts as cut by an outage.
 const KEPT: usize = 10_000;
+
+/// What beginning a turn takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Beginning {
+    /// Nothing: whoever comes after this process sees by itself that it was begun.
+    Known,
+    /// It is written first that this process begins it.
+    Told,
+    /// Whoever began it is gone: that is counted first.
+    Counted,
+}
 
 /// This process, as the one that begins turns.
 #[derive(Debug)]
@@ -33,13 +58,20 @@ impl Beginner {
         self.nonce
     }
 
-    /// Whether taking up an open turn counts as one more beginning.
-    pub(super) fn counts(&self, open: &OpenTurn, turn_id: &str) -> bool {
-        if open.counted {
-            return false;
+    /// Decides; `replayed` says that its messages may have been begun before, or that they are to
+    /// stay together.
+    pub(super) fn judge(&self, open: Option<&OpenTurn>, replayed: bool, turn_id: &str) -> Beginning {
+        match open {
+            None if replayed => Beginning::Told,
+            None => Beginning::Known,
+            Some(open) if open.counted => Beginning::Told,
+            Some(open) if open.begun_by == Some(self.nonce) && !self.has_panicked(turn_id) => Beginning::Known,
+            Some(_) => Beginning::Counted,
         }
-        let panicked = self.panicked.lock().unwrap_or_else(PoisonError::into_inner).remove(turn_id);
-        panicked || open.begun_by != Some(self.nonce)
+    }
+
+    fn has_panicked(&self, turn_id: &str) -> bool {
+        self.panicked.lock().unwrap_or_else(PoisonError::into_inner).remove(turn_id)
     }
 
     /// Notices when the turn panics before the watch is dropped.
@@ -65,23 +97,96 @@ impl Drop for Watch<'_> {
     }
 }
 
+impl Turn {
+    /// Makes known that the turn begins, before anything of its messages is looked at; `false` when
+    /// it was begun too often.
+    pub(super) async fn begin(&mut self, instance: &Instance) -> Result<bool, Exit> {
+        let replayed = self.items.len() > 1 || self.was_delivered_before();
+        let beginning = self.kit.beginner.judge(self.open_turn(), replayed, &self.turn_id());
+        let open = self.open_turn().cloned().unwrap_or_else(|| OpenTurn::new(self.ids.clone()));
+        let begun_by = Some(self.kit.beginner.nonce());
+        match beginning {
+            Beginning::Known => Ok(true),
+            Beginning::Told => {
+                self.find_circuit_closed(instance)?;
+                self.checkpoint.open = Some(OpenTurn { counted: false, begun_by, ..open });
+                self.write().await.map(|()| true)
+            }
+            Beginning::Counted => {
+                let beginnings = open.beginnings + 1;
+                let Some(wait) = retry::wait(beginnings, None, rand::random()) else { return Ok(false) };
+                self.checkpoint.open = Some(OpenTurn { beginnings, counted: true, begun_by, ..open });
+                Err(Exit::Retry(wait, "turn_cut"))
+            }
+        }
+    }
+
+    /// A turn that waits for a server is not begun for that: nothing need be written.
+    fn find_circuit_closed(&self, instance: &Instance) -> Result<(), Exit> {
+        let (address, reason) = match self.open_turn().map(|open| &open.phase) {
+            Some(Phase::Asking) => (Some(Address::agent(instance)), "agent_breaker_open"),
+            Some(Phase::Sending(_)) => (Address::channel(instance), "channel_breaker_open"),
+            None => return Ok(()),
+        };
+        match address.and_then(|address| self.kit.breakers.parked(&address)) {
+            Some(parked) => Err(Exit::Parked(parked, reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Nothing runs for it from here on: what becomes of this process is not its doing.
+    pub(super) async fn put_aside(&mut self) -> Result<(), Exit> {
+        match self.begun_here() {
+            Some(open) if !open.counted => open.counted = true,
+            _ => return Ok(()),
+        }
+        self.write().await
+    }
+
+    /// Its partition is given back while it runs. What stands in memory may not be written yet.
+    pub(super) async fn cut(&mut self) -> TurnEnd {
+        if let Some(open) = self.begun_here() {
+            open.counted = true;
+            if self.write().await.is_err() {
+                return TurnEnd::Fenced;
+            }
+        }
+        TurnEnd::Cut(self.take_checkpoint())
+    }
+
+    /// The open turn, if this process begins it: what another one has left is not to be forgiven.
+    fn begun_here(&mut self) -> Option<&mut OpenTurn> {
+        let nonce = self.kit.beginner.nonce();
+        self.checkpoint.open.as_mut().filter(|open| open.begun_by == Some(nonce))
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use omnihub_common::queue::Phase;
-
     use super::*;
 
     fn open(begun_by: Option<u64>) -> OpenTurn {
-        OpenTurn { ids: Vec::new(), attempt: 0, failures: 0, phase: Phase::Asking, counted: false, begun_by }
+        OpenTurn { begun_by, ..OpenTurn::new(Vec::new()) }
     }
 
     #[test]
     fn what_this_process_was_cut_in_does_not_count_and_what_another_left_does() {
         let (here, there) = (Beginner::new(), Beginner::new());
-        assert!(!here.counts(&open(Some(here.nonce())), "t"));
-        assert!(here.counts(&open(Some(there.nonce())), "t"));
-        assert!(here.counts(&open(None), "t"), "an earlier build left it");
-        assert!(!here.counts(&OpenTurn { counted: true, ..open(None) }, "t"));
+        let judge = |open: &OpenTurn| here.judge(Some(open), true, "t");
+        assert_eq!(judge(&open(Some(here.nonce()))), Beginning::Known, "and it is written already");
+        assert_eq!(judge(&open(Some(there.nonce()))), Beginning::Counted);
+        assert_eq!(judge(&open(None)), Beginning::Counted, "an earlier build left it");
+        for begun_by in [here.nonce(), there.nonce()] {
+            let waits = OpenTurn { counted: true, ..open(Some(begun_by)) };
+            assert_eq!(judge(&waits), Beginning::Told, "nothing ran for it");
+        }
+    }
+
+    #[test]
+    fn only_what_comes_for_the_first_time_is_begun_without_a_word() {
+        let here = Beginner::new();
+        assert_eq!(here.judge(None, false, "t"), Beginning::Known);
+        assert_eq!(here.judge(None, true, "t"), Beginning::Told);
     }
 
     #[test]
@@ -93,8 +198,9 @@ mod tests {
         }));
         assert!(panicked.is_err());
         drop(here.watch("other".to_owned()));
-        assert!(!here.counts(&open(Some(here.nonce())), "other"));
-        assert!(here.counts(&open(Some(here.nonce())), "t"));
-        assert!(!here.counts(&open(Some(here.nonce())), "t"));
+        let mine = open(Some(here.nonce()));
+        assert_eq!(here.judge(Some(&mine), true, "other"), Beginning::Known);
+        assert_eq!(here.judge(Some(&mine), true, "t"), Beginning::Counted);
+        assert_eq!(here.judge(Some(&mine), true, "t"), Beginning::Known);
     }
 }

@@ -7,7 +7,7 @@ use omnihub_common::{
     trace::Outcome,
 };
 
-use super::{Kit, Turn, part::Part, story::Story};
+use super::{BEGUN_TOO_OFTEN, Kit, Turn, part::Part, story::Story};
 
 /// Copying a message's objects is tried so often while the store answers at all.
 const COPY_ATTEMPTS: u32 = 3;
@@ -18,13 +18,17 @@ impl Turn {
     /// Keeps the dead letter of a message; `false` when the partition was lost meanwhile.
     pub(super) async fn bury(&self, part: &Part, reason: &str) -> bool {
         // As it was queued: a large body stays in an object store.
-        let mut letter = DeadLetter::of(reason, part.payload.as_deref().unwrap_or_default(), now_ms());
-        letter.attempts = self.open_turn().map_or(0, |open| open.attempt) + 1;
+        let payload = part.payload.as_deref().unwrap_or_default();
+        let mut letter = match reason {
+            BEGUN_TOO_OFTEN => DeadLetter::unread(reason, payload, now_ms()),
+            _ => DeadLetter::of(reason, payload, now_ms()),
+        };
+        letter.attempts = self.attempts() + 1;
         letter.error_message = part.story.as_ref().map(Story::error_message).unwrap_or_default();
         letter.phone = letter.phone.or_else(|| part.story.as_ref().and_then(Story::phone));
         let id = match &letter.envelope {
             Some(envelope) => LetterId::of_trace(envelope.trace_id),
-            None => unreadable(&part.item.delivery, part.payload.as_deref().unwrap_or_default()),
+            None => unreadable(&part.item.delivery, payload),
         };
         if !keep(&self.kit, &self.partition, &self.lane, &id, letter).await {
             return false;
@@ -33,10 +37,10 @@ impl Turn {
         true
     }
 
-    /// A redriven message has ended otherwise than dead: an earlier letter of it that is still
-    /// there goes, so that nobody redrives it once more.
+    /// A message has ended otherwise than dead: a letter of it that is still there goes, so that
+    /// nobody redrives it once more. One that was neither redriven nor delivered before has none.
     pub(super) async fn unbury(&self, story: &Story, outcome: Outcome) {
-        if outcome == Outcome::Dead || story.redrives() == 0 {
+        if outcome == Outcome::Dead || (story.redrives() == 0 && !self.was_delivered_before()) {
             return;
         }
         if let Err(error) = self.kit.dead.settle(&self.lane, story.trace_id(), story.redrives()).await {

@@ -13,6 +13,8 @@ pub(crate) struct Message {
     pub(crate) id: MessageId,
     /// For those who ask where it is.
     pub(crate) trace_id: Option<Uuid>,
+    /// From when its age counts, in milliseconds since 1970.
+    pub(crate) counts_from: i64,
     /// Its place in the budget of payloads; none while its payload is left in the stream.
     pub(crate) _held: Option<Arc<HeldBytes>>,
 }
@@ -47,6 +49,8 @@ pub(crate) enum TurnEnd {
     Again(Checkpoint, Wait),
     /// Its question was withdrawn: its messages stay, for a turn together with what came since.
     Withdrawn(Checkpoint),
+    /// It was cut since its partition is given back: its messages stay, and the checkpoint says so.
+    Cut(Checkpoint),
     /// The partition was lost; whoever owns it now goes on.
     Fenced,
 }

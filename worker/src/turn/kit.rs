@@ -17,12 +17,15 @@ use tokio::sync::{
 };
 
 use super::{Beginner, Receipts, Wait};
-use crate::breaker::Breakers;
+use crate::{agent::Client, breaker::Breakers};
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]
 pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
+    /// For agents.
+    pub(crate) agents: Client,
+    /// For channels.
     pub(crate) http: reqwest::Client,
     pub(crate) traces: TraceBus,
     pub(crate) dead: DeadLetters,
@@ -53,10 +56,15 @@ impl Kit {
         let id = InstanceToken::row_id(&lane.instance);
         let changed = async {
             let mut changes = self.directory.changes();
+            // An attempt that never saw its instance waits for another one than there is now.
+            let known = match wait.instance {
+                Some(known) => Some(known),
+                None => Box::pin(self.changed_at(lane)).await,
+            };
             loop {
                 // First what changed since the failed attempt, then what is told from here on.
-                let now = self.changed_at(lane).await;
-                if now.is_some() && wait.instance.is_some() && now != wait.instance {
+                let now = Box::pin(self.changed_at(lane)).await;
+                if now.is_some() && now != known {
                     return;
                 }
                 until_told(&mut changes, id).await;

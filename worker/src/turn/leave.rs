@@ -13,28 +13,30 @@ use super::{
 
 impl Turn {
     /// Ends it: the outcomes told and confirmed, the checkpoint written; or its messages stay.
+    ///
+    /// Thousands of turns may be here at once, so what is rare is boxed: see [`Turn::walk`].
     pub(super) async fn leave(&mut self, mut parts: Vec<Part>, exit: Exit) -> TurnEnd {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Withdrawn => return TurnEnd::Withdrawn(self.take_checkpoint()),
-            Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)),
+            Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)).await,
             Exit::Retry(at_most, reason) => {
                 return match self.write().await {
-                    Ok(()) => self.again(Wait::of(at_most, reason)),
+                    Ok(()) => self.again(Wait::of(at_most, reason)).await,
                     Err(_) => TurnEnd::Fenced,
                 };
             }
             Exit::Parked(parked, reason) => {
-                return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) });
+                return self.again(Wait { circuit: Some(parked.changed), ..Wait::of(parked.at_most, reason) }).await;
             }
-            Exit::Vanish => return self.vanish().await,
+            Exit::Vanish => return Box::pin(self.vanish()).await,
             Exit::End(outcome, reason) => (outcome, reason),
         };
         self.progress.finishing();
         let dies = |part: &Part| part.end.as_ref().map_or(outcome, |end| end.0) == Outcome::Dead;
         // The instance went while the message failed.
-        if parts.iter().any(dies) && self.is_orphaned().await {
-            return self.vanish().await;
+        if parts.iter().any(dies) && Box::pin(self.is_orphaned()).await {
+            return Box::pin(self.vanish()).await;
         }
         let ended = self.end_parts(&mut parts, (outcome, reason)).await;
         if !ended {
@@ -50,13 +52,15 @@ impl Turn {
         }
     }
 
-    fn take_checkpoint(&mut self) -> Checkpoint {
+    pub(super) fn take_checkpoint(&mut self) -> Checkpoint {
         std::mem::replace(&mut self.checkpoint, Checkpoint::new())
     }
 
-    fn again(&mut self, wait: Wait) -> TurnEnd {
-        let attempts = self.open_turn().map_or(0, |open| open.attempt);
-        self.progress.waits(wait.at_most, wait.reason, attempts + 1);
+    async fn again(&mut self, wait: Wait) -> TurnEnd {
+        if self.put_aside().await.is_err() {
+            return TurnEnd::Fenced;
+        }
+        self.progress.waits(wait.at_most, wait.reason, self.attempts() + 1);
         TurnEnd::Again(self.take_checkpoint(), Wait { instance: self.known, ..wait })
     }
 
@@ -82,7 +86,7 @@ impl Turn {
     /// Ends one message; `answered_in` is the trace that carries its reply, when that is another.
     async fn end_part(&self, part: &mut Part, end: &(Outcome, String), answered_in: Option<Uuid>) -> bool {
         let (outcome, reason) = (end.0, end.1.as_str());
-        if outcome == Outcome::Dead && !self.bury(part, reason).await {
+        if outcome == Outcome::Dead && !Box::pin(self.bury(part, reason)).await {
             return false;
         }
         let Some(story) = &mut part.story else { return true };
@@ -93,7 +97,7 @@ impl Turn {
         if !self.tell(&event).await {
             return false;
         }
-        self.unbury(story, outcome).await;
+        Box::pin(self.unbury(story, outcome)).await;
         true
     }
 

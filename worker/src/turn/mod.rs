@@ -1,7 +1,7 @@
 //! One turn: the next messages of a conversation, from the queue to their outcome.
 //!
 //! ```text
-//! read, admit  ->  [fenced: asking]  ->  ask  ->  fenced: answer, sending 1  ->  send 1
+//! [fenced: begun]  ->  read, admit  ->  ask  ->  fenced: answer, sending 1  ->  send 1
 //!   -> fenced: sent 1, sending 2 -> send 2 ...  ->  outcome confirmed  ->  fenced: done  ->  ack
 //! ```
 //!
@@ -28,7 +28,7 @@ mod story;
 #[cfg(test)]
 pub(crate) mod tests;
 
-use std::{sync::Arc, time::Duration};
+use std::{mem::discriminant, sync::Arc, time::Duration};
 
 use omnihub_common::{
     channel::InboundMessage,
@@ -54,6 +54,9 @@ pub(crate) use receipts::Receipts;
 use admit::Ignored;
 use part::Part;
 use story::Story;
+
+/// The reason of a message that killed whoever handled it, as it seems.
+const BEGUN_TOO_OFTEN: &str = "begun_too_often";
 
 /// A turn that is about to run.
 #[derive(Debug)]
@@ -102,6 +105,13 @@ impl From<WriteError> for Exit {
     }
 }
 
+/// Whether a turn goes on after the next write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Running {
+    GoesOn,
+    Waits,
+}
+
 /// What the agent is asked about: the last message that gets an answer, and those before it.
 struct Opened {
     instance: Arc<Instance>,
@@ -136,17 +146,18 @@ impl Turn {
 
     /// Runs it; a lost partition cuts it at once. Also answers the instance's settings, where it
     /// has read them.
-    pub(crate) async fn run(mut self) -> (TurnEnd, Option<TurnSettings>) {
+    pub(crate) async fn run(mut self: Box<Self>) -> (TurnEnd, Option<TurnSettings>) {
         let span = tracing::info_span!("turn", instance.token = %self.lane.instance, trace.id = tracing::field::Empty);
         let headers = self.items.last().and_then(|item| item.delivery.headers.as_ref());
         propagation::set_parent(&span, propagation::extract_nats(headers));
-        let gone = self.partition.gone().clone();
+        let (gone, closing) = (self.partition.gone().clone(), self.partition.closing().clone());
         let (kit, turn_id) = (self.kit.clone(), self.turn_id());
         async move {
             let _watch = kit.beginner.watch(turn_id);
             let end = tokio::select! {
                 biased;
                 () = gone.cancelled() => TurnEnd::Fenced,
+                () = closing.cancelled() => Box::pin(self.cut()).await,
                 end = self.steps() => end,
             };
             (end, self.settings)
@@ -172,8 +183,15 @@ impl Turn {
     /// What comes before and after the agent is boxed: a future is as large as its largest step,
     /// and a turn is nearly always waiting for its agent.
     async fn walk(&mut self, parts: &mut Vec<Part>) -> Result<(), Exit> {
+        let Some(instance) = Box::pin(self.instance()).await? else {
+            let words = "what the database holds of the instance could not be read for more than a day";
+            return Box::pin(self.die(parts, "instance_unreadable", words)).await;
+        };
+        if !Box::pin(self.begin(&instance)).await? {
+            let words = "the turn was begun and cut too often";
+            return Box::pin(self.die(parts, BEGUN_TOO_OFTEN, words)).await;
+        }
         Box::pin(self.read(parts)).await?;
-        let Some(instance) = Box::pin(self.instance(parts)).await? else { return Ok(()) };
         Box::pin(self.admit(parts, &instance)).await?;
         // Where none gets an answer, each ends as was decided.
         let Some((opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
@@ -208,12 +226,12 @@ impl Turn {
             Decision::Hold(reason) => {
                 story.details().warnings.push(format!("held: {reason}"));
                 self.progress.hold(&reason);
-                self.remember(attempt, failures, phase);
+                self.remember(attempt, failures, phase, Running::Waits);
                 Exit::Retry(retry::HOLD, "held")
             }
             Decision::Again(asked) => match retry::wait(failures + 1, asked, rand::random()) {
                 Some(wait) => {
-                    self.remember(attempt + 1, failures + 1, phase);
+                    self.remember(attempt + 1, failures + 1, phase, Running::Waits);
                     Exit::Retry(wait, step)
                 }
                 None => Exit::End(Outcome::Dead, format!("{step}_failed")),
@@ -221,21 +239,28 @@ impl Turn {
         }
     }
 
-    /// Keeps the open turn in memory, for the next attempt or the next write.
-    fn remember(&mut self, attempt: u32, failures: u32, phase: Phase) {
-        let begun_by = Some(self.kit.beginner.nonce());
+    /// Keeps the open turn in memory, for the next attempt or the next write. In a new phase its
+    /// beginnings count anew: it has outlived those of the one before.
+    fn remember(&mut self, attempt: u32, failures: u32, phase: Phase, running: Running) {
+        let same_phase = |open: &&OpenTurn| discriminant(&open.phase) == discriminant(&phase);
+        let beginnings = self.open_turn().filter(same_phase).map_or(0, |open| open.beginnings);
+        let (counted, begun_by) = (running == Running::Waits, Some(self.kit.beginner.nonce()));
         let ids = self.ids.clone();
-        self.checkpoint.open = Some(OpenTurn { ids, attempt, failures, phase, counted: true, begun_by });
+        self.checkpoint.open = Some(OpenTurn { ids, attempt, failures, phase, beginnings, counted, begun_by });
     }
 
-    fn set_counted(&mut self, counted: bool) {
-        if let Some(open) = &mut self.checkpoint.open {
-            open.counted = counted;
-        }
+    /// How often it was tried and came to nothing, for people.
+    fn attempts(&self) -> u32 {
+        self.open_turn().map_or(0, |open| open.attempt + open.beginnings)
     }
 
     async fn write(&self) -> Result<(), Exit> {
         self.partition.write(&self.lane, &self.checkpoint).await.map_err(Exit::from)
+    }
+
+    /// Whether any of its messages may have been handled before, here or elsewhere.
+    fn was_delivered_before(&self) -> bool {
+        self.items.iter().any(|item| item.delivery.replayed)
     }
 
     fn open_turn(&self) -> Option<&OpenTurn> {

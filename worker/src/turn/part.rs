@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use omnihub_common::{
     channel::{InboundMessage, whatsapp::inbound::read_message},
-    instance::Instance,
+    instance::{Instance, Unavailable},
     queue::{Envelope, EnvelopeBody, InstanceToken, MediaError, Phase, now_ms},
     trace::{Outcome, TraceStatus},
 };
@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::{
     Exit, Message, Opened, Turn,
     admit::{Ignored, admit, worth_an_answer},
-    retry,
+    dead, retry,
     story::Story,
 };
 
@@ -54,28 +54,40 @@ impl Turn {
             if part.is_newer() {
                 return Err(Exit::Later(retry::HOLD, "newer_version"));
             }
-            part.open(|envelope| Story::new(self.kit.traces.clone(), envelope, self.turn_id(), self.attempt()));
+            part.open(|envelope| Story::new(self.kit.traces.clone(), envelope, self.turn_id(), self.attempts()));
             parts.push(part);
         }
         Ok(())
     }
 
-    /// The instance they belong to; none when no message can be read.
-    pub(super) async fn instance(&mut self, parts: &mut [Part]) -> Result<Option<Arc<Instance>>, Exit> {
-        let Some(id) = parts.iter().find_map(|part| Some(part.envelope.as_ref()?.instance_id)) else {
-            return Ok(None);
+    /// The instance they belong to, asked for before any of them is looked at; none when it cannot
+    /// be read and they have waited for that long enough.
+    pub(super) async fn instance(&mut self) -> Result<Option<Arc<Instance>>, Exit> {
+        let found = match InstanceToken::row_id(&self.lane.instance) {
+            Some(id) => self.kit.directory.by_id(id).await,
+            None => Err(Unavailable::Unreadable),
         };
-        let instance = match self.kit.directory.by_id(id).await {
+        let instance = match found {
             Ok(Some(instance)) => instance,
             Ok(None) => return Err(Exit::Vanish),
-            Err(_) => return Err(Exit::Later(retry::PAUSE, "database_away")),
+            Err(Unavailable::Away) => return Err(Exit::Later(retry::PAUSE, "database_away")),
+            Err(Unavailable::Unreadable) if self.items.iter().all(|item| is_too_old(item.counts_from)) => {
+                return Ok(None);
+            }
+            Err(Unavailable::Unreadable) => return Err(Exit::Later(retry::HOLD, "instance_unreadable")),
         };
         self.settings = Some(instance.turns);
         self.known = Some(instance.updated_at.timestamp_micros());
-        for story in parts.iter_mut().filter_map(|part| part.story.as_mut()) {
-            story.hide(&instance);
-        }
         Ok(Some(instance))
+    }
+
+    /// Its messages die as they were queued, for a reason that none of them has said anything about.
+    pub(super) async fn die(&self, parts: &mut Vec<Part>, reason: &str, words: &str) -> Result<(), Exit> {
+        self.read(parts).await?;
+        for story in parts.iter_mut().filter_map(|part| part.story.as_mut()) {
+            story.note_error(TraceStatus::Processing.as_str(), words);
+        }
+        Err(dead(reason))
     }
 
     /// Reads what the channel said and decides who gets an answer.
@@ -83,7 +95,8 @@ impl Turn {
         let sending = self.open_turn().is_some_and(|open| matches!(open.phase, Phase::Sending(_)));
         for part in parts {
             let (Some(envelope), Some(story)) = (&mut part.envelope, &mut part.story) else { continue };
-            if now_ms() - envelope.counts_from() > ANSWER_MAX_AGE_MS {
+            story.hide(instance);
+            if is_too_old(envelope.counts_from()) {
                 part.end = Some((Outcome::Dead, "too_old".to_owned()));
                 continue;
             }
@@ -126,16 +139,16 @@ impl Turn {
         }
     }
 
-    fn attempt(&self) -> u32 {
-        self.open_turn().map_or(0, |open| open.attempt)
-    }
-
     /// Whether the instance was deleted while the turn ran: then nothing more may be asked, sent
     /// or kept for it. In an outage of the database it counts as there.
     pub(super) async fn is_orphaned(&self) -> bool {
         let Some(id) = InstanceToken::row_id(&self.lane.instance) else { return false };
         matches!(self.kit.directory.by_id(id).await, Ok(None))
     }
+}
+
+fn is_too_old(counts_from: i64) -> bool {
+    now_ms() - counts_from > ANSWER_MAX_AGE_MS
 }
 
 impl Part {

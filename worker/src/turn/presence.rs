@@ -42,7 +42,8 @@ impl Typing {
             loop {
                 again.tick().await;
                 let Ok(_seat) = seats.try_acquire() else { continue };
-                let shown = evolution.send_presence(&number, Presence::Composing, delay, headers.clone());
+                // Boxed, since it is gone when the wait for the next one begins.
+                let shown = Box::pin(evolution.send_presence(&number, Presence::Composing, delay, headers.clone()));
                 if let Ok(Err(error)) = timeout(HELD_FOR, shown).await {
                     tracing::debug!(error.message = %error, "typing could not be shown");
                     return;

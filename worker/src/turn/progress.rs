@@ -13,7 +13,7 @@ use omnihub_common::{conversation::whereabouts::Standing, trace::explain::senten
 
 /// Waits that no attempt of ours can end: another conversation's, a person's or a newer worker's
 /// doing is waited for.
-const OF_OTHERS: [&str; 3] = ["agent_breaker_open", "channel_breaker_open", "newer_version"];
+const OF_OTHERS: [&str; 4] = ["agent_breaker_open", "channel_breaker_open", "newer_version", "instance_unreadable"];
 
 /// How far one turn is.
 #[derive(Debug)]

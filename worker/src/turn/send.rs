@@ -12,7 +12,7 @@ use omnihub_common::{
 };
 use serde_json::{Value, json};
 
-use super::{Exit, Kit, Opened, Turn, story::Story};
+use super::{Exit, Kit, Opened, Running, Turn, story::Story};
 use crate::breaker::{Address, Permit};
 
 /// The instance's account on its Evolution server.
@@ -47,12 +47,16 @@ impl Turn {
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
         story.step(TraceStatus::Formatted, Some((Stage::ChannelSend, None, outgoing(&number, &answer, None)))).await;
         while let Some(bubble) = answer.bubbles.get(answer.sent.len()).cloned() {
-            if self.is_orphaned().await {
+            if Box::pin(self.is_orphaned()).await {
                 return Err(Exit::Vanish);
             }
             let permit = match self.permit_to_send(opened) {
                 Ok(permit) => permit,
-                Err(exit) => return self.park(answer, exit).await,
+                // With the answer in the checkpoint: who goes on with it need not ask again.
+                Err(exit) => {
+                    self.remember_sending(answer);
+                    return Err(exit);
+                }
             };
             answer.in_doubt = true;
             self.progress.sending(answer.sent.len() + 1, answer.bubbles.len());
@@ -72,7 +76,7 @@ impl Turn {
                     note_sent(story, &mut answer, sent);
                     self.kit.receipts.keep(&self.turn_id(), &answer);
                 }
-                Err(error) => return Err(self.send_failed(opened, story, answer, error).await),
+                Err(error) => return Err(Box::pin(self.send_failed(opened, story, answer, error)).await),
             }
         }
         // For the end: what is surely out stands in memory.
@@ -91,15 +95,6 @@ impl Turn {
         permit.map(Some).map_err(|parked| Exit::Parked(parked, "channel_breaker_open"))
     }
 
-    /// Waits with the answer in the checkpoint: who goes on with it need not ask again.
-    async fn park(&mut self, answer: Answer, exit: Exit) -> Result<(), Exit> {
-        let known = self.answer_so_far().is_some_and(|known| *known == answer);
-        if !known {
-            self.checkpoint_sending(&answer).await?;
-        }
-        Err(exit)
-    }
-
     /// The first time, the schedule of waits begins anew: the agent's failures are past.
     fn remember_sending(&mut self, answer: Answer) {
         let (attempt, failures) = match self.open_turn() {
@@ -107,7 +102,7 @@ impl Turn {
             Some(open) => (open.attempt, 0),
             None => (0, 0),
         };
-        self.remember(attempt, failures, Phase::Sending(answer));
+        self.remember(attempt, failures, Phase::Sending(answer), Running::GoesOn);
     }
 
     /// "sent up to i-1, sending i": from here on bubble i may be out.

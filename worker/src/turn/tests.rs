@@ -1,4 +1,4 @@
-//! An instance for unit tests.
+//! An instance for unit tests, and what a turn may weigh.
 
 use std::time::Duration;
 
@@ -40,5 +40,19 @@ pub(crate) fn instance() -> Instance {
         }),
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,
+    }
+}
+
+/// What a step holds while it waits, apart from what it points to.
+fn size<A, F>(_step: impl Fn(A) -> F) -> usize {
+    size_of::<F>()
+}
+
+#[test]
+fn a_turn_that_waits_is_small() {
+    use super::{Exit, Turn, part::Part};
+    let leave = |(turn, parts, exit): (&'static mut Turn, Vec<Part>, Exit)| turn.leave(parts, exit);
+    for (step, size) in [("the whole turn", size(Turn::run)), ("its end", size(leave))] {
+        assert!(size <= 4096, "{step} holds {size} bytes");
     }
 }

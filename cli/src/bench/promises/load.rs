@@ -50,7 +50,7 @@ impl Message {
 const FIRST: usize = 1_000_000;
 
 /// The phone of a customer.
-fn phone(customer: usize) -> String {
+pub(super) fn phone(customer: usize) -> String {
     format!("1415{:07}", FIRST + customer)
 }
 

@@ -6,6 +6,7 @@
 //!
 //! What is absent: faults by seed and the ledger of every message, see [`super::chaos`].
 
+mod broker;
 mod burst;
 mod changes;
 mod fairness;
@@ -14,6 +15,7 @@ mod outage;
 mod outside;
 mod quota;
 mod restart;
+mod rewind;
 pub mod row;
 mod site;
 mod statistics;
@@ -66,6 +68,8 @@ pub enum Figure {
     Fairness,
     /// The database is away for ten minutes.
     Outage,
+    /// The store of NATS is put back by a minute.
+    Rewind,
 }
 
 /// How a measurement is made.
@@ -92,6 +96,7 @@ impl Figure {
             Self::Waiting => "waiting",
             Self::Fairness => "fairness",
             Self::Outage => "outage",
+            Self::Rewind => "rewind",
         }
     }
 
@@ -104,6 +109,7 @@ impl Figure {
             Self::Waiting => waiting::measure(terms).await,
             Self::Fairness => fairness::measure(terms).await,
             Self::Outage => outage::measure(terms).await,
+            Self::Rewind => rewind::measure(terms).await,
         }
     }
 }

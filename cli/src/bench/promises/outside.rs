@@ -6,7 +6,7 @@
 //! `/agent/gate` when the gate is open. Its answer is `re <question>`.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering},
@@ -37,6 +37,15 @@ pub(super) struct Call {
     pub(super) answered: bool,
 }
 
+/// A text that reached people.
+#[derive(Clone, Debug)]
+pub(super) struct Bubble {
+    /// When for the first time.
+    pub(super) first: Instant,
+    /// The phone of each person whom it reached, each time.
+    pub(super) to: Vec<String>,
+}
+
 /// The agent and the channel, on one loopback port.
 #[derive(Debug)]
 pub(super) struct Outside {
@@ -48,9 +57,7 @@ pub(super) struct Outside {
 #[derive(Debug)]
 struct State {
     calls: Mutex<Vec<Call>>,
-    /// When each text reached a person for the first time.
-    bubbles: Mutex<HashMap<String, Instant>>,
-    repeated: AtomicUsize,
+    bubbles: Mutex<HashMap<String, Bubble>>,
     ids: AtomicU64,
     waiting: AtomicUsize,
     most_waiting: AtomicUsize,
@@ -65,7 +72,6 @@ impl Outside {
         let state = Arc::new(State {
             calls: Mutex::default(),
             bubbles: Mutex::default(),
-            repeated: AtomicUsize::new(0),
             ids: AtomicU64::new(0),
             waiting: AtomicUsize::new(0),
             most_waiting: AtomicUsize::new(0),
@@ -129,12 +135,17 @@ impl Outside {
 
     /// When a text reached its person.
     pub(super) fn bubble_at(&self, text: &str) -> Option<Instant> {
-        lock(&self.state.bubbles).get(text).copied()
+        lock(&self.state.bubbles).get(text).map(|bubble| bubble.first)
     }
 
     /// How many texts reached people that had been there before. Texts must differ for it.
     pub(super) fn repeated(&self) -> usize {
-        self.state.repeated.load(Ordering::Relaxed)
+        lock(&self.state.bubbles).values().map(|bubble| bubble.to.len() - 1).sum()
+    }
+
+    /// Looks at every text that has reached people.
+    pub(super) fn look<T>(&self, look: impl FnOnce(&HashMap<String, Bubble>) -> T) -> T {
+        look(&lock(&self.state.bubbles))
     }
 }
 
@@ -199,14 +210,8 @@ struct Text {
 }
 
 async fn send_text(Shared(state): Shared<Arc<State>>, Json(text): Json<Text>) -> (StatusCode, Json<Value>) {
-    match lock(&state.bubbles).entry(text.text) {
-        Entry::Vacant(first) => {
-            first.insert(Instant::now());
-        }
-        Entry::Occupied(_) => {
-            state.repeated.fetch_add(1, Ordering::Relaxed);
-        }
-    }
+    let new = || Bubble { first: Instant::now(), to: Vec::new() };
+    lock(&state.bubbles).entry(text.text).or_insert_with(new).to.push(text.number.clone());
     let id = format!("3EB0{:016X}", state.ids.fetch_add(1, Ordering::Relaxed));
     let jid = format!("{}@s.whatsapp.net", text.number);
     (StatusCode::CREATED, Json(json!({ "key": { "remoteJid": jid, "fromMe": true, "id": id }, "status": "PENDING" })))

@@ -11,11 +11,12 @@ use anyhow::Context as _;
 use async_nats::jetstream;
 use futures_util::TryStreamExt as _;
 use omnihub_common::queue::{LaneAddress, OwnershipRecord, Subjects, owner_of};
-use omnihub_stage::{Database, FsyncMode, Hub, Nats, NatsCluster, Postgres, until};
+use omnihub_stage::{Database, Hub, Postgres, until};
 use reqwest::Client;
 use serde_json::{Value, json};
 
 use super::{
+    broker::Broker,
     load::{Poster, customer_of},
     outside::Outside,
 };
@@ -52,37 +53,20 @@ pub(super) struct Site {
     pub(super) outside: Outside,
     pub(super) database: Database,
     pub(super) postgres: Postgres,
-    broker: Broker,
+    pub(super) broker: Broker,
     client: Client,
-}
-
-#[derive(Debug)]
-enum Broker {
-    One(Nats),
-    Three(NatsCluster),
-}
-
-impl Broker {
-    async fn start(servers: usize) -> anyhow::Result<Self> {
-        Ok(match servers {
-            3 => Self::Three(NatsCluster::start(FsyncMode::Default).await?),
-            _ => Self::One(Nats::start(FsyncMode::Default).await?),
-        })
-    }
-
-    fn url(&self) -> String {
-        match self {
-            Self::One(nats) => nats.url(),
-            Self::Three(cluster) => cluster.url(),
-        }
-    }
 }
 
 impl Site {
     /// Starts everything and waits until it is ready.
     pub(super) async fn start(shape: &Shape) -> anyhow::Result<Self> {
+        Self::start_on(Broker::start(shape.brokers).await?, shape).await
+    }
+
+    /// The same on these nats-servers.
+    pub(super) async fn start_on(broker: Broker, shape: &Shape) -> anyhow::Result<Self> {
         let program = std::env::current_exe().context("the path of this program")?;
-        let (broker, postgres) = tokio::try_join!(Broker::start(shape.brokers), Postgres::start())?;
+        let postgres = Postgres::start().await?;
         let database = Database::create(postgres.url()).await?;
         let outside = Outside::start().await?;
         let env = environment(shape, &broker.url(), &database.url());
@@ -132,7 +116,7 @@ impl Site {
 
     /// A connection of one's own to the broker.
     pub(super) async fn jetstream(&self) -> anyhow::Result<jetstream::Context> {
-        let url = self.broker.url();
+        let url = self.broker.own_url();
         Ok(jetstream::new(async_nats::connect(url.split(',').collect::<Vec<_>>()).await?))
     }
 

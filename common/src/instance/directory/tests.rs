@@ -89,9 +89,9 @@ async fn an_outage_is_answered_from_what_was_known() {
     directory.by_name("a").await.unwrap();
     execute(&table, BREAK).await;
 
-    assert_eq!(directory.by_name("b").await.unwrap_err(), Unavailable, "never seen");
+    assert_eq!(directory.by_name("b").await.unwrap_err(), Unavailable::Away, "never seen");
     assert_eq!(directory.by_id(a.id).await.unwrap().unwrap().name.as_str(), "a", "seen by its name");
-    assert_eq!(directory.fresh_by_name("a").await.unwrap_err(), Unavailable, "a forced read never guesses");
+    assert_eq!(directory.fresh_by_name("a").await.unwrap_err(), Unavailable::Away, "a forced read never guesses");
     let end = Instant::now() + QUICK.fresh_for * 4;
     while Instant::now() < end {
         assert!(directory.by_name("a").await.unwrap().is_some());
@@ -113,7 +113,7 @@ async fn what_was_deleted_does_not_come_back_in_an_outage() {
     table.instances.delete("a").await.unwrap();
     assert!(directory.fresh_by_name("a").await.unwrap().is_none());
     execute(&table, BREAK).await;
-    assert_eq!(directory.by_id(a.id).await.unwrap_err(), Unavailable);
+    assert_eq!(directory.by_id(a.id).await.unwrap_err(), Unavailable::Away);
 }
 
 #[tokio::test]
@@ -124,7 +124,7 @@ async fn a_row_that_cannot_be_read_stops_no_other() {
     }
     execute(&table, "UPDATE instance_configs SET agent_api_key = 'v1.gone.AAAA' WHERE name = 'b'").await;
     let directory = directory(&table, DirectorySettings::default());
-    assert_eq!(directory.by_name("b").await.unwrap_err(), Unavailable);
+    assert_eq!(directory.by_name("b").await.unwrap_err(), Unavailable::Unreadable);
     assert!(directory.by_name("a").await.unwrap().is_some());
 }
 

@@ -79,11 +79,19 @@ impl DeadLetter {
     /// The letter of a message as it was queued.
     #[must_use]
     pub fn of(reason: &str, payload: &[u8], at: i64) -> Self {
-        let envelope = serde_json::from_slice::<Envelope>(payload).ok();
-        let phone = envelope.as_ref().and_then(|envelope| match &envelope.body {
+        let letter = Self::unread(reason, payload, at);
+        let phone = letter.envelope.as_ref().and_then(|envelope| match &envelope.body {
             EnvelopeBody::Inline(body) => read_message(body).sender.phone,
             EnvelopeBody::Object(_) => None,
         });
+        Self { phone, ..letter }
+    }
+
+    /// The same without a look at what the channel said: for a message that may kill whoever
+    /// reads it.
+    #[must_use]
+    pub fn unread(reason: &str, payload: &[u8], at: i64) -> Self {
+        let envelope = serde_json::from_slice::<Envelope>(payload).ok();
         Self {
             v: Self::VERSION,
             reason: reason.to_owned(),
@@ -92,7 +100,7 @@ impl DeadLetter {
             at,
             raw: envelope.is_none().then(|| STANDARD.encode(payload)),
             envelope,
-            phone,
+            phone: None,
             objects: Vec::new(),
             missing: Vec::new(),
         }

@@ -20,9 +20,10 @@ impl DeadLetters {
         Ok(())
     }
 
-    /// A message that was redriven for the nth time has ended well. Its letter was removed when it
-    /// was put back into its lane, or should have been: what is left of it goes now, so that it
-    /// is not redriven once more.
+    /// A message that was redriven `nth` times has ended well. A letter of an earlier life was
+    /// removed when it was put back into its lane, or should have been; one of this life was kept
+    /// by a turn that was cut before its end was recorded. What is left goes now, so that an
+    /// answered message is not redriven.
     ///
     /// # Errors
     /// When the broker does not confirm.
@@ -31,7 +32,7 @@ impl DeadLetters {
         let Some(kept) = self.read(&subject).await? else { return Ok(()) };
         let envelope = kept.letter.as_ref().and_then(|letter| letter.envelope.as_ref());
         match envelope.map(Envelope::redrives) {
-            Some(earlier) if earlier < nth => self.drop_one(&kept).await,
+            Some(lives) if lives <= nth => self.drop_one(&kept).await,
             _ => Ok(()),
         }
     }

@@ -50,7 +50,7 @@ const IGNORED: [Reason; 9] = [
 ];
 
 /// What must be changed before an attempt is worth it.
-const HELD: [Reason; 5] = [
+const HELD: [Reason; 6] = [
     mended(
         "agent_key_refused",
         "the agent refused the instance's key.",
@@ -72,6 +72,13 @@ const HELD: [Reason; 5] = [
         "Set the right key with `omnihub instance update NAME --evolution-key KEY`; what waits goes on at once.",
     ),
     mended(
+        "instance_unreadable",
+        "what the database holds of the instance cannot be read: a secret in it does not open with the worker's keys, \
+         or the row is damaged.",
+        "Give the workers the keys with which it was written (`OMNIHUB_ENCRYPTION_KEYS`); what waits then goes on, \
+         and what has died can be redriven.",
+    ),
+    mended(
         "newer_version",
         "a newer version of Omnihub accepted it, and this worker cannot read it.",
         "Bring the workers to the version of the ingress.",
@@ -79,7 +86,7 @@ const HELD: [Reason; 5] = [
 ];
 
 /// What a conversation waits for beside its own attempts.
-const WAITING: [Reason; 5] = [
+const WAITING: [Reason; 6] = [
     mended(
         "agent_breaker_open",
         "most calls to the agent's server failed lately, so it is left alone for a moment.",
@@ -90,6 +97,7 @@ const WAITING: [Reason; 5] = [
         "most calls to the Evolution server failed lately, so it is left alone for a moment.",
         "Look at the Evolution server; what waits goes on by itself when it is well, and no attempt is counted.",
     ),
+    plain("turn_cut", "its turn was cut in the middle, as if its worker had died, and is begun again after a while."),
     plain("database_away", "the hub's database does not answer."),
     plain("queue_away", "NATS does not answer."),
     plain("object_store_away", "the object store does not answer."),

@@ -146,12 +146,14 @@ fn an_unheard_of_reason_is_named() {
 const OTHER_WORDS: &str = include_str!("other_words.txt");
 
 /// A file that can make a reason says one of these.
-const MAKERS: [&str; 7] = [
+const MAKERS: [&str; 9] = [
     "Decision::Dead",
     "Decision::Hold",
     "dead(\"",
     "fn reason(self)",
     "Exit::Later(",
+    "Exit::Parked(",
+    "Exit::Retry(",
     "Outcome::Dead, \"",
     "Outcome::Ignored, \"",
 ];

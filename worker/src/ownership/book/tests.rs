@@ -73,9 +73,24 @@ fn a_partition_that_is_handed_over_stays_until_it_is_released() {
     let mut book = owner();
     assert_eq!(book.on(look(&["another"])), [Action::HandOver(0)]);
     assert_eq!(book.on(look(&["me"])), [], "not claimed while its release is on its way");
-    book.on(Event::Released { partition: 0, done: true });
+    book.on(Event::Released { partition: 0, epoch: 4, done: true });
     let terms = Terms { above: 4, from_the_dead: true };
     assert_eq!(book.on(look(&["me"])), [Action::Claim { partition: 0, ask: 2, terms }]);
+}
+
+#[test]
+fn a_late_release_says_nothing_of_a_newer_ownership() {
+    let mut book = owner();
+    assert_eq!(book.on(look(&["another"])), [Action::HandOver(0)]);
+    assert_eq!(book.on(Event::Confused), [Action::Drop(0)], "its turns are cut before anybody else may claim it");
+    let terms = Terms { above: 4, from_the_dead: true };
+    assert_eq!(book.on(look(&["me"])), [Action::Claim { partition: 0, ask: 2, terms }]);
+    book.on(Event::Claimed { partition: 0, ask: 2, epoch: 5 });
+    assert_eq!(book.on(look(&["another"])), [Action::HandOver(0)]);
+    book.on(Event::Released { partition: 0, epoch: 4, done: true });
+    assert!(book.is_leaving(0), "the second release is still on its way");
+    book.on(Event::Released { partition: 0, epoch: 5, done: true });
+    assert!(book.is_empty());
 }
 
 #[test]
@@ -85,7 +100,7 @@ fn a_claim_that_is_won_while_stopping_is_given_back() {
     assert_eq!(book.on(Event::Stop), []);
     assert!(!book.is_empty(), "the claim is waited for");
     assert_eq!(book.on(Event::Claimed { partition: 0, ask: 1, epoch: 1 }), [Action::HandOver(0)]);
-    book.on(Event::Released { partition: 0, done: true });
+    book.on(Event::Released { partition: 0, epoch: 1, done: true });
     assert!(book.is_empty());
 }
 
@@ -96,4 +111,15 @@ fn a_consumer_of_a_higher_epoch_sends_the_next_claim_above_it() {
     assert_eq!(book.on(superseded), [Action::Drop(0)]);
     let terms = Terms { above: 9, from_the_dead: true };
     assert_eq!(book.on(look(&["me"])), [Action::Claim { partition: 0, ask: 2, terms }]);
+}
+
+#[test]
+fn after_a_reconnection_a_name_that_a_store_put_back_may_bear_again_is_taken_off() {
+    let mut book = owner();
+    assert_eq!(book.on(look(&["another"])), [Action::HandOver(0)]);
+    book.on(Event::Released { partition: 0, done: true });
+    assert_eq!(book.on(look(&["another"])), [], "the record is known not to say mine");
+    assert_eq!(book.on(Event::Reconnected), []);
+    let asked = book.on(look(&["another"]));
+    assert!(matches!(asked[..], [Action::Waive { partition: 0, .. }]), "{asked:?}");
 }

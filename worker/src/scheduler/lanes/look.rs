@@ -86,7 +86,7 @@ mod tests {
         assert_eq!(look(&lanes, 3), place(false, 2, Some(2)), "its checkpoint is being read");
 
         let address = Arc::new(lane("a"));
-        lanes.loaded(&address, 1, Checkpoint::new(), TurnSettings::default());
+        lanes.loaded(&address, (1, 0), Checkpoint::new(), TurnSettings::default());
         lanes.dispatch();
         assert_eq!(look(&lanes, 1), place(true, 2, Some(0)), "a turn runs");
         assert_eq!(look(&lanes, 9), place(true, 2, None), "another one's message");
@@ -94,7 +94,7 @@ mod tests {
         let wait = Wait::of(Duration::from_secs(1), "agent");
         lanes.ended(&address, TurnEnd::Again(Checkpoint::new(), wait), None);
         assert_eq!(look(&lanes, 2), place(true, 2, Some(1)), "it waits for another attempt");
-        lanes.lost(0);
+        lanes.lost(0, 1);
         assert_eq!(look(&lanes, 2), None);
     }
     #[test]
@@ -106,7 +106,7 @@ mod tests {
             lanes.arrived(lane("a"), (1, 0), message(sequence));
         }
         let settings = TurnSettings { debounce_ms: 60_000, ..TurnSettings::default() };
-        lanes.loaded(&Arc::new(lane("a")), 1, Checkpoint::new(), settings);
+        lanes.loaded(&Arc::new(lane("a")), (1, 0), Checkpoint::new(), settings);
         let place = look(&lanes, 2).unwrap();
         assert!(place.gathers_until.is_some_and(|until| until > 0), "{place:?}");
         assert_eq!((place.handled, place.waiting, place.asked), (2, 0, Some(1)));

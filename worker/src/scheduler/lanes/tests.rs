@@ -51,6 +51,11 @@ pub(in crate::scheduler) fn message_at(sequence: u64, published: i64) -> Message
     Message { sequence, name: sequence, published, delivery: 0 }
 }
 
+/// The message of an earlier place, posted once more.
+pub(super) fn copy(sequence: u64, of: u64, published: i64) -> Message {
+    Message { name: of, ..message_at(sequence, published) }
+}
+
 fn again(sequence: u64) -> Message {
     Message { delivery: 1, ..message(sequence) }
 }
@@ -90,10 +95,10 @@ fn done(sequences: &[u64]) -> Checkpoint {
 #[test]
 fn one_turn_at_a_time_in_stream_order_and_ack_last() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
-    assert!(matches!(lanes.arrived(lane("a"), TAG, message(1))[..], [Action::Load(_)]));
+    assert!(matches!(lanes.arrived(lane("a"), TAG, message(1))[..], [Action::Load(..)]));
     assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty());
     assert!(lanes.dispatch().is_empty(), "nothing starts before the checkpoint is known");
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
     assert!(lanes.dispatch().is_empty());
     let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
@@ -108,7 +113,7 @@ fn what_is_done_already_is_acknowledged_and_not_run() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    let actions = lanes.loaded(&a, 1, done(&[1]), PLAIN);
+    let actions = lanes.loaded(&a, TAG, done(&[1]), PLAIN);
     assert_eq!(acked(&actions), [message(1)]);
     assert_eq!(started(&lanes.dispatch()), [2]);
 }
@@ -119,10 +124,10 @@ fn a_lane_that_waits_for_its_next_attempt_keeps_its_order_and_delays_nobody() {
     for (name, sequence) in [("a", 1), ("a", 2), ("b", 3)] {
         lanes.arrived(lane(name), TAG, message(sequence));
     }
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
     lanes.ended(&a, TurnEnd::Again(Checkpoint::new(), Wait::of(Duration::from_secs(1), "agent")), None);
-    lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&Arc::new(lane("b")), TAG, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [3]);
     lanes.woken(&a, 1);
     assert_eq!(started(&lanes.dispatch()), [1]);
@@ -133,7 +138,7 @@ fn a_new_generation_replaces_what_waited_and_leaves_running_turns_alone() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     lanes.dispatch();
     lanes.owned(0, (1, 1));
     assert!(lanes.arrived(lane("a"), TAG, message(2)).is_empty(), "the old consumer is not listened to");
@@ -149,11 +154,11 @@ fn a_fenced_turn_stops_its_partition_until_it_is_verified() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     lanes.dispatch();
     let actions = lanes.ended(&a, TurnEnd::Fenced, None);
     assert!(actions.iter().any(|action| matches!(action, Action::Doubt(0))));
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     assert!(lanes.dispatch().is_empty(), "message 2 must not overtake message 1");
     lanes.owned(0, (1, 1));
     lanes.arrived(lane("a"), (1, 1), message(1));
@@ -164,14 +169,14 @@ fn a_fenced_turn_stops_its_partition_until_it_is_verified() {
 fn after_a_loss_the_orphaned_turn_neither_acknowledges_nor_hides_a_replay() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     lanes.dispatch();
-    lanes.lost(0);
+    lanes.lost(0, 1);
     lanes.owned(0, (3, 0));
     assert!(lanes.arrived(lane("a"), (3, 0), message(1)).is_empty());
     let actions = lanes.ended(&a, TurnEnd::Fenced, None);
-    assert!(matches!(actions[..], [Action::Load(_)]));
-    lanes.loaded(&a, 3, Checkpoint::new(), PLAIN);
+    assert!(matches!(actions[..], [Action::Load(..)]));
+    lanes.loaded(&a, (3, 0), Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
 }
 
@@ -180,7 +185,7 @@ fn a_release_waits_for_running_turns_and_starts_nothing_new() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
     lanes.arrived(lane("a"), TAG, message(2));
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     lanes.dispatch();
     assert!(lanes.release(0).is_empty());
     let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
@@ -192,12 +197,27 @@ fn a_release_waits_for_running_turns_and_starts_nothing_new() {
 fn what_was_read_or_slept_under_an_older_ownership_counts_for_nothing() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
-    lanes.lost(0);
+    lanes.lost(0, 1);
     lanes.owned(0, (2, 0));
     lanes.arrived(lane("a"), (2, 0), message(1));
-    lanes.loaded(&a, 1, done(&[1]), PLAIN);
+    lanes.loaded(&a, TAG, done(&[1]), PLAIN);
     assert!(lanes.dispatch().is_empty());
-    lanes.loaded(&a, 2, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, (2, 0), Checkpoint::new(), PLAIN);
+    assert_eq!(started(&lanes.dispatch()), [1]);
+}
+
+#[test]
+fn a_checkpoint_that_was_not_read_is_read_for_the_next_consumer() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    for tag in [TAG, (1, 1), (2, 0)] {
+        lanes.owned(0, tag);
+        assert_eq!(lanes.figures(), (0, 0), "what is being read for an older consumer is forgotten");
+        let actions = lanes.arrived(lane("a"), tag, message(1));
+        assert!(matches!(actions[..], [Action::Load(_, loads)] if loads == tag));
+    }
+    lanes.loaded(&a, (1, 1), done(&[1]), PLAIN);
+    assert!(lanes.dispatch().is_empty(), "out of date");
+    lanes.loaded(&a, (2, 0), Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [1]);
 }
 
@@ -205,11 +225,11 @@ fn what_was_read_or_slept_under_an_older_ownership_counts_for_nothing() {
 fn a_release_holds_back_what_is_ready_and_what_comes_even_where_nothing_runs() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     assert!(matches!(lanes.release(0)[..], [Action::Drained(0)]));
     assert!(lanes.dispatch().is_empty());
     lanes.arrived(lane("b"), TAG, message(2));
-    lanes.loaded(&Arc::new(lane("b")), 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&Arc::new(lane("b")), TAG, Checkpoint::new(), PLAIN);
     assert!(lanes.dispatch().is_empty());
 }
 
@@ -229,7 +249,7 @@ fn messages_that_follow_each_other_are_one_turn_when_the_silence_has_lasted() {
     lanes.arrived(lane("a"), TAG, message_at(1, 1_000));
     lanes.caught_up(0, TAG);
     lanes.set_now(1_010);
-    let actions = lanes.loaded(&a, 1, Checkpoint::new(), GATHERING);
+    let actions = lanes.loaded(&a, TAG, Checkpoint::new(), GATHERING);
     assert!(matches!(actions[..], [Action::LookAt(_, 1_100)]));
     assert!(lanes.arrived(lane("a"), TAG, message_at(2, 1_060)).is_empty(), "somebody will look already");
     lanes.set_now(1_100);
@@ -245,7 +265,7 @@ fn a_replay_is_waited_for_before_a_thought_counts_as_whole() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.set_now(60_000);
     lanes.arrived(lane("a"), TAG, message_at(1, 1_000));
-    lanes.loaded(&a, 1, Checkpoint::new(), GATHERING);
+    lanes.loaded(&a, TAG, Checkpoint::new(), GATHERING);
     assert!(lanes.dispatch().is_empty(), "its silence is long over, and the next may already be on its way");
     lanes.arrived(lane("a"), TAG, message_at(2, 1_060));
     lanes.caught_up(0, TAG);
@@ -256,7 +276,7 @@ fn a_replay_is_waited_for_before_a_thought_counts_as_whole() {
 fn merge_takes_together_what_waited_while_a_turn_ran() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(1));
-    lanes.loaded(&a, 1, Checkpoint::new(), TurnSettings { overlap: Overlap::Merge, ..PLAIN });
+    lanes.loaded(&a, TAG, Checkpoint::new(), TurnSettings { overlap: Overlap::Merge, ..PLAIN });
     assert_eq!(all_started(&lanes.dispatch()), [[1]]);
     for sequence in [2, 3, 4] {
         lanes.arrived(lane("a"), TAG, message(sequence));
@@ -269,10 +289,32 @@ fn merge_takes_together_what_waited_while_a_turn_ran() {
 }
 
 #[test]
+fn a_message_posted_again_while_it_waits_is_one_and_its_copy_goes_with_it() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.arrived(lane("a"), TAG, message(1));
+    lanes.loaded(&a, TAG, Checkpoint::new(), TurnSettings { overlap: Overlap::Merge, ..PLAIN });
+    assert_eq!(all_started(&lanes.dispatch()), [[1]]);
+    for item in [message(2), copy(3, 1, 0), copy(4, 2, 0)] {
+        assert!(lanes.arrived(lane("a"), TAG, item).is_empty());
+    }
+    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1])), None);
+    assert_eq!(acked(&actions), [message(1), copy(3, 1, 0)]);
+    assert_eq!(all_started(&lanes.dispatch()), [[2]], "its text is not there twice");
+    // A new consumer delivers both once more.
+    lanes.owned(0, (1, 1));
+    for item in [message(2), copy(4, 2, 0)] {
+        assert!(lanes.arrived(lane("a"), (1, 1), item).is_empty());
+    }
+    let actions = lanes.ended(&a, TurnEnd::Done(done(&[1, 2])), None);
+    assert_eq!(acked(&actions), [message(2), copy(4, 2, 0)]);
+    assert_eq!(lanes.figures(), (0, 0));
+}
+
+#[test]
 fn supersede_asks_again_with_all_and_only_for_a_while() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message_at(1, 0));
-    lanes.loaded(&a, 1, Checkpoint::new(), TurnSettings { overlap: Overlap::Supersede, ..PLAIN });
+    lanes.loaded(&a, TAG, Checkpoint::new(), TurnSettings { overlap: Overlap::Supersede, ..PLAIN });
     assert_eq!(all_started(&lanes.dispatch()), [[1]]);
     let actions = lanes.arrived(lane("a"), TAG, message_at(2, 9_999));
     assert!(matches!(&actions[..], [Action::Supersede(_, item)] if item.sequence == 2));
@@ -287,7 +329,7 @@ fn supersede_asks_again_with_all_and_only_for_a_while() {
 fn a_new_message_with_the_place_of_an_old_one_is_not_taken_for_it() {
     let (mut lanes, a) = (owning(), Arc::new(lane("a")));
     lanes.arrived(lane("a"), TAG, message(7));
-    lanes.loaded(&a, 1, Checkpoint::new(), PLAIN);
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
     assert_eq!(started(&lanes.dispatch()), [7]);
     // The broker's store was put back, and counts from there: place 7 is another message's now.
     lanes.owned(0, (1, 1));

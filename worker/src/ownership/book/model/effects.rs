@@ -31,6 +31,24 @@ impl World {
         Ok(())
     }
 
+    /// A task of the shell panics, or one that waits for nothing: what it asked for may reach the
+    /// broker, and nobody hears of it.
+    pub(super) fn panic(&mut self, nth: usize, which: usize) {
+        let worker = &mut self.workers[nth];
+        if !worker.acts() {
+            return;
+        }
+        // The heart, the turns and the client library are no tasks of the shell.
+        let others =
+            |request: &Request| matches!(request.what, What::Beat { .. } | What::Write { .. } | What::Reconnected);
+        let at = which % (worker.requests.len() + 1);
+        if worker.requests.get(at).is_some_and(|request| !others(request)) {
+            let request = worker.requests.remove(at);
+            self.strays.extend(request.answer.is_none().then_some((request.what, worker.incarnation)));
+        }
+        worker.on(Event::Confused);
+    }
+
     pub(super) fn stray(&mut self, which: usize) {
         if !self.strays.is_empty() {
             let (what, incarnation) = self.strays.remove(which % self.strays.len());
@@ -161,9 +179,13 @@ impl World {
                 let done = !matches!(answer, Answer::Failed | Answer::Written(None));
                 worker.on(Event::Waived { partition, ask, done });
             }
-            (What::Release { partition, .. }, answer) => {
-                worker.parts.remove(&partition);
-                worker.on(Event::Released { partition, done: !matches!(answer, Answer::Failed) });
+            (What::Release { partition, record, .. }, answer) => {
+                let held = worker.parts.get(&partition).map(|part| part.record.epoch);
+                let epoch = if self.fault == Fault::LateNewsCounts { held.unwrap_or_default() } else { record.epoch };
+                if held == Some(epoch) {
+                    worker.parts.remove(&partition);
+                }
+                worker.on(Event::Released { partition, epoch, done: !matches!(answer, Answer::Failed) });
             }
             (what @ (What::Verify { .. } | What::Bump { .. }), answer) => {
                 self.verify_answered(nth, what, answer, request.connection);

@@ -1,6 +1,6 @@
 //! Faults that are planted into the model, to show that it would find them.
 
-/// The seven that were once made, and one more.
+/// The seven that were once made, and two more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ownership::book) enum Fault {
     /// The protocol as it is.
@@ -22,4 +22,6 @@ pub(in crate::ownership::book) enum Fault {
     ZombieCalls,
     /// Writes go on over a new connection before the record was seen again.
     WritesUnverified,
+    /// A release that was overtaken counts for the ownership that came after it.
+    LateNewsCounts,
 }

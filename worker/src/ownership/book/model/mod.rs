@@ -114,6 +114,7 @@ impl World {
             48 => self.snapshot = Some(self.broker.clone()),
             49 => self.put_back(),
             50 | 51 => self.stray(which),
+            52 => self.panic(nth, which / WORKERS),
             _ => self.notice(nth)?,
         }
         self.end_cut_calls();
@@ -121,7 +122,7 @@ impl World {
     }
 
     /// How many kinds of steps there are.
-    pub(super) const OPERATIONS: u8 = 53;
+    pub(super) const OPERATIONS: u8 = 54;
 
     fn advance(&mut self, time: u64) -> Result<(), Violation> {
         let end = self.now + time;

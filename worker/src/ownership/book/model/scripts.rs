@@ -1,13 +1,21 @@
 //! The faults that were once made, each with the schedule that shows it: the model finds it where
 //! it is planted, and nothing where it is not.
 
-use super::{Fault, PARTITIONS, TTL, Turn, Violation, What, World};
+use super::{Event, Fault, PARTITIONS, TTL, Turn, Violation, What, World};
 
 impl World {
     /// Everything a worker has asked goes to the broker and back.
     fn finish(&mut self, nth: usize) -> Result<(), Violation> {
         for _ in 0..100 {
             self.progress(nth, 0)?;
+        }
+        Ok(())
+    }
+
+    /// The same but for the oldest of its requests.
+    fn finish_but_the_first(&mut self, nth: usize) -> Result<(), Violation> {
+        while self.workers[nth].requests.len() > 1 {
+            self.progress(nth, 1)?;
         }
         Ok(())
     }
@@ -208,5 +216,21 @@ fn a_write_over_a_new_connection_may_meet_a_fence_of_the_same_number() {
         world.finish(other)?;
         world.write(owner);
         world.finish(owner)
+    });
+}
+
+#[test]
+fn a_release_that_was_overtaken_takes_the_next_ownership_with_it() {
+    shows(Fault::LateNewsCounts, "without a partition", |world| {
+        world.gather()?;
+        let owner = world.owner(0);
+        let others: Vec<String> = (0..3).filter(|nth| *nth != owner).map(|nth| world.workers[nth].id.clone()).collect();
+        world.workers[owner].on(Event::Look { ready: others, from_the_dead: false });
+        world.release(owner, false);
+        world.workers[owner].on(Event::Confused);
+        world.look(owner);
+        world.finish_but_the_first(owner)?;
+        world.finish(owner)?;
+        world.settle()
     });
 }

@@ -279,8 +279,12 @@ impl Worker {
         if part.turn.take().is_some() {
             self.cut_calls.push(partition);
         }
-        if !self.book.is_leaving(partition) {
-            self.parts.remove(&partition);
+        if self.book.is_leaving(partition) {
+            return;
+        }
+        if let Some(Part { releasing: true, release_sent: false, record, fence, .. }) = self.parts.remove(&partition) {
+            // The task of its release goes on by itself.
+            self.ask(What::Release { partition, record, fence });
         }
     }
 
