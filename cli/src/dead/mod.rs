@@ -65,7 +65,10 @@ async fn one(work: &Work, id: &str, arguments: &WorkArgs, target: &Api) -> anyho
         let letter = target.call(Method::GET, &[LETTERS, id], &[], None).await?;
         return if arguments.json { show::pretty(&letter) } else { Ok(table::letter(&letter)) };
     }
-    if work.verb == DROP.verb && !arguments.yes && !show::confirmed(format!("Drop dead letter {id} for good?"), UNASKED).await? {
+    if work.verb == DROP.verb
+        && !arguments.yes
+        && !show::confirmed(format!("Drop dead letter {id} for good?"), UNASKED).await?
+    {
         return Ok("Nothing was done.\n".to_owned());
     }
     let answer = match work.verb {

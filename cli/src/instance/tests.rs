@@ -1,6 +1,7 @@
 //! The commands against the real routes over a real SQLite file.
 
 use clap::Parser;
+use omnihub_common::secret::Secret;
 
 use super::*;
 use crate::testing;

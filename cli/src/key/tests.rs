@@ -21,7 +21,8 @@ async fn run(hub: &Hub, line: &[&str]) -> anyhow::Result<String> {
 async fn a_key_is_shown_once_and_listed_until_it_is_revoked_and_after() {
     let hub = Hub::start().await;
     assert!(run(&hub, &["list"]).await.unwrap().starts_with("No keys"));
-    let made = run(&hub, &["create", "console", "--scope", "read", "--scope", "send", "--every-instance"]).await.unwrap();
+    let made =
+        run(&hub, &["create", "console", "--scope", "read", "--scope", "send", "--every-instance"]).await.unwrap();
     let key = made.lines().last().unwrap().rsplit(' ').next().unwrap().to_owned();
     assert!(key.starts_with("omni_"), "{made}");
     let list = run(&hub, &["list"]).await.unwrap();
