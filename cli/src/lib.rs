@@ -4,12 +4,17 @@
 //! the admin API, as any other client does.
 
 pub mod api;
+pub mod audit;
 pub mod bench;
 pub mod dead;
 pub mod demo;
 pub mod explain;
 pub mod instance;
+pub mod key;
 pub mod migrate;
+pub mod show;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 pub mod up;
 pub mod whereabouts;
@@ -48,6 +53,11 @@ pub enum Command {
     /// Make, show and change instances, over the admin API.
     #[command(subcommand)]
     Instance(instance::InstanceCommand),
+    /// Make, list and revoke keys of the API, over the admin API.
+    #[command(subcommand)]
+    Key(key::KeyCommand),
+    /// Say who changed what, over the admin API.
+    Audit(audit::AuditArgs),
     /// List, show, redrive and drop messages that could not be answered, over the admin API.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -77,6 +87,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
         Command::Bench(command) => process::block_on(bench::run(command)),
         Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),
+        Command::Key(command) => process::block_on(async { key::run(command, &target()?).await }),
+        Command::Audit(arguments) => process::block_on(async { audit::run(arguments, &target()?).await }),
         Command::Dead(command) => process::block_on(async { dead::run(command, &target()?).await }),
         Command::Trace(command) => process::block_on(async { trace::run(command, &target()?).await }),
         Command::Where(arguments) => process::block_on(async { whereabouts::run(arguments, &target()?).await }),

@@ -3,12 +3,13 @@
 //! A message's journey, room by room: [`channel`] reads the webhook and names each message,
 //! [`queue`] keeps it until its turn has ended, [`instance`] says whose it is and which agent
 //! answers, [`conversation`] says who is talking and cuts the reply into bubbles, and [`trace`]
-//! remembers every step. [`secret`], [`key`], [`config`], [`database`] and [`telemetry`] are
+//! remembers every step. [`audit`] remembers who changed what. [`secret`], [`key`], [`config`], [`database`] and [`telemetry`] are
 //! what they all stand on, and [`process`] is how a program begins and ends.
 //!
 //! What is absent: apart from [`health`] this crate serves no HTTP route; it runs no turn and calls
 //! no agent.
 
+pub mod audit;
 pub mod channel;
 pub mod config;
 pub mod conversation;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::extract::FromRef;
 use omnihub_common::{
     instance::{Announcer, Directory, EvolutionFallback, Instances},
-    key::AdminKey,
+    key::{AdminKey, Keys},
 };
 use sea_orm::DatabaseConnection;
 
@@ -22,8 +22,10 @@ pub struct AppState {
     pub directory: Arc<Directory>,
     /// Tells every process what was changed.
     pub announcer: Announcer,
-    /// Who shows it may use the admin API.
+    /// The root key: who shows it may do everything.
     pub admin_key: Arc<AdminKey>,
+    /// The other keys.
+    pub keys: Keys,
     /// The Evolution server of instances that are made without one.
     pub evolution_fallback: Arc<EvolutionFallback>,
     /// Removes what is kept of deleted instances outside SQL.

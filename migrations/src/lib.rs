@@ -13,6 +13,8 @@ mod m20261122_000002_users;
 mod m20261122_000003_traces;
 mod m20261122_000004_turns;
 mod m20261122_000005_answered_in;
+mod m20261122_000006_keys;
+mod m20261122_000007_audit;
 #[cfg(test)]
 mod tests;
 
@@ -29,6 +31,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000003_traces::Migration),
             Box::new(m20261122_000004_turns::Migration),
             Box::new(m20261122_000005_answered_in::Migration),
+            Box::new(m20261122_000006_keys::Migration),
+            Box::new(m20261122_000007_audit::Migration),
         ]
     }
 }

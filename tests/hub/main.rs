@@ -23,6 +23,8 @@ mod health;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]
+mod keys;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use async_nats::jetstream::{self, stream};
 use futures_util::{FutureExt as _, StreamExt as _};
 use omnihub_common::{
+    key::{Everyone, Reach},
     queue::streams,
     trace::{
-        Everyone, Outcome, Scope, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceFilter,
-        TraceRecord, TraceStatus, Traces, revision,
+        Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceFilter, TraceRecord,
+        TraceStatus, Traces, revision,
     },
 };
 use omnihub_migrations::Migrator;
@@ -179,8 +180,8 @@ impl Running {
     }
 }
 
-fn all() -> Scope {
-    Scope::Everyone(Everyone::for_admin())
+fn all() -> Reach {
+    Reach::Everyone(Everyone::for_admin())
 }
 
 fn event(n: u128, status: TraceStatus, outcome: Option<Outcome>) -> TraceEvent {

@@ -3,14 +3,12 @@
 mod arguments;
 mod table;
 
-use std::io::{self, IsTerminal, Write};
-
-use anyhow::{Context, bail};
+use anyhow::bail;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 pub use self::arguments::{DeadCommand, FilterArgs, ListArgs, WorkArgs};
-use crate::api::Api;
+use crate::{api::Api, show};
 
 /// The path of the letters.
 const LETTERS: &str = "dead-letters";
@@ -21,23 +19,26 @@ const LETTERS: &str = "dead-letters";
 /// When the hub is not reachable or refuses, or a redrive or a drop is not confirmed.
 pub async fn run(command: DeadCommand, target: &Api) -> anyhow::Result<()> {
     let text = execute(command, target).await?;
-    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+    show::print(&text)
 }
 
 async fn execute(command: DeadCommand, target: &Api) -> anyhow::Result<String> {
     match command {
         DeadCommand::List(arguments) => {
             let page = target.call(Method::GET, &[LETTERS], &arguments.query(), None).await?;
-            if arguments.json { pretty(&page) } else { Ok(table::page(&page)) }
+            if arguments.json { show::pretty(&page) } else { Ok(table::page(&page)) }
         }
         DeadCommand::Show { id, json } => {
             let letter = target.call(Method::GET, &[LETTERS, &id], &[], None).await?;
-            if json { pretty(&letter) } else { Ok(table::letter(&letter)) }
+            if json { show::pretty(&letter) } else { Ok(table::letter(&letter)) }
         }
         DeadCommand::Redrive(arguments) => work(&REDRIVE, &arguments, target).await,
         DeadCommand::Drop(arguments) => work(&DROP, &arguments, target).await,
     }
 }
+
+/// How to go on where nobody can be asked.
+const UNASKED: &str = "--yes, or --dry-run to see what would happen";
 
 /// What is done with letters, in words.
 struct Work {
@@ -62,9 +63,12 @@ async fn work(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result
 async fn one(work: &Work, id: &str, arguments: &WorkArgs, target: &Api) -> anyhow::Result<String> {
     if arguments.dry_run {
         let letter = target.call(Method::GET, &[LETTERS, id], &[], None).await?;
-        return if arguments.json { pretty(&letter) } else { Ok(table::letter(&letter)) };
+        return if arguments.json { show::pretty(&letter) } else { Ok(table::letter(&letter)) };
     }
-    if work.verb == DROP.verb && !arguments.yes && !confirmed(format!("Drop dead letter {id} for good?")).await? {
+    if work.verb == DROP.verb
+        && !arguments.yes
+        && !show::confirmed(format!("Drop dead letter {id} for good?"), UNASKED).await?
+    {
         return Ok("Nothing was done.\n".to_owned());
     }
     let answer = match work.verb {
@@ -72,7 +76,7 @@ async fn one(work: &Work, id: &str, arguments: &WorkArgs, target: &Api) -> anyho
         _ => target.call(Method::POST, &[LETTERS, id, "redrive"], &[], None).await?,
     };
     match arguments.json {
-        true => pretty(&answer),
+        true => show::pretty(&answer),
         false if work.verb == DROP.verb => Ok(format!("Dropped {id}.\n")),
         false => Ok(format!("Redriven: {id} waits at the end of its conversation again.\n")),
     }
@@ -89,12 +93,12 @@ async fn many(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result
         let counted = call(work, arguments, target, None, true).await?;
         let matched = number(&counted["matched"]);
         let question = format!("{matched} dead letters match. {} them ({})?", capital(work.verb), work.meaning);
-        if matched > 0 && !confirmed(question).await? {
+        if matched > 0 && !show::confirmed(question, UNASKED).await? {
             return Ok("Nothing was done.\n".to_owned());
         }
     }
     let total = all_rounds(work, arguments, target).await?;
-    if arguments.json { pretty(&total) } else { Ok(table::tally(work.verb, work.done, &total)) }
+    if arguments.json { show::pretty(&total) } else { Ok(table::tally(work.verb, work.done, &total)) }
 }
 
 /// The hub does a part per call and says where to go on.
@@ -144,14 +148,6 @@ async fn call(
     Ok(answer)
 }
 
-async fn confirmed(question: String) -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() {
-        bail!("{question} Nobody can be asked here: say --yes, or --dry-run to see what would happen");
-    }
-    let ask = move || dialoguer::Confirm::new().with_prompt(question).default(false).interact();
-    tokio::task::spawn_blocking(ask).await?.context("the question was not answered")
-}
-
 fn number(value: &Value) -> u64 {
     value.as_u64().unwrap_or_default()
 }
@@ -159,8 +155,4 @@ fn number(value: &Value) -> u64 {
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-}
-
-fn pretty(value: &Value) -> anyhow::Result<String> {
-    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }

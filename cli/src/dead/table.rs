@@ -1,7 +1,8 @@
 //! Dead letters as tables for people.
 
-use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
+
+use crate::show;
 
 /// The columns of the list: head and field.
 const COLUMNS: [(&str, &str); 7] = [
@@ -21,11 +22,7 @@ pub(super) fn page(page: &Value) -> String {
     if letters.is_empty() && total == 0 {
         return "No dead letters.\n".to_owned();
     }
-    let mut table = plain();
-    table.set_header(COLUMNS.map(|(head, _)| head));
-    for letter in letters {
-        table.add_row(COLUMNS.map(|(_, field)| word(&letter[field])));
-    }
+    let table = show::rows(COLUMNS, letters);
     let rest = match page["next_cursor"].as_str() {
         Some(cursor) => format!("; go on with --cursor {cursor}"),
         None => String::new(),
@@ -35,14 +32,7 @@ pub(super) fn page(page: &Value) -> String {
 
 /// One letter, one line per field that is set, its payload below.
 pub(super) fn letter(letter: &Value) -> String {
-    let mut table = plain();
-    let shown = |(field, value): &(&String, &Value)| {
-        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        !empty && *value != "" && !matches!(field.as_str(), "payload" | "not_redrivable")
-    };
-    for (field, value) in letter.as_object().into_iter().flatten().filter(shown) {
-        table.add_row([field.clone(), word(value)]);
-    }
+    let table = show::fields(letter, &["payload", "not_redrivable"]);
     let mut text = format!("{table}\n");
     if let Some(detail) = letter["not_redrivable"]["detail"].as_str() {
         text.push_str(&format!("It cannot be redriven: {detail}.\n"));
@@ -72,26 +62,9 @@ pub(super) fn tally(verb: &str, done: &str, answer: &Value) -> String {
     }
     let named = answer["skipped_letters"].as_array().map(Vec::as_slice).unwrap_or_default();
     for skipped in named {
-        text.push_str(&format!("  cannot {verb} {}: {}\n", word(&skipped["id"]), word(&skipped["detail"])));
+        text.push_str(&format!("  cannot {verb} {}: {}\n", show::word(&skipped["id"]), show::word(&skipped["detail"])));
     }
     text
-}
-
-fn plain() -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table
-}
-
-/// A value as people write it.
-fn word(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    }
 }
 
 #[cfg(test)]

@@ -5,14 +5,12 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, IsTerminal, Write};
-
-use anyhow::{Context, bail};
+use anyhow::bail;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 pub use self::arguments::{AddArgs, FieldArgs, InstanceCommand, NameArgs, UpdateArgs};
-use crate::api::Api;
+use crate::{api::Api, show};
 
 /// How many instances one call fetches: as many as the API gives.
 const PAGE: usize = 500;
@@ -23,7 +21,7 @@ const PAGE: usize = 500;
 /// When the hub is not reachable or refuses, or a deletion is not confirmed.
 pub async fn run(command: InstanceCommand, target: &Api) -> anyhow::Result<()> {
     let text = execute(command, target).await?;
-    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+    show::print(&text)
 }
 
 /// Runs a command and gives what it prints.
@@ -31,7 +29,7 @@ async fn execute(command: InstanceCommand, target: &Api) -> anyhow::Result<Strin
     match command {
         InstanceCommand::List { json } => {
             let all = list(target).await?;
-            if json { pretty(&Value::Array(all)) } else { Ok(table::many(&all)) }
+            if json { show::pretty(&Value::Array(all)) } else { Ok(table::many(&all)) }
         }
         InstanceCommand::Show { name, json } => {
             let found = target.call(Method::GET, &["instances", name.get()], &[], None).await?;
@@ -77,11 +75,8 @@ async fn list(target: &Api) -> anyhow::Result<Vec<Value>> {
 async fn delete(name: &str, force: bool, target: &Api) -> anyhow::Result<String> {
     let path = ["instances", name];
     if !force {
-        if !io::stdin().is_terminal() {
-            bail!("`{name}` would be deleted with its users and traces: say --force, since nobody can be asked here");
-        }
         target.call(Method::GET, &path, &[], None).await?;
-        if !confirmed(name).await? {
+        if !show::confirmed(format!("Delete `{name}` with its users and traces?"), "--force").await? {
             return Ok("Nothing was deleted.\n".to_owned());
         }
     }
@@ -89,17 +84,7 @@ async fn delete(name: &str, force: bool, target: &Api) -> anyhow::Result<String>
     Ok(format!("{}\n", answer["message"].as_str().unwrap_or("Deleted")))
 }
 
-async fn confirmed(name: &str) -> anyhow::Result<bool> {
-    let question = format!("Delete `{name}` with its users and traces?");
-    let ask = move || dialoguer::Confirm::new().with_prompt(question).default(false).interact();
-    tokio::task::spawn_blocking(ask).await?.context("the question was not answered")
-}
-
 /// One instance, for programs or with a head line for people.
 fn answer(instance: &Value, json: bool, head: &str) -> anyhow::Result<String> {
-    if json { pretty(instance) } else { Ok(format!("{head}{}", table::one(instance))) }
-}
-
-fn pretty(value: &Value) -> anyhow::Result<String> {
-    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+    if json { show::pretty(instance) } else { Ok(format!("{head}{}", table::one(instance))) }
 }

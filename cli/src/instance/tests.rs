@@ -1,20 +1,10 @@
 //! The commands against the real routes over a real SQLite file.
 
-use std::sync::Arc;
-
-use axum::Router;
 use clap::Parser;
-use omnihub_common::{
-    instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
-    key::AdminKey,
-    secret::{Keyring, Secret},
-};
-use omnihub_ingress::{admin, state::AppState};
-use omnihub_migrations::Migrator;
-use sea_orm::Database;
-use sea_orm_migration::MigratorTrait;
+use omnihub_common::secret::Secret;
 
 use super::*;
+use crate::testing;
 
 /// The command line as far as this room has a say in it.
 #[derive(Parser)]
@@ -23,53 +13,18 @@ struct Line {
     command: InstanceCommand,
 }
 
-/// A hub of nothing but the routes for instances, on a port of its own.
-struct Hub {
-    url: String,
-    _folder: tempfile::TempDir,
-    server: tokio::task::JoinHandle<()>,
-}
-
-impl Drop for Hub {
-    fn drop(&mut self) {
-        self.server.abort();
-    }
-}
+/// A hub, and this room's commands for it.
+struct Hub(testing::Hub);
 
 impl Hub {
     async fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
-        let database = Database::connect(url).await.unwrap();
-        Migrator::up(&database, None).await.unwrap();
-        let instances = Arc::new(Instances::new(database.clone(), Arc::new(Keyring::generate())));
-        let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
-        let state = AppState {
-            database,
-            announcer: Announcer::local(Arc::clone(&directory)),
-            directory,
-            instances,
-            admin_key: Arc::new(AdminKey::new(&Secret::new("key"))),
-            evolution_fallback: Arc::new(EvolutionFallback::default()),
-            purger: omnihub_ingress::purge::Purger::idle(),
-            dead: None,
-            live: omnihub_ingress::live::Live::idle(),
-        };
-        let routes: Router = admin::instances::routes().with_state(state);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, _folder: folder, server }
-    }
-
-    fn api(&self, key: &str) -> Api {
-        Api::new(self.url.parse().unwrap(), Secret::new(key)).unwrap()
+        Self(testing::Hub::start().await)
     }
 
     async fn run(&self, line: &str) -> Result<String, String> {
         let line = Line::try_parse_from(std::iter::once("instance").chain(line.split_whitespace()));
         let command = line.map_err(|error| error.to_string())?.command;
-        execute(command, &self.api("key")).await.map_err(|error| format!("{error:#}"))
+        execute(command, &self.0.api()).await.map_err(|error| format!("{error:#}"))
     }
 
     async fn json(&self, line: &str) -> Value {
@@ -115,7 +70,7 @@ async fn errors_say_what_to_do() {
         assert!(wrong.contains(field), "{wrong}");
     }
     let list = InstanceCommand::List { json: true };
-    let stranger = execute(list, &hub.api("guess")).await.unwrap_err().to_string();
+    let stranger = execute(list, &hub.0.api_with("guess")).await.unwrap_err().to_string();
     assert!(stranger.contains("OMNIHUB_API_KEY"), "{stranger}");
 
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

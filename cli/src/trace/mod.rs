@@ -4,14 +4,12 @@ mod events;
 mod table;
 mod tail;
 
-use std::io::{self, Write};
-
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::api::Api;
+use crate::{api::Api, show};
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -84,7 +82,7 @@ pub async fn run(command: TraceCommand, target: &Api) -> anyhow::Result<()> {
         TraceCommand::Show { trace_id, payloads, json } => show(&trace_id, payloads, json, target).await?,
         TraceCommand::Tail(arguments) => return tail::run(&arguments, target).await,
     };
-    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+    show::print(&text)
 }
 
 async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<String> {
@@ -94,14 +92,10 @@ async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<String> {
     query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     let found = target.call(Method::GET, &["traces"], &query, None).await?;
     let Value::Array(traces) = &found else { bail!("the hub's answer is not a list of traces") };
-    if arguments.json { pretty(&found) } else { Ok(table::many(traces)) }
+    if arguments.json { show::pretty(&found) } else { Ok(table::many(traces)) }
 }
 
 async fn show(trace_id: &str, payloads: bool, json: bool, target: &Api) -> anyhow::Result<String> {
     let trace = target.call(Method::GET, &["traces", trace_id], &[], None).await?;
-    if json { pretty(&trace) } else { Ok(table::one(&trace, payloads)) }
-}
-
-fn pretty(value: &Value) -> anyhow::Result<String> {
-    Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
+    if json { show::pretty(&trace) } else { Ok(table::one(&trace, payloads)) }
 }

@@ -1,9 +1,9 @@
 //! Traces as tables for people.
 
-use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
 
 use super::tail::head;
+use crate::show;
 
 /// The payloads of a trace, which are long.
 const PAYLOADS: [&str; 4] = ["incoming_payload", "agent_request_payload", "agent_response_payload", "outgoing_payload"];
@@ -15,7 +15,7 @@ pub(super) fn many(traces: &[Value]) -> String {
     if traces.is_empty() {
         return "No messages.\n".to_owned();
     }
-    let mut table = plain();
+    let mut table = show::table();
     table.set_header(["Received (UTC)", "Trace", "Instance", "From", "Message", "Ended", "Took"]);
     for trace in traces {
         let text = |field: &str| trace[field].as_str().unwrap_or_default();
@@ -40,26 +40,13 @@ fn ended(trace: &Value) -> String {
 
 /// One trace, one line per column that is set, its payloads below.
 pub(super) fn one(trace: &Value, payloads: bool) -> String {
-    let mut table = plain();
-    let fields = trace.as_object().into_iter().flatten();
-    let shown = |field: &str, value: &Value| {
-        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
-        !empty && !PAYLOADS.contains(&field) && !ALIASES.contains(&field)
-    };
-    for (field, value) in fields.filter(|(field, value)| shown(field, value)) {
-        table.add_row([field.clone(), word(value)]);
-    }
+    let without = [&PAYLOADS[..], &ALIASES[..]].concat();
+    let table = show::fields(trace, &without);
     let mut text = format!("{table}\n");
     for name in PAYLOADS.into_iter().filter(|name| payloads && !trace[*name].is_null()) {
         text.push_str(&format!("\n{name}:\n{:#}\n", trace[name]));
     }
     text
-}
-
-fn plain() -> Table {
-    let mut table = Table::new();
-    table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
-    table
 }
 
 /// A phone number as people write it.
@@ -69,16 +56,6 @@ pub(super) fn phone(digits: &str) -> String {
 
 /// A time span in its largest units.
 pub(super) use omnihub_common::conversation::whereabouts::span;
-
-fn word(value: &Value) -> String {
-    match value {
-        Value::Bool(true) => "yes".to_owned(),
-        Value::Bool(false) => "no".to_owned(),
-        Value::String(text) => text.clone(),
-        Value::Array(entries) => entries.iter().map(word).collect::<Vec<_>>().join("\n"),
-        other => other.to_string(),
-    }
-}
 
 #[cfg(test)]
 mod tests {

@@ -18,9 +18,10 @@ mod seed;
 mod trust;
 mod turns;
 mod url;
+mod view;
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
@@ -34,3 +35,4 @@ pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreErro
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use turns::{Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};
+pub use view::InstanceView;

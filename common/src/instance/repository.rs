@@ -10,12 +10,17 @@ use sea_orm::{
 };
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Lookup, Overlap, Patch, ReplySettings,
-    TurnSettings,
+    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, InstanceView, Lookup, Overlap, Patch,
+    ReplySettings, TurnSettings,
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
-use crate::{database, secret::Keyring};
+use crate::{
+    audit::{self, Change},
+    database,
+    key::{Actor, Reach},
+    secret::Keyring,
+};
 
 mod names;
 
@@ -108,13 +113,20 @@ pub struct Deleted {
 pub struct Instances {
     database: DatabaseConnection,
     keyring: Arc<Keyring>,
+    by: Actor,
 }
 
 impl Instances {
     /// Over a connection, with the ring that its secrets are encrypted with.
     #[must_use]
     pub fn new(database: DatabaseConnection, keyring: Arc<Keyring>) -> Self {
-        Self { database, keyring }
+        Self { database, keyring, by: Actor::hub("instances") }
+    }
+
+    /// The same table, changed in somebody's name: the audit log says whose.
+    #[must_use]
+    pub fn by(&self, actor: &Actor) -> Self {
+        Self { by: actor.clone(), ..self.clone() }
     }
 
     /// Makes an instance; one that is made the default takes that from the one before.
@@ -197,12 +209,14 @@ impl Instances {
         rows.into_iter().map(|row| self.read(row)).collect()
     }
 
-    /// A page of all instances, oldest first.
+    /// A page of the instances within a reach, oldest first.
     ///
     /// # Errors
     /// A failure of the database, or a row that cannot be read.
-    pub async fn list(&self, skip: u64, limit: u64) -> Result<Vec<Instance>, StoreError> {
-        let page = Entity::find().order_by_asc(Column::Id).offset(skip).limit(limit);
+    pub async fn list(&self, reach: &Reach, skip: u64, limit: u64) -> Result<Vec<Instance>, StoreError> {
+        let within = reach.names().map(|names| Column::Name.is_in(names));
+        let page = Entity::find().filter(within.unwrap_or_else(|| Expr::value(true))).order_by_asc(Column::Id);
+        let page = page.offset(skip).limit(limit);
         page.all(&self.database).await?.into_iter().map(|row| self.read(row)).collect()
     }
 
@@ -235,12 +249,14 @@ impl Instances {
             return Ok(None);
         };
         let mut instance = self.read(row)?;
+        let before = InstanceView::new(&instance);
         patch.apply(&mut instance);
         instance.updated_at = now();
         if instance.is_default {
             clear_default(&transaction, instance.id).await?;
         }
         self.write(&instance)?.into_active_model().reset_all().update(&transaction).await?;
+        self.note(&transaction, "instance.update", &instance, Some(before)).await?;
         transaction.commit().await?;
         Ok(Some(instance))
     }
@@ -264,9 +280,27 @@ impl Instances {
             return Ok(None);
         };
         let deleted = Deleted { id: row.id, name: row.name.clone() };
+        let before = self.read(row.clone()).ok().and_then(|instance| json(&InstanceView::new(&instance)));
+        let instance = Some((deleted.id, deleted.name.as_str()));
+        let change = Change { action: "instance.delete", target: &deleted.name, instance, before, after: None };
+        audit::record(&transaction, &self.by, change).await?;
         row.delete(&transaction).await?;
         transaction.commit().await?;
         Ok(Some(deleted))
+    }
+
+    /// A line of the audit log.
+    async fn note(
+        &self,
+        transaction: &DatabaseTransaction,
+        action: &'static str,
+        instance: &Instance,
+        before: Option<InstanceView>,
+    ) -> Result<(), DbErr> {
+        let name = instance.name.as_str();
+        let (before, after) = (before.as_ref().and_then(json), json(&InstanceView::new(instance)));
+        let change = Change { action, target: name, instance: Some((instance.id, name)), before, after };
+        audit::record(transaction, &self.by, change).await
     }
 
     async fn first(&self, lookup: &Lookup) -> Result<Option<Instance>, StoreError> {
@@ -324,6 +358,7 @@ impl Instances {
             ..Default::default()
         };
         secrets.update(transaction).await?;
+        self.note(transaction, "instance.create", &instance, None).await?;
         Ok(instance)
     }
 
@@ -434,6 +469,11 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         created_at: instance.created_at,
         updated_at: instance.updated_at,
     })
+}
+
+/// What the audit log keeps of an instance; a view of our own always is JSON.
+fn json(view: &InstanceView) -> Option<serde_json::Value> {
+    serde_json::to_value(view).ok()
 }
 
 #[cfg(test)]

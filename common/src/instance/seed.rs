@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        instance::testing::{TestTable, connect, new_instance},
+        instance::testing::{TestTable, connect, everyone, new_instance},
         secret::Keyring,
     };
 
@@ -170,7 +170,7 @@ mod tests {
 
         let changed = settings(&[("AGENT_API_URL", "http://other.test"), ("WHATSAPP_INSTANCE", "other")]);
         assert_eq!(seed_default(&table.instances, &changed).await.unwrap(), Seeded::NotEmpty);
-        let all = table.instances.list(0, 10).await.unwrap();
+        let all = table.instances.list(&everyone(), 0, 10).await.unwrap();
         assert_eq!((all.len(), all[0].agent.api_url.as_str()), (1, "http://agent.test"));
     }
 

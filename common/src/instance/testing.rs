@@ -11,10 +11,13 @@ use super::{
     AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance, ReplySettings,
     TurnSettings, WhatsappSettings,
 };
-use crate::secret::{Keyring, Secret};
+use crate::{
+    key::{Everyone, Reach},
+    secret::{Keyring, Secret},
+};
 
 /// A WhatsApp instance that no table has.
-pub(super) fn instance(name: &str) -> Instance {
+pub(crate) fn instance(name: &str) -> Instance {
     let new = new_instance(name);
     Instance {
         id: 1,
@@ -32,7 +35,7 @@ pub(super) fn instance(name: &str) -> Instance {
 }
 
 /// A WhatsApp instance to make; Evolution knows it as `wa-<name>`.
-pub(super) fn new_instance(name: &str) -> NewInstance {
+pub(crate) fn new_instance(name: &str) -> NewInstance {
     NewInstance {
         name: InstanceName::parse(name).unwrap(),
         is_active: true,
@@ -61,14 +64,14 @@ pub(super) fn new_instance(name: &str) -> NewInstance {
 }
 
 /// An empty table in a file of its own.
-pub(super) struct TestTable {
-    pub(super) instances: Instances,
-    pub(super) database: DatabaseConnection,
-    pub(super) folder: tempfile::TempDir,
+pub(crate) struct TestTable {
+    pub(crate) instances: Instances,
+    pub(crate) database: DatabaseConnection,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl TestTable {
-    pub(super) async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let database = connect(&folder).await;
         Migrator::up(&database, None).await.unwrap();
@@ -78,7 +81,12 @@ impl TestTable {
 }
 
 /// A connection of its own to the same file, as another process would have.
-pub(super) async fn connect(folder: &tempfile::TempDir) -> DatabaseConnection {
+pub(crate) async fn connect(folder: &tempfile::TempDir) -> DatabaseConnection {
     let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
     Database::connect(ConnectOptions::new(url).sqlx_logging(false).to_owned()).await.unwrap()
+}
+
+/// Everybody's rows.
+pub(crate) fn everyone() -> Reach {
+    Reach::Everyone(Everyone::for_admin())
 }

@@ -12,6 +12,7 @@ use crate::{
     database::{self, DatabaseError},
     health::Health,
     instance::{Directory, DirectorySettings, Instances, StoreError, seed_default},
+    key::Keys,
     queue::{self, ConnectError, Layout, Nats, PrepareError},
     secret::{CreateMissing, Keyring},
     telemetry::MetricsPage,
@@ -88,6 +89,8 @@ pub struct Tenants {
     pub instances: Arc<Instances>,
     /// The cached view, for those who handle messages.
     pub directory: Arc<Directory>,
+    /// Who may act on which of them.
+    pub keys: Keys,
 }
 
 impl Ground {
@@ -97,7 +100,9 @@ impl Ground {
     /// When the encryption keys are missing, or the tables are not there.
     pub async fn tenants(&self) -> Result<Tenants, GroundError> {
         let keyring = Keyring::load(&*self.settings, &self.data, CreateMissing::No)?;
-        let instances = Arc::new(Instances::new(self.database.clone(), Arc::new(keyring)));
+        let keyring = Arc::new(keyring);
+        let instances = Arc::new(Instances::new(self.database.clone(), Arc::clone(&keyring)));
+        let keys = Keys::new(self.database.clone(), keyring);
         let seed = || seed_default(&instances, &*self.settings);
         // It may have gone again since it was opened; its tables are not to blame then.
         let waits = ExponentialBuilder::default().without_max_times().with_total_delay(Some(PATIENCE));
@@ -106,7 +111,7 @@ impl Ground {
             false => GroundError::Tables(error),
         })?;
         let directory = Directory::new(Arc::clone(&instances), DirectorySettings::load(&*self.settings)?);
-        Ok(Tenants { instances, directory: Arc::new(directory) })
+        Ok(Tenants { instances, directory: Arc::new(directory), keys })
     }
 
     /// The queue: a connection under this name, and the layout its streams were made with.

@@ -17,7 +17,6 @@ mod mask;
 mod packed;
 mod payload;
 mod repository;
-mod scope;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -32,5 +31,4 @@ pub use mask::{PAYLOAD_CAP, cap, head, mask, original_size, presentable, without
 pub use packed::{pack, unpack};
 pub use payload::{Packed, compress, decompress};
 pub use repository::{Traces, Written};
-pub use scope::{Everyone, Scope};
 pub use tail::{TailFilter, TailLine};

@@ -11,8 +11,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
+use crate::key::Reach;
+
 use super::{
-    Scope, Stage, TraceEvent, TraceFilter, bare_phone,
+    Stage, TraceEvent, TraceFilter, bare_phone,
     batch::Batch,
     entity::{message_trace, trace_payload},
     filter::MAX_LIMIT,
@@ -78,12 +80,12 @@ impl Traces {
         Ok(Written { kept: kept.len(), dropped: events.len() - kept.len() })
     }
 
-    /// One trace, or `None` when there is none in this scope.
+    /// One trace, or `None` when there is none within this reach.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn get(&self, scope: &Scope, trace_id: Uuid) -> Result<Option<message_trace::Model>, DbErr> {
-        let query = message_trace::Entity::find_by_id(trace_id).filter(within(scope));
+    pub async fn get(&self, reach: &Reach, trace_id: Uuid) -> Result<Option<message_trace::Model>, DbErr> {
+        let query = message_trace::Entity::find_by_id(trace_id).filter(within(reach));
         query.one(&self.database).await
     }
 
@@ -91,8 +93,8 @@ impl Traces {
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn list(&self, scope: &Scope, filter: &TraceFilter) -> Result<(Vec<message_trace::Model>, u64), DbErr> {
-        let query = message_trace::Entity::find().filter(within(scope)).filter(condition(filter));
+    pub async fn list(&self, reach: &Reach, filter: &TraceFilter) -> Result<(Vec<message_trace::Model>, u64), DbErr> {
+        let query = message_trace::Entity::find().filter(within(reach)).filter(condition(filter));
         let total = query.clone().count(&self.database).await?;
         let rows = query
             .order_by_desc(message_trace::Column::ReceivedAt)
@@ -105,13 +107,13 @@ impl Traces {
     }
 
     /// The payloads of a trace, in the order of a message's way; none when the trace is not
-    /// in this scope. Unpack them with [`decompress`](super::decompress).
+    /// within this reach. Unpack them with [`decompress`](super::decompress).
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn payloads(&self, scope: &Scope, trace_id: Uuid) -> Result<Vec<trace_payload::Model>, DbErr> {
+    pub async fn payloads(&self, reach: &Reach, trace_id: Uuid) -> Result<Vec<trace_payload::Model>, DbErr> {
         let visible = message_trace::Entity::find_by_id(trace_id)
-            .filter(within(scope))
+            .filter(within(reach))
             .select_only()
             .column(message_trace::Column::TraceId);
         let mut rows = trace_payload::Entity::find()
@@ -203,10 +205,10 @@ fn excluded(column: impl IntoIden) -> Expr {
     Expr::col(("excluded", column))
 }
 
-fn within(scope: &Scope) -> Condition {
-    match scope {
-        Scope::One(name) => Condition::all().add(message_trace::Column::InstanceName.eq(name.as_str())),
-        Scope::Everyone(_) => Condition::all(),
+fn within(reach: &Reach) -> Condition {
+    match reach.names() {
+        Some(names) => Condition::all().add(message_trace::Column::InstanceName.is_in(names)),
+        None => Condition::all(),
     }
 }
 

@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Outcome, Scope, TraceRecord, TraceStatus, mask::head};
+use super::{Outcome, TraceRecord, TraceStatus, mask::head};
+use crate::key::Reach;
 
 /// So many bytes of a text stand in a line.
 const TEXT_CAP: usize = 200;
@@ -83,7 +84,7 @@ impl TailLine {
 #[derive(Clone, Debug)]
 pub struct TailFilter {
     /// The tenants that the watcher may see at all.
-    pub scope: Scope,
+    pub reach: Reach,
     /// Of this instance only.
     pub instance_name: Option<String>,
     /// Only ends of this kind.
@@ -96,10 +97,7 @@ impl TailFilter {
     /// Whether the watcher wants this line.
     #[must_use]
     pub fn takes(&self, line: &TailLine) -> bool {
-        let visible = match &self.scope {
-            Scope::One(name) => line.instance_name == name.as_str(),
-            Scope::Everyone(_) => true,
-        };
+        let visible = self.reach.includes(&line.instance_name);
         visible
             && self.instance_name.as_ref().is_none_or(|name| *name == line.instance_name)
             && self.outcome.is_none_or(|outcome| line.outcome == Some(outcome))
@@ -110,10 +108,7 @@ impl TailFilter {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        instance::InstanceName,
-        trace::{Everyone, fixture::event},
-    };
+    use crate::{key::Everyone, trace::fixture::event};
 
     fn line(change: impl FnOnce(&mut TailLine)) -> TailLine {
         let mut line = TailLine::of(event(1, 1, TraceStatus::AgentCalled).record, DateTime::UNIX_EPOCH);
@@ -131,7 +126,7 @@ mod tests {
     #[test]
     fn a_watcher_sees_what_it_asked_for_and_nothing_of_others() {
         let all = || TailFilter {
-            scope: Scope::Everyone(Everyone::for_admin()),
+            reach: Reach::Everyone(Everyone::for_admin()),
             instance_name: None,
             outcome: None,
             errors: false,
@@ -147,7 +142,7 @@ mod tests {
         assert_eq!(seen(TailFilter { errors: true, ..all() }), [false, true, true, false]);
         assert_eq!(seen(TailFilter { outcome: Some(Outcome::Dead), ..all() }), [false, false, true, false]);
         assert_eq!(seen(TailFilter { instance_name: Some("globex".into()), ..all() }), [false; 4]);
-        let scope = Scope::One(InstanceName::parse("globex").unwrap());
-        assert_eq!(seen(TailFilter { scope, ..all() }), [false; 4]);
+        let reach = Reach::one("globex");
+        assert_eq!(seen(TailFilter { reach, ..all() }), [false; 4]);
     }
 }

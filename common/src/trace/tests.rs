@@ -6,18 +6,18 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Everyone, Outcome, Scope, Stage, StagePayload, TraceEvent, TraceFilter, TraceStatus, Traces, Written, decompress,
+    Outcome, Stage, StagePayload, TraceEvent, TraceFilter, TraceStatus, Traces, Written, decompress,
     fixture::{add_instance, databases, event},
     is_refusal,
 };
-use crate::instance::InstanceName;
+use crate::key::{Everyone, Reach};
 
-fn all() -> Scope {
-    Scope::Everyone(Everyone::for_admin())
+fn all() -> Reach {
+    Reach::Everyone(Everyone::for_admin())
 }
 
-fn only(name: &str) -> Scope {
-    Scope::One(InstanceName::parse(name).unwrap())
+fn only(name: &str) -> Reach {
+    Reach::one(name)
 }
 
 async fn status(traces: &Traces, n: u128) -> Option<String> {
@@ -93,8 +93,8 @@ async fn an_older_event_never_overwrites_a_newer_one() {
     }
 }
 
-async fn payloads(traces: &Traces, scope: &Scope, n: u128) -> Vec<String> {
-    let rows = traces.payloads(scope, Uuid::from_u128(n)).await.unwrap();
+async fn payloads(traces: &Traces, reach: &Reach, n: u128) -> Vec<String> {
+    let rows = traces.payloads(reach, Uuid::from_u128(n)).await.unwrap();
     rows.iter().map(|row| decompress(&row.payload).unwrap().to_string()).collect()
 }
 
@@ -197,7 +197,7 @@ async fn recorders_that_write_the_same_messages_at_once_agree() {
 }
 
 #[tokio::test]
-async fn a_reader_sees_only_its_scope() {
+async fn a_reader_sees_only_its_reach() {
     let databases = databases().await;
     for database in &databases.connections {
         let traces = Traces::new(database.clone());

@@ -1,9 +1,8 @@
 //! `GET /api/v1/traces/{trace_id}/explanation`: why a message was answered, ignored or delayed.
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, State},
-    routing::get,
 };
 use chrono::Utc;
 use omnihub_common::{
@@ -16,26 +15,27 @@ use omnihub_common::{
 };
 
 use super::{
-    access::AdminAccess,
-    traces::{awaited, scope},
+    access::{Allowed, CanRead},
+    door::{Routes, get},
+    traces::awaited,
     whereabouts::Finder,
 };
 use crate::{problem::Problem, state::AppState};
 
 /// The route of explanations.
-pub fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/traces/{trace_id}/explanation", get(show))
+pub fn routes() -> Routes {
+    Routes::new().route("/api/v1/traces/{trace_id}/explanation", get(show))
 }
 
 /// `GET /api/v1/traces/{trace_id}/explanation`. What NATS cannot tell at the moment is left out.
 async fn show(
-    access: AdminAccess,
+    access: Allowed<CanRead>,
     State(state): State<AppState>,
     Path(trace_id): Path<String>,
 ) -> Result<Json<Explanation>, Problem> {
-    let (traces, scope) = (Traces::new(state.database.clone()), scope(&access));
-    let trace = awaited(&traces, &scope, &trace_id).await?;
-    let finder = Finder::new(&state, &scope);
+    let (traces, reach) = (Traces::new(state.database.clone()), access.reach());
+    let trace = awaited(&traces, reach, &trace_id).await?;
+    let finder = Finder::new(&state, reach);
     let whereabouts = match &trace.outcome {
         Some(_) => None,
         None => finder.of_trace(&trace).await.ok(),

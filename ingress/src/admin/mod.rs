@@ -1,29 +1,42 @@
 //! The admin API under `/api/v1`.
 
 pub mod access;
+pub mod audit;
 pub mod dead;
+pub mod door;
 pub mod explanation;
+mod fields;
 pub mod instances;
+pub mod keys;
 pub mod tail;
+#[cfg(test)]
+mod testing;
 pub mod traces;
 pub mod whereabouts;
 
 use std::sync::Arc;
 
-use axum::{Router, http::StatusCode};
+use axum::{Router, http::HeaderName};
 use omnihub_common::instance::{Directory, Instance};
 
+use self::{access::no_such_instance, door::Routes};
 use crate::{problem::Problem, state::AppState};
+
+/// How many there are in all, on this page or not.
+const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// Every route of the admin API.
 pub fn routes() -> Router<AppState> {
-    Router::new()
+    Routes::new()
         .merge(instances::routes())
         .merge(traces::routes())
         .merge(dead::routes())
         .merge(tail::routes())
         .merge(whereabouts::routes())
         .merge(explanation::routes())
+        .merge(keys::routes())
+        .merge(audit::routes())
+        .into()
 }
 
 /// The instance that a query is narrowed to; none while the database cannot tell. That there is
@@ -35,9 +48,7 @@ async fn narrowed(directory: &Directory, name: &str) -> Result<Option<Arc<Instan
     };
     match found {
         Ok(Some(instance)) => Ok(Some(instance)),
-        Ok(None) => {
-            Err(Problem::new(StatusCode::NOT_FOUND, "instance_not_found", format!("Instance '{name}' not found")))
-        }
+        Ok(None) => Err(no_such_instance(name)),
         Err(_) => Ok(None),
     }
 }

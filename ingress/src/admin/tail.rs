@@ -12,23 +12,25 @@
 use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use axum::{
-    Router,
     extract::{Query, State, rejection::QueryRejection},
     http::StatusCode,
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
     },
-    routing::get,
 };
 use futures_util::stream::{self, Stream};
-use omnihub_common::trace::{Outcome, TailFilter};
+use omnihub_common::{
+    key::Reach,
+    trace::{Outcome, TailFilter},
+};
 use serde_json::json;
 
 use super::{
-    access::AdminAccess,
+    access::{Allowed, CanRead},
+    door::{Routes, get},
     narrowed,
-    traces::{field, invalid, scope},
+    traces::{field, invalid},
 };
 use crate::{
     live::{Ending, Said, Tail, TailError},
@@ -40,19 +42,20 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The route of the tail.
-pub fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/traces/tail", get(tail))
+pub fn routes() -> Routes {
+    Routes::new().route("/api/v1/traces/tail", get(tail))
 }
 
 /// `GET /api/v1/traces/tail`, narrowed by `instance_name`, `outcome` and `errors`.
 async fn tail(
-    access: AdminAccess,
+    access: Allowed<CanRead>,
     State(state): State<AppState>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
-    let filter = filter(&access, &given)?;
+    let filter = filter(access.reach(), &given)?;
     if let Some(name) = &filter.instance_name {
+        access.sees(name)?;
         narrowed(&state.directory, name).await?;
     }
     let tails = state.live.tails().ok_or_else(|| refused(TailError::Unavailable))?;
@@ -60,7 +63,7 @@ async fn tail(
     Ok(Sse::new(events(tail)).keep_alive(KeepAlive::new().interval(HEARTBEAT).text("still here")).into_response())
 }
 
-fn filter(access: &AdminAccess, given: &HashMap<String, String>) -> Result<TailFilter, Problem> {
+fn filter(reach: &Reach, given: &HashMap<String, String>) -> Result<TailFilter, Problem> {
     let text = |name: &str| given.get(name).map(|text| text.trim()).filter(|text| !text.is_empty());
     let mut errors = Vec::new();
     let outcome = text("outcome").map(Outcome::parse);
@@ -79,7 +82,7 @@ fn filter(access: &AdminAccess, given: &HashMap<String, String>) -> Result<TailF
         return Err(invalid(errors));
     }
     let instance_name = text("instance_name").map(str::to_owned);
-    Ok(TailFilter { scope: scope(access), instance_name, outcome: outcome.flatten(), errors: only_errors })
+    Ok(TailFilter { reach: reach.clone(), instance_name, outcome: outcome.flatten(), errors: only_errors })
 }
 
 fn refused(error: TailError) -> Problem {

@@ -10,27 +10,28 @@ mod view;
 use std::{collections::HashMap, time::Duration};
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::{HeaderName, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
 };
-use omnihub_common::trace::{Everyone, Scope, Traces, entity::message_trace};
+use omnihub_common::{
+    key::Reach,
+    trace::{Traces, entity::message_trace},
+};
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
 pub(super) use query::{END_OF_DAY, moment};
 
-use super::access::AdminAccess;
-use crate::{
-    problem::{FieldError, Problem},
-    state::AppState,
+use super::{
+    TOTAL_COUNT,
+    access::{Allowed, CanRead},
+    door::{Routes, get},
 };
+use crate::problem::{FieldError, Problem};
 
-/// How many traces there are in all, without limit and offset.
-const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// How long a trace may take to appear after its webhook was answered: the recorder's batch and
 /// its commit, with room for a busy database.
 const APPEARS_WITHIN: Duration = Duration::from_secs(2);
@@ -38,8 +39,8 @@ const APPEARS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The routes of traces.
-pub fn routes() -> Router<AppState> {
-    Router::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .route("/api/v1/traces", get(list))
         .route("/api/v1/traces/{trace_id}", get(show))
         .route("/api/v1/traces/{trace_id}/payloads", get(payloads))
@@ -47,53 +48,48 @@ pub fn routes() -> Router<AppState> {
 
 /// `GET /api/v1/traces`: newest first, a plain array; the total is in `x-total-count`.
 async fn list(
-    access: AdminAccess,
+    access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
-    list_traces(&Traces::new(database), &scope(&access), &given).await
+    list_traces(&Traces::new(database), access.reach(), &given).await
 }
 
 /// `GET /api/v1/traces/{trace_id}`: every column and the four payloads.
 async fn show(
-    access: AdminAccess,
+    access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
     Path(trace_id): Path<String>,
 ) -> Result<Response, Problem> {
-    show_trace(&Traces::new(database), &scope(&access), &trace_id).await
+    show_trace(&Traces::new(database), access.reach(), &trace_id).await
 }
 
 /// `GET /api/v1/traces/{trace_id}/payloads`: what was sent and received on the way.
 async fn payloads(
-    access: AdminAccess,
+    access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
     Path(trace_id): Path<String>,
 ) -> Result<Response, Problem> {
-    show_payloads(&Traces::new(database), &scope(&access), &trace_id).await
+    show_payloads(&Traces::new(database), access.reach(), &trace_id).await
 }
 
-/// The admin key opens every tenant's traces.
-pub(super) fn scope(_: &AdminAccess) -> Scope {
-    Scope::Everyone(Everyone::for_admin())
-}
-
-async fn list_traces(traces: &Traces, scope: &Scope, given: &HashMap<String, String>) -> Result<Response, Problem> {
+async fn list_traces(traces: &Traces, reach: &Reach, given: &HashMap<String, String>) -> Result<Response, Problem> {
     let filter = query::filter(given).map_err(invalid)?;
-    let (rows, total) = traces.list(scope, &filter).await.map_err(unavailable)?;
+    let (rows, total) = traces.list(reach, &filter).await.map_err(unavailable)?;
     let views: Vec<_> = rows.into_iter().map(view::TraceView::from).collect();
     Ok(([(TOTAL_COUNT, total.to_string())], Json(views)).into_response())
 }
 
-async fn show_trace(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<Response, Problem> {
-    let trace = awaited(traces, scope, trace_id).await?;
-    let payloads = traces.payloads(scope, trace.trace_id).await.map_err(unavailable)?;
+async fn show_trace(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<Response, Problem> {
+    let trace = awaited(traces, reach, trace_id).await?;
+    let payloads = traces.payloads(reach, trace.trace_id).await.map_err(unavailable)?;
     Ok(Json(view::TraceDetail::new(trace, &payloads)).into_response())
 }
 
-async fn show_payloads(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<Response, Problem> {
-    let trace = awaited(traces, scope, trace_id).await?;
-    let payloads = traces.payloads(scope, trace.trace_id).await.map_err(unavailable)?;
+async fn show_payloads(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<Response, Problem> {
+    let trace = awaited(traces, reach, trace_id).await?;
+    let payloads = traces.payloads(reach, trace.trace_id).await.map_err(unavailable)?;
     let views: Vec<_> = payloads.iter().map(view::PayloadView::from).collect();
     Ok(Json(views).into_response())
 }
@@ -102,14 +98,14 @@ async fn show_payloads(traces: &Traces, scope: &Scope, trace_id: &str) -> Result
 ///
 /// A webhook's 200 names its trace id as soon as the queue has the message; the recorder writes
 /// the row a moment later. A caller who asks at once must not be told that there is no such trace.
-pub(super) async fn awaited(traces: &Traces, scope: &Scope, trace_id: &str) -> Result<message_trace::Model, Problem> {
+pub(super) async fn awaited(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<message_trace::Model, Problem> {
     let id = Uuid::parse_str(trace_id).map_err(|_| invalid(vec![field("trace_id", "expected a UUID")]))?;
     let deadline = Instant::now() + APPEARS_WITHIN;
     let mut look = interval(LOOK_EVERY);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
-        if let Some(trace) = traces.get(scope, id).await.map_err(unavailable)? {
+        if let Some(trace) = traces.get(reach, id).await.map_err(unavailable)? {
             return Ok(trace);
         }
         if Instant::now() >= deadline {

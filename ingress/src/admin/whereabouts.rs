@@ -10,10 +10,9 @@ mod find;
 use std::collections::HashMap;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Query, State, rejection::QueryRejection},
     http::StatusCode,
-    routing::get,
 };
 use omnihub_common::{
     conversation::whereabouts::{WHEREABOUTS_VERSION, Whereabouts},
@@ -22,17 +21,18 @@ use omnihub_common::{
 use serde::Serialize;
 
 use super::{
-    access::AdminAccess,
+    access::{Allowed, CanRead},
+    door::{Routes, get},
     narrowed,
-    traces::{awaited, field, invalid, scope},
+    traces::{awaited, field, invalid},
 };
 use crate::{problem::Problem, state::AppState};
 
 pub(super) use find::Finder;
 
 /// The route of whereabouts.
-pub fn routes() -> Router<AppState> {
-    Router::new().route("/api/v1/where", get(find))
+pub fn routes() -> Routes {
+    Routes::new().route("/api/v1/where", get(find))
 }
 
 /// The answer: what has something to do comes first, then what has ended last.
@@ -52,20 +52,21 @@ enum Question {
 
 /// `GET /api/v1/where`.
 async fn find(
-    access: AdminAccess,
+    access: Allowed<CanRead>,
     State(state): State<AppState>,
     query: Result<Query<HashMap<String, String>>, QueryRejection>,
 ) -> Result<Json<Answer>, Problem> {
     let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
     let question = question(&given)?;
-    let (scope, instance) = (scope(&access), text(&given, "instance_name"));
+    let (reach, instance) = (access.reach(), text(&given, "instance_name"));
     if let Some(name) = instance {
+        access.sees(name)?;
         narrowed(&state.directory, name).await?;
     }
-    let finder = Finder::new(&state, &scope);
+    let finder = Finder::new(&state, reach);
     let conversations = match question {
         Question::Trace(id) => {
-            let trace = awaited(&Traces::new(state.database.clone()), &scope, &id).await?;
+            let trace = awaited(&Traces::new(state.database.clone()), reach, &id).await?;
             if instance.is_some_and(|name| name != trace.instance_name) {
                 let detail = format!("Trace '{id}' not found");
                 return Err(Problem::new(StatusCode::NOT_FOUND, "trace_not_found", detail));

@@ -187,7 +187,8 @@ async fn pump(mut said: broadcast::Receiver<Said>, filter: &TailFilter, lines: &
 
 #[cfg(test)]
 mod tests {
-    use omnihub_common::trace::{Everyone, Scope, TraceDetails, TraceRecord, TraceStatus};
+    use omnihub_common::key::{Everyone, Reach};
+    use omnihub_common::trace::{TraceDetails, TraceRecord, TraceStatus};
     use uuid::Uuid;
 
     use super::*;
@@ -219,7 +220,7 @@ mod tests {
 
         fn tail(&self, instance: Option<&str>) -> Tail {
             let filter = TailFilter {
-                scope: Scope::Everyone(Everyone::for_admin()),
+                reach: Reach::Everyone(Everyone::for_admin()),
                 instance_name: instance.map(str::to_owned),
                 outcome: None,
                 errors: false,

@@ -117,9 +117,14 @@ impl Site {
         Answer::read(request.send().await.expect("the hub answers")).await
     }
 
-    /// Calls the hub with the admin key.
+    /// Calls the hub with the root key.
     pub(crate) async fn api(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let request = self.http.request(method, format!("{}{path}", self.hub.url())).header("x-api-key", ADMIN_KEY);
+        self.api_as(ADMIN_KEY, method, path, body).await
+    }
+
+    /// Calls the hub with another key.
+    pub(crate) async fn api_as(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let request = self.http.request(method, format!("{}{path}", self.hub.url())).header("x-api-key", key);
         let request = match body {
             Some(body) => request.json(body),
             None => request,

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     instance::{
         AgentPatch, DiscordSettings,
-        testing::{TestTable, connect, new_instance},
+        testing::{TestTable, connect, everyone, new_instance},
     },
     secret::Secret,
 };
@@ -17,7 +17,7 @@ async fn row(table: &TestTable, name: &str) -> String {
 }
 
 async fn defaults(instances: &Instances) -> Vec<String> {
-    let all = instances.list(0, 100).await.unwrap();
+    let all = instances.list(&everyone(), 0, 100).await.unwrap();
     all.iter().filter(|instance| instance.is_default).map(|instance| instance.name.to_string()).collect()
 }
 
@@ -98,7 +98,7 @@ async fn many_who_want_to_be_the_default_end_with_one() {
     }
     tasks.join_all().await;
     assert_eq!(defaults(&table.instances).await.len(), 1);
-    assert_eq!(table.instances.list(0, 100).await.unwrap().len(), 8);
+    assert_eq!(table.instances.list(&everyone(), 0, 100).await.unwrap().len(), 8);
 }
 
 #[tokio::test]
@@ -133,7 +133,14 @@ async fn pages_are_in_the_order_of_making() {
         table.instances.create(new_instance(name)).await.unwrap();
     }
     let page = async |skip, limit| -> Vec<String> {
-        table.instances.list(skip, limit).await.unwrap().iter().map(|instance| instance.name.to_string()).collect()
+        table
+            .instances
+            .list(&everyone(), skip, limit)
+            .await
+            .unwrap()
+            .iter()
+            .map(|instance| instance.name.to_string())
+            .collect()
     };
     assert_eq!(page(0, 2).await, ["c", "a"]);
     assert_eq!(page(2, 2).await, ["b"]);

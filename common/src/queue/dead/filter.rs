@@ -1,5 +1,7 @@
 //! Which letters are meant.
 
+use std::collections::BTreeSet;
+
 use super::Summary;
 use crate::{queue::InstanceToken, trace::bare_phone};
 
@@ -18,19 +20,23 @@ pub struct DeadFilter {
     pub since: Option<i64>,
     /// Died at or before this moment.
     pub until: Option<i64>,
+    /// Of one of these instances; what a reader may see, beside what they ask for.
+    pub within: Option<BTreeSet<String>>,
 }
 
 impl DeadFilter {
     /// Whether it narrows nothing.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        *self == Self::default()
+        Self { within: None, ..self.clone() } == Self::default()
     }
 
     /// Whether a letter of this instance (as its subject names it) is meant.
     #[must_use]
     pub fn matches(&self, instance_token: &str, letter: &Summary) -> bool {
-        self.instance_name.as_deref().is_none_or(|name| InstanceToken::name(instance_token) == name)
+        let instance = InstanceToken::name(instance_token);
+        self.instance_name.as_deref().is_none_or(|name| name == instance)
+            && self.within.as_ref().is_none_or(|names| names.contains(instance))
             && self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
             && self.session_name.as_ref().is_none_or(|name| letter.session_name.as_ref() == Some(name))
             && self.phone.as_deref().is_none_or(|phone| is_of_phone(bare_phone(phone), letter))

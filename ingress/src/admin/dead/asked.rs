@@ -5,7 +5,10 @@
 
 use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
 use chrono::{NaiveTime, TimeDelta, Utc};
-use omnihub_common::queue::dead::{DeadFilter, Stretch};
+use omnihub_common::{
+    key::Reach,
+    queue::dead::{DeadFilter, Stretch},
+};
 use serde_json::Value;
 
 use crate::{
@@ -34,6 +37,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
+    /// The same, of the letters that somebody may see.
+    pub(super) fn within(mut self, reach: &Reach) -> Self {
+        self.filter.within = reach.names().cloned();
+        self
+    }
+
     /// `limit`, `cursor` and the filter.
     pub(super) fn for_a_list(pairs: &[(String, String)]) -> Result<Self, Problem> {
         let mut given = Given::new(pairs, &["limit", "cursor"]);
@@ -117,6 +126,7 @@ impl<'a> Given<'a> {
             session_name: self.read("session_name", "a name", text),
             since: self.read("since", times, |text| time(text, NaiveTime::MIN)),
             until: self.read("until", times, |text| time(text, END_OF_DAY)),
+            within: None,
         }
     }
 

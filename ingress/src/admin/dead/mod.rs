@@ -9,29 +9,33 @@ mod view;
 mod work;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{
         Path, Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
-    http::{HeaderName, StatusCode},
+    http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
 };
-use omnihub_common::queue::{
-    IntakeError, MediaError,
-    dead::{DeadLetterError, KeptLetter, LetterId, RedriveError},
+use omnihub_common::{
+    key::Reach,
+    queue::{
+        InstanceToken, IntakeError, MediaError,
+        dead::{DeadLetterError, KeptLetter, LetterId, RedriveError},
+    },
 };
 use serde_json::{Value, json};
 
 use self::asked::Asked;
 pub use self::desk::DeadDesk;
-use super::access::AdminAccess;
+use super::{
+    TOTAL_COUNT,
+    access::{Allowed, CanRead, CanWrite},
+    door::{Routes, get, post},
+};
 use crate::{problem::Problem, state::AppState};
 
-/// How many letters match, on this page or not.
-const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 /// Seconds after which a queue or a database that was away is worth another try.
 const RETRY_AFTER: u64 = 5;
 
@@ -39,8 +43,8 @@ const RETRY_AFTER: u64 = 5;
 type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// The routes, with their whole path.
-pub fn routes() -> Router<AppState> {
-    Router::new()
+pub fn routes() -> Routes {
+    Routes::new()
         .route("/api/v1/dead-letters", get(list).delete(drop_many))
         .route("/api/v1/dead-letters/redrive", post(redrive_many))
         .route("/api/v1/dead-letters/{id}", get(show).delete(drop_one))
@@ -48,17 +52,21 @@ pub fn routes() -> Router<AppState> {
 }
 
 /// `GET /api/v1/dead-letters`: the newest first.
-async fn list(_: AdminAccess, State(state): State<AppState>, query: Pairs) -> Result<Response, Problem> {
-    let asked = Asked::for_a_list(&pairs(query)?)?;
+async fn list(access: Allowed<CanRead>, State(state): State<AppState>, query: Pairs) -> Result<Response, Problem> {
+    let asked = Asked::for_a_list(&pairs(query)?)?.within(access.reach());
     let page = desk(&state)?.letters().list(&asked.filter, asked.before, asked.limit).await.map_err(unreachable)?;
     let total = [(TOTAL_COUNT, page.matched.to_string())];
     Ok((total, Json(view::page(&page))).into_response())
 }
 
 /// `GET /api/v1/dead-letters/{id}`: one, with its payload.
-async fn show(_: AdminAccess, State(state): State<AppState>, Path(id): Path<String>) -> Result<Json<Value>, Problem> {
+async fn show(
+    access: Allowed<CanRead>,
+    State(state): State<AppState>,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Problem> {
     let desk = desk(&state)?;
-    let kept = found(desk, &id).await?;
+    let kept = found(desk, access.reach(), &id).await?;
     let instance = desk::instance_of(&state, &kept).await?;
     let why_not = match desk.check(&kept, instance.as_deref()).await {
         Err(RedriveError::Skipped(skip)) => Some(skip),
@@ -70,12 +78,12 @@ async fn show(_: AdminAccess, State(state): State<AppState>, Path(id): Path<Stri
 
 /// `POST /api/v1/dead-letters/{id}/redrive`: back to the tail of its lane.
 async fn redrive_one(
-    _: AdminAccess,
+    access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let desk = desk(&state)?;
-    let kept = found(desk, &id).await?;
+    let kept = found(desk, access.reach(), &id).await?;
     let instance = desk::instance_of(&state, &kept).await?;
     let envelope = desk.redrive(&kept, instance.as_deref()).await.map_err(not_done)?;
     tracing::info!(trace.id = %envelope.trace_id, dead.redrives = envelope.redrives(), "a dead letter was redriven");
@@ -89,30 +97,34 @@ async fn redrive_one(
 
 /// `POST /api/v1/dead-letters/redrive`: those of a filter, or all.
 async fn redrive_many(
-    _: AdminAccess,
+    access: Allowed<CanWrite>,
     State(state): State<AppState>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, Problem> {
-    let asked = Asked::for_work(&asked::body(body)?)?;
+    let asked = Asked::for_work(&asked::body(body)?)?.within(access.reach());
     work::redrive(&state, desk(&state)?, &asked).await.map(Json)
 }
 
 /// `DELETE /api/v1/dead-letters/{id}`.
 async fn drop_one(
-    _: AdminAccess,
+    access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let desk = desk(&state)?;
-    let kept = found(desk, &id).await?;
+    let kept = found(desk, access.reach(), &id).await?;
     desk.letters().drop_one(&kept).await.map_err(unreachable)?;
     tracing::info!(dead.id = kept.id, instance.token = kept.instance_token, "a dead letter was dropped");
     Ok(Json(json!({"message": format!("Dead letter '{}' dropped", kept.id)})))
 }
 
 /// `DELETE /api/v1/dead-letters`: those of a filter, or all.
-async fn drop_many(_: AdminAccess, State(state): State<AppState>, query: Pairs) -> Result<Json<Value>, Problem> {
-    let asked = Asked::for_work(&pairs(query)?)?;
+async fn drop_many(
+    access: Allowed<CanWrite>,
+    State(state): State<AppState>,
+    query: Pairs,
+) -> Result<Json<Value>, Problem> {
+    let asked = Asked::for_work(&pairs(query)?)?.within(access.reach());
     work::drop_letters(desk(&state)?, &asked).await.map(Json)
 }
 
@@ -125,12 +137,13 @@ fn desk(state: &AppState) -> Result<&DeadDesk, Problem> {
     state.dead.as_ref().ok_or_else(|| queue_unavailable("this process has no queue"))
 }
 
-async fn found(desk: &DeadDesk, id: &str) -> Result<KeptLetter, Problem> {
+async fn found(desk: &DeadDesk, reach: &Reach, id: &str) -> Result<KeptLetter, Problem> {
     let kept = match LetterId::parse(id) {
         Some(id) => desk.letters().show(&id).await.map_err(unreachable)?,
         None => None,
     };
-    kept.ok_or_else(|| {
+    let visible = |kept: &KeptLetter| reach.includes(InstanceToken::name(&kept.instance_token));
+    kept.filter(visible).ok_or_else(|| {
         let detail = format!("Dead letter '{id}' not found: it may have been redriven, dropped or answered already");
         Problem::new(StatusCode::NOT_FOUND, "dead_letter_not_found", detail)
     })

@@ -1,129 +1,23 @@
-//! An instance as the API shows it: flat, every secret masked.
+//! An instance as the API shows it.
 
-use chrono::SecondsFormat;
-use omnihub_common::{
-    instance::{ChannelSettings, DiscordSettings, Instance, WhatsappSettings},
-    secret::Secret,
-};
+use omnihub_common::instance::{ChannelSettings, Instance, InstanceView};
 use serde::Serialize;
 
-/// The answer. Field names and their order are the older system's; fields of other channels are
-/// null.
+/// The answer.
 #[derive(Serialize)]
 pub(super) struct InstanceAnswer {
-    id: i64,
-    name: String,
-    channel_type: &'static str,
     #[serde(flatten)]
-    whatsapp: WhatsappAnswer,
-    #[serde(flatten)]
-    discord: DiscordAnswer,
-    agent_api_url: String,
-    agent_api_key: String,
-    default_agent: Option<String>,
-    agent_timeout: u64,
-    is_default: bool,
-    is_active: bool,
-    session_id_prefix: Option<String>,
-    created_at: String,
-    updated_at: String,
-    agent_instance_type: &'static str,
-    agent_id: Option<String>,
-    /// Of the older system; there are only single agents so far.
-    agent_type: &'static str,
-    /// Of the older system; no agent streams so far.
-    agent_stream_mode: bool,
-    agent_error_message: Option<String>,
-    enable_auto_split: bool,
-    split_over: usize,
-    debounce_ms: u32,
-    debounce_max_ms: u32,
-    overlap: &'static str,
-    max_backlog: Option<u32>,
+    instance: InstanceView,
     /// Things worth a look that stopped nothing.
     warnings: Vec<String>,
-}
-
-#[derive(Default, Serialize)]
-struct WhatsappAnswer {
-    evolution_url: Option<String>,
-    evolution_key: Option<String>,
-    whatsapp_instance: Option<String>,
-    webhook_base64: Option<bool>,
-    webhook_secret: Option<String>,
-    webhook_secret_previous: Option<String>,
-}
-
-#[derive(Default, Serialize)]
-struct DiscordAnswer {
-    has_discord_bot_token: bool,
-    discord_client_id: Option<String>,
-    discord_guild_id: Option<String>,
-    discord_default_channel_id: Option<String>,
 }
 
 impl InstanceAnswer {
     /// Shows an instance, with remarks of the request before those of its own.
     pub(super) fn new(instance: &Instance, mut warnings: Vec<String>) -> Self {
-        let (whatsapp, discord) = match &instance.channel {
-            ChannelSettings::Whatsapp(settings) => (WhatsappAnswer::new(settings), DiscordAnswer::default()),
-            ChannelSettings::Discord(settings) => {
-                warnings.push("discord: the settings are kept, and the bot is not connected yet".to_owned());
-                (WhatsappAnswer::default(), DiscordAnswer::new(settings))
-            }
-        };
-        let agent = &instance.agent;
-        Self {
-            id: instance.id,
-            name: instance.name.to_string(),
-            channel_type: instance.channel_type().as_str(),
-            whatsapp,
-            discord,
-            agent_api_url: agent.api_url.clone(),
-            agent_api_key: agent.api_key.mask(),
-            default_agent: agent.default_agent.clone(),
-            agent_timeout: agent.timeout.as_secs(),
-            is_default: instance.is_default,
-            is_active: instance.is_active,
-            session_id_prefix: instance.session_id_prefix.clone(),
-            created_at: instance.created_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            updated_at: instance.updated_at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            agent_instance_type: agent.protocol.as_str(),
-            agent_id: agent.agent_id.clone(),
-            agent_type: "agent",
-            agent_stream_mode: false,
-            agent_error_message: agent.error_message.clone(),
-            enable_auto_split: instance.reply.enable_auto_split,
-            split_over: instance.reply.split_over,
-            debounce_ms: instance.turns.debounce_ms,
-            debounce_max_ms: instance.turns.debounce_max_ms,
-            overlap: instance.turns.overlap.as_str(),
-            max_backlog: instance.turns.max_backlog,
-            warnings,
+        if let ChannelSettings::Discord(_) = &instance.channel {
+            warnings.push("discord: the settings are kept, and the bot is not connected yet".to_owned());
         }
-    }
-}
-
-impl WhatsappAnswer {
-    fn new(settings: &WhatsappSettings) -> Self {
-        Self {
-            evolution_url: Some(settings.evolution_url.clone()),
-            evolution_key: Some(settings.evolution_key.mask()),
-            whatsapp_instance: Some(settings.whatsapp_instance.clone()),
-            webhook_base64: Some(settings.webhook_base64),
-            webhook_secret: settings.webhook_secret.as_ref().map(Secret::mask),
-            webhook_secret_previous: settings.webhook_secret_previous.as_ref().map(Secret::mask),
-        }
-    }
-}
-
-impl DiscordAnswer {
-    fn new(settings: &DiscordSettings) -> Self {
-        Self {
-            has_discord_bot_token: settings.bot_token.is_some(),
-            discord_client_id: settings.client_id.clone(),
-            discord_guild_id: settings.guild_id.clone(),
-            discord_default_channel_id: settings.default_channel_id.clone(),
-        }
+        Self { instance: InstanceView::new(instance), warnings }
     }
 }

@@ -12,11 +12,11 @@ use omnihub_common::{
     secret::Secret,
 };
 
-use super::{
-    SUPPORTED_CHANNELS, SUPPORTED_CHANNELS_PATH,
-    fields::{Fields, Given},
+use super::{SUPPORTED_CHANNELS, SUPPORTED_CHANNELS_PATH};
+use crate::{
+    admin::fields::{Fields, Given},
+    problem::Problem,
 };
-use crate::problem::Problem;
 
 /// Characters that `split_over` may go up to: more than any channel takes.
 const MAX_SPLIT_OVER: u64 = 1_000_000;

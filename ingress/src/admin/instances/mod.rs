@@ -1,24 +1,21 @@
 //! `/api/v1/instances`: the tenants.
 //!
-//! `fields` reads a body and collects everything that is wrong with it, `body` knows the
-//! fields of an instance, `answer` shows one with its secrets masked. The fields are flat, as
+//! `body` knows the fields of an instance (and [`super::fields`] how a body is read), `answer` shows one with its secrets masked. The fields are flat, as
 //! the older system had them, whatever the table looks like.
 
 mod answer;
 mod body;
-mod fields;
 #[cfg(test)]
 mod tests;
 
 use axum::{
-    Json, Router,
+    Json,
     body::Bytes,
     extract::{
         Path, Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
     http::StatusCode,
-    routing::{get, post},
 };
 use omnihub_common::{
     instance::{Deleted, StoreError},
@@ -26,10 +23,14 @@ use omnihub_common::{
 };
 use serde::Serialize;
 
-use self::{answer::InstanceAnswer, fields::Fields};
+use self::answer::InstanceAnswer;
 use crate::{
-    admin::access::AdminAccess,
-    problem::{FieldError, Problem},
+    admin::{
+        access::{Allowed, CanAdmin, CanRead, CanWrite, no_such_instance},
+        door::{Routes, get, post},
+        fields::{Fields, page},
+    },
+    problem::Problem,
     state::AppState,
 };
 
@@ -37,17 +38,13 @@ use crate::{
 const SUPPORTED_CHANNELS: [&str; 2] = ["whatsapp", "discord"];
 /// The word that stands in the place of a name in one path: no instance may be called so.
 const SUPPORTED_CHANNELS_PATH: &str = "supported-channels";
-/// How many instances a page holds when nobody says.
-const DEFAULT_LIMIT: u64 = 100;
-/// How many it holds at most.
-const MAX_LIMIT: u64 = 500;
 /// Seconds after which a database that was away is worth another try.
 const RETRY_AFTER: u64 = 5;
 
 /// The routes, with their whole path.
-pub fn routes() -> Router<AppState> {
+pub fn routes() -> Routes {
     let one = get(show).put(update).delete(delete);
-    Router::new()
+    Routes::new()
         .route("/api/v1/instances", get(list).post(create))
         .route("/api/v1/instances/supported-channels", get(supported_channels))
         .route("/api/v1/instances/{name}", one)
@@ -63,57 +60,77 @@ async fn after_delete(state: &AppState, deleted: &Deleted) {
 }
 
 async fn create(
-    _: AdminAccess,
+    access: Allowed<CanAdmin>,
     State(state): State<AppState>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<InstanceAnswer>), Problem> {
+    access.everyone()?;
     let (new, ignored) = body::read_new(Fields::read(body)?, &state.evolution_fallback)?;
-    let made = state.instances.create(new).await.map_err(problem)?;
+    let made = state.instances.by(access.actor()).create(new).await.map_err(problem)?;
     state.announcer.changed(made.id).await;
     tracing::info!(instance.name = %made.name, instance.id = made.id, "an instance was made");
     Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, ignored))))
 }
 
 async fn list(
-    _: AdminAccess,
+    access: Allowed<CanRead>,
     State(state): State<AppState>,
     query: Result<Query<Vec<(String, String)>>, QueryRejection>,
 ) -> Result<Json<Vec<InstanceAnswer>>, Problem> {
     let (skip, limit) = page(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
-    let all = state.instances.list(skip, limit).await.map_err(problem)?;
+    let all = state.instances.list(access.reach(), skip, limit).await.map_err(problem)?;
     Ok(Json(all.iter().map(|instance| InstanceAnswer::new(instance, Vec::new())).collect()))
 }
 
 async fn show(
-    _: AdminAccess,
+    access: Allowed<CanRead>,
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<InstanceAnswer>, Problem> {
-    let found = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
+    access.sees(&name)?;
+    let found = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
     Ok(Json(InstanceAnswer::new(&found, Vec::new())))
 }
 
 async fn update(
-    _: AdminAccess,
+    access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(name): Path<String>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<InstanceAnswer>, Problem> {
+    access.sees(&name)?;
     let fields = Fields::read(body)?;
-    let current = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
+    let current = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
     let (patch, ignored) = body::read_patch(fields, &current)?;
-    let changed = state.instances.update(&name, patch).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
+    if patch.is_default.is_some_and(|is_default| is_default != current.is_default) {
+        // Another instance would lose it.
+        access.everyone()?;
+    }
+    let changed = state
+        .instances
+        .by(access.actor())
+        .update(&name, patch)
+        .await
+        .map_err(problem)?
+        .ok_or_else(|| no_such_instance(&name))?;
     state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
     Ok(Json(InstanceAnswer::new(&changed, ignored)))
 }
 
 async fn set_default(
-    _: AdminAccess,
+    access: Allowed<CanAdmin>,
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<InstanceAnswer>, Problem> {
-    let changed = state.instances.set_default(&name).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
+    access.everyone()?;
+    let changed = state
+        .instances
+        .by(access.actor())
+        .set_default(&name)
+        .await
+        .map_err(problem)?
+        .ok_or_else(|| no_such_instance(&name))?;
     state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was made the default");
     Ok(Json(InstanceAnswer::new(&changed, Vec::new())))
@@ -126,11 +143,18 @@ struct Message {
 }
 
 async fn delete(
-    _: AdminAccess,
+    access: Allowed<CanAdmin>,
     State(state): State<AppState>,
     Path(name): Path<String>,
 ) -> Result<Json<Message>, Problem> {
-    let deleted = state.instances.delete(&name).await.map_err(problem)?.ok_or_else(|| not_found(&name))?;
+    access.sees(&name)?;
+    let deleted = state
+        .instances
+        .by(access.actor())
+        .delete(&name)
+        .await
+        .map_err(problem)?
+        .ok_or_else(|| no_such_instance(&name))?;
     after_delete(&state, &deleted).await;
     Ok(Json(Message { message: format!("Instance '{}' deleted successfully", deleted.name) }))
 }
@@ -142,34 +166,8 @@ struct SupportedChannels {
     total_channels: usize,
 }
 
-async fn supported_channels(_: AdminAccess) -> Json<SupportedChannels> {
+async fn supported_channels(_: Allowed<CanRead>) -> Json<SupportedChannels> {
     Json(SupportedChannels { supported_channels: SUPPORTED_CHANNELS, total_channels: SUPPORTED_CHANNELS.len() })
-}
-
-/// `skip` and `limit`; other parameters are ignored, as the older system did.
-fn page(pairs: &[(String, String)]) -> Result<(u64, u64), Problem> {
-    let mut errors = Vec::new();
-    let mut number = |name: &str, default: u64, range: std::ops::RangeInclusive<u64>| {
-        let Some((_, text)) = pairs.iter().rev().find(|(given, _)| given == name) else { return default };
-        text.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
-            let message = format!("must be a whole number from {} to {}", range.start(), range.end());
-            errors.push(FieldError { field: name.to_owned(), message });
-            default
-        })
-    };
-    let skip = number("skip", 0, 0..=u64::from(u32::MAX));
-    let limit = number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT);
-    if errors.is_empty() { Ok((skip, limit)) } else { Err(invalid(errors)) }
-}
-
-fn invalid(errors: Vec<FieldError>) -> Problem {
-    let names: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
-    let detail = format!("Not valid: {}.", names.join(", "));
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail).with_errors(errors)
-}
-
-fn not_found(name: &str) -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "instance_not_found", format!("Instance '{name}' not found"))
 }
 
 /// The one table from what the table of instances says to a status.

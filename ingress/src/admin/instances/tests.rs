@@ -1,92 +1,30 @@
 //! The routes over a real SQLite file.
 
-use std::sync::Arc;
-
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     http::{Request, header},
 };
-use omnihub_common::{
-    instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
-    key::AdminKey,
-    secret::{Keyring, Secret},
-};
-use omnihub_migrations::Migrator;
-use sea_orm::{ConnectOptions, ConnectionTrait, Database};
-use sea_orm_migration::MigratorTrait;
+use omnihub_common::{instance::EvolutionFallback, secret::Secret};
+use sea_orm::ConnectionTrait;
 use serde_json::{Value, json};
-use tower::ServiceExt;
 
-use super::*;
+use crate::admin::testing::{self, Answer, KEY};
 
-const KEY: &str = "planted-admin-key";
-
-/// A hub of nothing but these routes.
-struct Hub {
-    state: AppState,
-    _folder: tempfile::TempDir,
-}
-
-struct Answer {
-    status: u16,
-    headers: axum::http::HeaderMap,
-    text: String,
-    json: Value,
-}
-
-impl Answer {
-    /// The fields that a 422 names.
-    fn fields(&self) -> Vec<&str> {
-        assert_eq!(self.status, 422, "{}", self.text);
-        self.json["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect()
-    }
-}
+/// A hub of nothing but the admin API.
+struct Hub(testing::Hub);
 
 impl Hub {
     async fn new() -> Self {
-        Self::with(EvolutionFallback::default()).await
+        Self(testing::Hub::new().await)
     }
 
     async fn with(fallback: EvolutionFallback) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
-        let database = Database::connect(ConnectOptions::new(url)).await.unwrap();
-        Migrator::up(&database, None).await.unwrap();
-        let instances = Arc::new(Instances::new(database.clone(), Arc::new(Keyring::generate())));
-        let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
-        let state = AppState {
-            database,
-            announcer: Announcer::local(Arc::clone(&directory)),
-            directory,
-            instances,
-            admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
-            evolution_fallback: Arc::new(fallback),
-            purger: crate::purge::Purger::idle(),
-            dead: None,
-            live: crate::live::Live::idle(),
-        };
-        Self { state, _folder: folder }
+        Self(testing::Hub::with(fallback).await)
     }
 
-    async fn send(&self, request: Request<Body>) -> Answer {
-        let response = routes().with_state(self.state.clone()).oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
-        assert!(!text.contains("planted"), "a secret in the answer: {text}");
-        let json = serde_json::from_str(&text).unwrap_or_default();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, text, json }
-    }
-
-    /// As curl sends a body without being told its type.
+    /// Below `/api/v1/instances`.
     async fn call(&self, method: &str, path: &str, body: impl ToString) -> Answer {
-        let request = Request::builder()
-            .method(method)
-            .uri(format!("/api/v1/instances{path}"))
-            .header("x-api-key", KEY)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(Body::from(body.to_string()))
-            .unwrap();
-        self.send(request).await
+        self.0.call(method, &format!("/instances{path}"), body).await
     }
 
     async fn make(&self, name: &str) -> Answer {
@@ -143,7 +81,7 @@ async fn nobody_comes_in_without_the_key() {
         for (name, value, code) in [("x-api-key", "guess", "invalid_api_key"), ("x-other", "k", "missing_api_key")] {
             let uri = format!("/api/v1/instances{path}");
             let request = Request::builder().method(method).uri(uri).header(name, value).body(Body::empty()).unwrap();
-            let answer = hub.send(request).await;
+            let answer = hub.0.send(request).await;
             assert_eq!((answer.status, &answer.json["code"]), (401, &json!(code)), "{method} {path}");
             assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "ApiKey");
         }
@@ -153,7 +91,7 @@ async fn nobody_comes_in_without_the_key() {
         .header("authorization", format!("Bearer {KEY}"))
         .body(Body::empty())
         .unwrap();
-    let answer = hub.send(request).await;
+    let answer = hub.0.send(request).await;
     assert_eq!(answer.json, json!({"supported_channels": ["whatsapp", "discord"], "total_channels": 2}));
 }
 
@@ -162,22 +100,22 @@ async fn everything_wrong_is_named_at_once() {
     let hub = Hub::new().await;
     assert_eq!(hub.call("POST", "", "{").await.status, 400);
     assert_eq!(hub.call("POST", "", "").await.status, 400);
-    assert_eq!(hub.call("POST", "", "[]").await.fields(), ["body"]);
+    assert_eq!(hub.call("POST", "", "[]").await.wrong_fields(), ["body"]);
     let missing = hub.call("POST", "", "{}").await;
-    assert_eq!(missing.fields(), ["name", "agent_api_url", "agent_api_key", "evolution_url", "evolution_key"]);
+    assert_eq!(missing.wrong_fields(), ["name", "agent_api_url", "agent_api_key", "evolution_url", "evolution_key"]);
     let bad = json!({
         "name": "a b", "channel_type": "slack", "agent_api_url": "agent.test", "agent_api_key": 5,
         "evolution_url": "http://u:planted@evolution.test", "evolution_key": "line\nbreak", "agent_timeout": 601,
         "agent_instance_type": "hive", "agent_type": "crowd", "split_over": -1, "is_default": "yes",
         "webhook_secret": "****1234",
     });
-    let mut named: Vec<String> = hub.call("POST", "", &bad).await.fields().into_iter().map(str::to_owned).collect();
+    let mut named: Vec<String> = hub.call("POST", "", &bad).await.wrong_fields();
     let mut expected: Vec<String> = bad.as_object().unwrap().keys().cloned().collect();
     named.sort();
     expected.sort();
     assert_eq!(named, expected);
     for name in ["messages-upsert", "supported-channels", " a", "ü"] {
-        assert_eq!(hub.call("POST", "", whatsapp("x").tap("name", json!(name))).await.fields(), ["name"]);
+        assert_eq!(hub.call("POST", "", whatsapp("x").tap("name", json!(name))).await.wrong_fields(), ["name"]);
     }
     assert_eq!(hub.call("GET", "", "").await.json, json!([]), "nothing was made");
 }
@@ -209,7 +147,7 @@ async fn put_changes_what_it_names() {
     let before = hub.make("a").await.json;
     let echoed = hub.call("PUT", "/a", &before).await;
     assert_eq!(echoed.status, 200, "an answer can be sent back: {}", echoed.text);
-    let stored = hub.state.instances.get("a").await.unwrap().unwrap();
+    let stored = hub.0.state.instances.get("a").await.unwrap().unwrap();
     assert_eq!(stored.agent.api_key.expose(), "planted-agent-1234");
 
     let change = json!({"agent_timeout": 5, "default_agent": null, "agent_id": "x", "whatsapp_instance": ""});
@@ -222,7 +160,7 @@ async fn put_changes_what_it_names() {
 
     let bad = json!({"name": "b", "channel_type": "discord", "agent_api_key": null, "evolution_url": " ",
                      "is_active": null, "evolution_key": "****9999"});
-    let mut fields: Vec<String> = hub.call("PUT", "/a", bad).await.fields().into_iter().map(str::to_owned).collect();
+    let mut fields: Vec<String> = hub.call("PUT", "/a", bad).await.wrong_fields();
     fields.sort();
     assert_eq!(fields, ["agent_api_key", "channel_type", "evolution_key", "evolution_url", "is_active", "name"]);
     assert_eq!(hub.call("PUT", "/nobody", "{}").await.status, 404);
@@ -247,7 +185,7 @@ async fn pages_are_bounded() {
     }
     let page = hub.call("GET", "?skip=1&limit=1&include_status=false", "").await.json;
     assert_eq!((page.as_array().unwrap().len(), &page[0]["name"]), (1, &json!("b")));
-    assert_eq!(hub.call("GET", "?skip=-1&limit=501", "").await.fields(), ["skip", "limit"]);
+    assert_eq!(hub.call("GET", "?skip=-1&limit=501", "").await.wrong_fields(), ["skip", "limit"]);
 }
 
 #[tokio::test]
@@ -271,7 +209,7 @@ async fn evolution_may_come_from_the_settings() {
     let broken = EvolutionFallback { url: Some("shared.test".to_owned()), ..fallback.clone() };
     let hub = Hub::with(fallback).await;
     let body = json!({"name": "a", "agent_api_url": "http://a", "agent_api_key": "planted-k", "evolution_url": null});
-    assert_eq!(Hub::with(broken).await.call("POST", "", &body).await.fields(), ["evolution_url"]);
+    assert_eq!(Hub::with(broken).await.call("POST", "", &body).await.wrong_fields(), ["evolution_url"]);
     let made = hub.call("POST", "", body).await.json;
     assert_eq!((&made["evolution_url"], &made["evolution_key"]), (&json!("http://shared.test"), &json!("****-key")));
     assert_eq!(made["whatsapp_instance"], "a");
@@ -281,13 +219,13 @@ async fn evolution_may_come_from_the_settings() {
 async fn trouble_is_a_problem_and_says_no_secret() {
     let hub = Hub::new().await;
     hub.make("a").await;
-    hub.state.database.execute_unprepared("UPDATE instance_configs SET agent_api_key = 'v1.old.AAAA'").await.unwrap();
+    hub.0.state.database.execute_unprepared("UPDATE instance_configs SET agent_api_key = 'v1.old.AAAA'").await.unwrap();
     let unreadable = hub.call("GET", "/a", "").await;
     assert_eq!((unreadable.status, &unreadable.json["code"]), (500, &json!("instance_unreadable")));
     assert!(unreadable.json["detail"].as_str().unwrap().contains("`old`"), "{}", unreadable.text);
     assert_eq!(hub.call("DELETE", "/a", "").await.status, 200, "the way out of a lost key");
 
-    hub.state.database.clone().close().await.unwrap();
+    hub.0.state.database.clone().close().await.unwrap();
     let down = hub.call("GET", "/a", "").await;
     assert_eq!((down.status, &down.json["code"]), (503, &json!("database_unavailable")));
     assert_eq!(down.headers[header::RETRY_AFTER], "5");

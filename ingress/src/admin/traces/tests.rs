@@ -1,6 +1,7 @@
 //! The answers, from a real SQLite database.
 
 use axum::body::to_bytes;
+use omnihub_common::key::Everyone;
 use omnihub_common::trace::{
     Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision,
 };
@@ -37,8 +38,8 @@ impl Fixture {
     }
 }
 
-fn everyone() -> Scope {
-    Scope::Everyone(Everyone::for_admin())
+fn everyone() -> Reach {
+    Reach::Everyone(Everyone::for_admin())
 }
 
 async fn body(response: Response) -> Value {

@@ -3,8 +3,9 @@
 use omnihub_common::{
     conversation::whereabouts::{Sight, Standing, Whereabouts},
     instance::{Directory, InstanceSummary, Instances},
+    key::Reach,
     queue::{LaneAddress, SightingError, Sightings, Told},
-    trace::{MAX_LIMIT, Outcome, Scope, TraceFilter, Traces, entity::message_trace::Model},
+    trace::{MAX_LIMIT, Outcome, TraceFilter, Traces, entity::message_trace::Model},
 };
 use uuid::Uuid;
 
@@ -20,7 +21,7 @@ const GUESSES_IN_STREAMS: usize = 20;
 
 /// Finds messages for one reader.
 pub(in crate::admin) struct Finder<'a> {
-    scope: &'a Scope,
+    reach: &'a Reach,
     traces: Traces,
     instances: &'a Instances,
     directory: &'a Directory,
@@ -29,9 +30,9 @@ pub(in crate::admin) struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     /// For a reader who may see this much.
-    pub(in crate::admin) fn new(state: &'a AppState, scope: &'a Scope) -> Self {
+    pub(in crate::admin) fn new(state: &'a AppState, reach: &'a Reach) -> Self {
         Self {
-            scope,
+            reach,
             traces: Traces::new(state.database.clone()),
             instances: &state.instances,
             directory: &state.directory,
@@ -82,7 +83,7 @@ impl<'a> Finder<'a> {
 
     /// What the database has seen. Without it a named instance can still be guessed.
     async fn seen(&self, filter: &TraceFilter, instance: Option<&str>) -> Result<Vec<Candidate>, Problem> {
-        match self.traces.list(self.scope, filter).await {
+        match self.traces.list(self.reach, filter).await {
             Ok((rows, _)) => Ok(seen(rows, CONVERSATIONS)),
             Err(_) if instance.is_some() => Ok(Vec::new()),
             Err(error) => Err(unavailable(error)),
@@ -91,19 +92,17 @@ impl<'a> Finder<'a> {
 
     /// The instances that a guess may be about.
     async fn guessable(&self, instance: Option<&str>) -> Result<Vec<InstanceSummary>, Problem> {
-        let name = match self.scope {
-            Scope::One(name) => Some(name.as_str()),
-            Scope::Everyone(_) => instance,
+        let Some(name) = instance else {
+            let mut all = self.instances.summaries(GUESSES).await.map_err(|error| {
+                tracing::error!(error.message = error.with_causes(), "instances cannot be read");
+                no_database()
+            })?;
+            all.retain(|one| self.reach.includes(&one.name));
+            return Ok(all);
         };
-        let Some(name) = name.filter(|name| instance.is_none_or(|asked| asked == *name)) else {
-            return match self.scope {
-                Scope::One(_) => Ok(Vec::new()),
-                Scope::Everyone(_) => self.instances.summaries(GUESSES).await.map_err(|error| {
-                    tracing::error!(error.message = error.with_causes(), "instances cannot be read");
-                    no_database()
-                }),
-            };
-        };
+        if !self.reach.includes(name) {
+            return Ok(Vec::new());
+        }
         let found = self.directory.by_name(name).await.map_err(|_| no_database())?;
         let summary = found.map(|found| InstanceSummary {
             id: found.id,
@@ -158,7 +157,7 @@ impl<'a> Finder<'a> {
 
     /// A message that has left the queue, and whose outcome the row that was read does not have.
     async fn left(&self, trace: &Model, lane: &LaneAddress) -> Result<Whereabouts, Problem> {
-        if let Ok(Some(now)) = self.traces.get(self.scope, trace.trace_id).await
+        if let Ok(Some(now)) = self.traces.get(self.reach, trace.trace_id).await
             && let Some(ended) = ended(&now)
         {
             return Ok(ended);

@@ -1,4 +1,4 @@
-//! Reading a JSON body field by field, so that one answer names everything that is wrong.
+//! Reading a JSON body or a query field by field, so that one answer names everything that is wrong.
 
 use std::{fmt::Display, ops::RangeInclusive};
 
@@ -6,8 +6,12 @@ use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
 use omnihub_common::secret::Secret;
 use serde_json::{Map, Value};
 
-use super::invalid;
 use crate::problem::{FieldError, Problem};
+
+/// How many rows a page holds when nobody says.
+const DEFAULT_LIMIT: u64 = 100;
+/// How many it holds at most.
+const MAX_LIMIT: u64 = 500;
 
 /// Characters that a text may have: far more than any sensible one.
 const MAX_TEXT: usize = 4096;
@@ -127,6 +131,26 @@ impl Fields {
         }
     }
 
+    /// Whether a field is exactly this text.
+    pub(super) fn is_text(&self, name: &str, text: &str) -> bool {
+        self.body.get(name).and_then(Value::as_str).is_some_and(|given| given.trim() == text)
+    }
+
+    /// A list of texts, without white space around them.
+    pub(super) fn texts(&mut self, name: &str) -> Given<Vec<String>> {
+        let list = match self.body.get(name) {
+            None => return Given::Absent,
+            Some(Value::Null) => return Given::Null,
+            Some(Value::Array(list)) => list,
+            Some(_) => return self.wrong(name, "must be a list of texts"),
+        };
+        let texts: Option<Vec<String>> = list.iter().map(|text| Some(text.as_str()?.trim().to_owned())).collect();
+        match texts {
+            Some(texts) => Given::Value(texts),
+            None => self.wrong(name, "must be a list of texts"),
+        }
+    }
+
     /// Yes or no.
     pub(super) fn flag(&mut self, name: &str) -> Given<bool> {
         match self.body.get(name) {
@@ -188,4 +212,27 @@ impl Fields {
     pub(super) fn finish(self) -> Result<(), Problem> {
         if self.errors.is_empty() { Ok(()) } else { Err(invalid(self.errors)) }
     }
+}
+
+/// The answer to a body or a query with wrong fields.
+pub(super) fn invalid(errors: Vec<FieldError>) -> Problem {
+    let names: Vec<&str> = errors.iter().map(|error| error.field.as_str()).collect();
+    let detail = format!("Not valid: {}.", names.join(", "));
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "validation_failed", detail).with_errors(errors)
+}
+
+/// `skip` and `limit`; other parameters are ignored, as the older system did.
+pub(super) fn page(pairs: &[(String, String)]) -> Result<(u64, u64), Problem> {
+    let mut errors = Vec::new();
+    let mut number = |name: &str, default: u64, range: std::ops::RangeInclusive<u64>| {
+        let Some((_, text)) = pairs.iter().rev().find(|(given, _)| given == name) else { return default };
+        text.parse().ok().filter(|number| range.contains(number)).unwrap_or_else(|| {
+            let message = format!("must be a whole number from {} to {}", range.start(), range.end());
+            errors.push(FieldError { field: name.to_owned(), message });
+            default
+        })
+    };
+    let skip = number("skip", 0, 0..=u64::from(u32::MAX));
+    let limit = number("limit", DEFAULT_LIMIT, 1..=MAX_LIMIT);
+    if errors.is_empty() { Ok((skip, limit)) } else { Err(invalid(errors)) }
 }

@@ -1,0 +1,70 @@
+//! What the tests of commands share: the admin API over a real SQLite file, on a port of its own.
+
+use std::sync::Arc;
+
+use axum::Router;
+use omnihub_common::{
+    instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
+    key::{AdminKey, Keys},
+    secret::{Keyring, Secret},
+};
+use omnihub_ingress::{admin, state::AppState};
+use omnihub_migrations::Migrator;
+use sea_orm::Database;
+use sea_orm_migration::MigratorTrait;
+
+use crate::api::Api;
+
+/// The root key of the hub.
+const KEY: &str = "key";
+
+/// A hub of nothing but the admin API.
+pub(crate) struct Hub {
+    url: String,
+    _folder: tempfile::TempDir,
+    server: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Hub {
+    pub(crate) async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
+        let database = Database::connect(url).await.unwrap();
+        Migrator::up(&database, None).await.unwrap();
+        let keyring = Arc::new(Keyring::generate());
+        let instances = Arc::new(Instances::new(database.clone(), Arc::clone(&keyring)));
+        let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
+        let state = AppState {
+            keys: Keys::new(database.clone(), keyring),
+            database,
+            announcer: Announcer::local(Arc::clone(&directory)),
+            directory,
+            instances,
+            admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
+            evolution_fallback: Arc::new(EvolutionFallback::default()),
+            purger: omnihub_ingress::purge::Purger::idle(),
+            dead: None,
+            live: omnihub_ingress::live::Live::idle(),
+        };
+        let routes: Router = admin::routes().with_state(state);
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
+        Self { url, _folder: folder, server }
+    }
+
+    /// With its root key.
+    pub(crate) fn api(&self) -> Api {
+        self.api_with(KEY)
+    }
+
+    pub(crate) fn api_with(&self, key: &str) -> Api {
+        Api::new(self.url.parse().unwrap(), Secret::new(key)).unwrap()
+    }
+}
