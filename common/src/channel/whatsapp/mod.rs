@@ -1,14 +1,17 @@
 //! WhatsApp through Evolution API.
 //!
 //! [`webhook`] reads what Evolution posts and splits it into messages (ingress), [`inbound`] reads
-//! one message as a turn sees it (worker), [`outbound`] speaks Evolution's REST API (worker).
+//! one message as a turn sees it (worker), [`outbound`] speaks Evolution's REST API (worker), [`admin`]
+//! looks after an account there and [`registration`] knows how our webhook should stand (ingress).
 //! All reading is pure; the fixtures are bodies recorded from Evolution API 2.3.6, each with its
 //! golden reading. What is absent: no room here opens media, keeps state or logs.
 
+pub mod admin;
 mod answer;
 pub mod event;
 pub mod inbound;
 pub mod outbound;
+pub mod registration;
 mod surrogates;
 pub mod webhook;
 mod wire;

@@ -7,9 +7,8 @@
 use std::{fmt, time::Duration};
 
 use http::{HeaderMap, HeaderValue, header::RETRY_AFTER};
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 use serde::Serialize;
-use serde_json::Value;
 use url::Url;
 
 pub use super::answer::{SendError, Sent};
@@ -122,37 +121,60 @@ impl Evolution {
         &self,
         operation: [&str; 2],
         body: &B,
-        mut headers: HeaderMap,
+        headers: HeaderMap,
         timeout: Duration,
     ) -> Result<Answer, SendError> {
-        headers.insert("apikey", self.apikey.clone());
         let request = self.client.post(self.url(operation)).headers(headers).timeout(timeout).json(body);
-        let response = request.send().await.map_err(|error| unanswered(&error))?;
+        let mut answer = self.call(request, MAX_ANSWER).await?;
+        if let Some(body) = &mut answer.body {
+            answer::hide(body, self.key.expose());
+        }
+        Ok(answer)
+    }
+
+    /// Sends a request with the account's key and reads at most `limit` bytes of its answer. The
+    /// key is not hidden in it yet.
+    pub(super) async fn call(&self, request: RequestBuilder, limit: usize) -> Result<Answer, SendError> {
+        let mut apikey = HeaderMap::new();
+        apikey.insert("apikey", self.apikey.clone());
+        let response = request.headers(apikey).send().await.map_err(|error| unanswered(&error))?;
         let status = response.status().as_u16();
         let retry_after = seconds(response.headers().get(RETRY_AFTER));
-        let bytes =
-            read_capped(response).await.map_err(|error| SendError { status: Some(status), ..unanswered(&error) });
-        let bytes = match bytes {
+        let bytes = read_capped(response, limit).await;
+        let bytes = match bytes.map_err(|error| SendError { status: Some(status), ..unanswered(&error) }) {
             Ok(bytes) => bytes,
             // A refusal is one even when its words are lost.
             Err(_) if !(200..300).contains(&status) => Vec::new(),
             Err(error) => return Err(error),
         };
-        let mut body: Option<Value> = serde_json::from_slice(&bytes).ok();
-        if let Some(body) = &mut body {
-            answer::hide(body, self.key.expose());
-        }
-        Ok(Answer { status, retry_after, body })
+        Ok(Answer { status, retry_after, body: serde_json::from_slice(&bytes).ok() })
     }
 
-    /// `{base}/{operation}/{instance}`, the instance percent-encoded.
-    fn url(&self, operation: [&str; 2]) -> Url {
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(super) fn key(&self) -> &Secret {
+        &self.key
+    }
+
+    pub(super) fn instance(&self) -> &str {
+        &self.instance
+    }
+
+    /// `{base}/{segments}`, percent-encoded.
+    pub(super) fn at(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         // Only URLs without a host have no path to extend, and those were refused.
         if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().extend(operation).push(&self.instance);
+            path.pop_if_empty().extend(segments);
         }
         url
+    }
+
+    /// `{base}/{operation}/{instance}`, the instance percent-encoded.
+    fn url(&self, [room, verb]: [&str; 2]) -> Url {
+        self.at(&[room, verb, &self.instance])
     }
 }
 
@@ -171,11 +193,11 @@ pub fn recipient(chat: &str, alt: Option<&str>) -> String {
     wire::is_person(chat).then(known).flatten().unwrap_or(chat).to_owned()
 }
 
-/// Reads at most [`MAX_ANSWER`] bytes; what is longer is cut, and then cannot be parsed.
-async fn read_capped(mut response: Response) -> Result<Vec<u8>, reqwest::Error> {
+/// Reads at most `limit` bytes; what is longer is cut, and then cannot be parsed.
+async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = MAX_ANSWER - bytes.len();
+        let room = limit - bytes.len();
         if chunk.len() > room {
             bytes.extend_from_slice(&chunk[..room]);
             break;
@@ -212,7 +234,7 @@ mod tests {
     use std::sync::{Arc, Mutex};
 
     use axum::{Router, body::Bytes, extract::State, http::Uri, response::IntoResponse};
-    use serde_json::json;
+    use serde_json::{Value, json};
     use tokio::net::TcpListener;
 
     use super::*;
