@@ -17,4 +17,4 @@ mod record;
 mod server;
 
 pub use agent::{AgentCall, Answer, Behaviour, FakeAgent};
-pub use evolution::{FakeEvolution, Presence, Rejected, Sent};
+pub use evolution::{AdminCall, FakeEvolution, Presence, Rejected, Sent};

@@ -3,11 +3,15 @@
 //! Checked in the order of the real one: the instance exists (404, even without a key), the
 //! `apikey` header is its token or the global key (401), the body has the right shape (400).
 //! The real one ignores fields that it does not know; here each is a violation.
+//! `account` is the life of an account as a test sees it, `lifecycle` its doors.
 
+mod account;
+mod lifecycle;
+mod lifecycle_wire;
 mod routes;
 mod wire;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -16,6 +20,8 @@ use axum::http::StatusCode;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+pub use self::account::AdminCall;
+use self::account::{Account, Fault};
 use crate::record::{Record, lock};
 use crate::server::Server;
 
@@ -95,8 +101,11 @@ impl FakeEvolution {
 
     /// Registers an instance, connected (`open`), with its token. Again = a new token.
     pub fn add_instance(&self, name: &str, key: &str) {
-        let instance = Instance { key: key.to_owned(), connection: "open".to_owned() };
-        lock(&self.state.instances).insert(name.to_owned(), instance);
+        let mut instances = lock(&self.state.instances);
+        let account = instances.remove(name).map(|known| known.account);
+        let account = account.unwrap_or_else(|| Account::new(self.state.next_id()));
+        let instance = Instance { key: key.to_owned(), connection: "open".to_owned(), account };
+        instances.insert(name.to_owned(), instance);
     }
 
     /// Sets an instance's connection: `open`, `connecting` or `close`. While it is not `open`, a
@@ -178,6 +187,7 @@ impl FakeEvolution {
 struct Instance {
     key: String,
     connection: String,
+    account: Account,
 }
 
 /// A scripted failure of one send.
@@ -192,6 +202,10 @@ struct Failure {
 #[derive(Debug)]
 struct State {
     instances: Mutex<BTreeMap<String, Instance>>,
+    occupied: Mutex<BTreeSet<String>>,
+    faults: Mutex<VecDeque<Fault>>,
+    admin_calls: Record<AdminCall>,
+    next_id: AtomicU64,
     global_key: Mutex<Option<String>>,
     failures: Mutex<VecDeque<Failure>>,
     delay: Mutex<Duration>,
@@ -207,6 +221,10 @@ impl State {
     fn new(stop: CancellationToken) -> Self {
         Self {
             instances: Mutex::default(),
+            occupied: Mutex::default(),
+            faults: Mutex::default(),
+            admin_calls: Record::new(),
+            next_id: AtomicU64::new(1),
             global_key: Mutex::default(),
             failures: Mutex::default(),
             delay: Mutex::default(),
@@ -217,6 +235,11 @@ impl State {
             ids: AtomicU64::new(first_id()),
             stop,
         }
+    }
+
+    /// The number of the next instance.
+    fn next_id(&self) -> u64 {
+        self.next_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The next `key.id`, of the real one's form.

@@ -26,6 +26,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/chat/sendPresence/{instance}", post(send_presence))
         .route("/instance/connectionState/{instance}", get(connection_state))
         .route("/instance/fetchInstances", get(fetch_instances))
+        .merge(super::lifecycle::router())
         .with_state(state)
 }
 
@@ -114,7 +115,9 @@ async fn connection_state(
     Path(instance): Path<String>,
     headers: HeaderMap,
 ) -> Response {
-    if let Err(refusal) = authorize(&state, &instance, &headers) {
+    state.note_admin_call("connectionState", &instance, &key_of(&headers));
+    let fault = state.fault("connectionState").map_or(Ok(()), |fault| Err((fault.status, fault.body)));
+    if let Err(refusal) = fault.and_then(|()| authorize(&state, &instance, &headers)) {
         return refuse(&state, instance, "connectionState", refusal);
     }
     let connection = lock(&state.instances).get(&instance).map(|known| known.connection.clone());
@@ -125,6 +128,7 @@ async fn connection_state(
 #[serde(rename_all = "camelCase")]
 struct Filter {
     instance_name: Option<String>,
+    instance_id: Option<String>,
 }
 
 async fn fetch_instances(
@@ -133,17 +137,24 @@ async fn fetch_instances(
     headers: HeaderMap,
 ) -> Response {
     let key = key_of(&headers);
+    state.note_admin_call("fetchInstances", "", &key);
+    if let Some(fault) = state.fault("fetchInstances") {
+        return refuse(&state, String::new(), "fetchInstances", (fault.status, fault.body));
+    }
     let all = lock(&state.global_key).as_ref() == Some(&key);
     let instances = lock(&state.instances);
-    let wanted = |name: &String| filter.instance_name.as_ref().is_none_or(|wanted| wanted == name);
+    let wanted = |name: &String, id: &String| {
+        filter.instance_name.as_ref().is_none_or(|wanted| wanted == name)
+            && filter.instance_id.as_ref().is_none_or(|wanted| wanted == id)
+    };
     let rows: Vec<Value> = instances
         .iter()
-        .filter(|(name, known)| (all || known.key == key) && wanted(name))
-        .map(|(name, known)| wire::instance_row(name, &known.key, &known.connection))
+        .filter(|(name, known)| (all || known.key == key) && wanted(name, &known.account.id))
+        .map(|(name, known)| wire::instance_row(name, &known.account.id, &known.key, &known.connection))
         .collect();
     let may = all || instances.values().any(|known| known.key == key);
     drop(instances);
-    match filter.instance_name {
+    match filter.instance_name.or(filter.instance_id) {
         _ if !may => refuse(&state, String::new(), "fetchInstances", (StatusCode::UNAUTHORIZED, wire::unauthorized())),
         Some(name) if rows.is_empty() => {
             let body = wire::no_such_instance(&name);
@@ -153,10 +164,10 @@ async fn fetch_instances(
     }
 }
 
-type Refusal = (StatusCode, Value);
+pub(super) type Refusal = (StatusCode, Value);
 
 /// The key that opens `instance`: first whether it exists, then whose key it is.
-fn authorize(state: &State, instance: &str, headers: &HeaderMap) -> Result<String, Refusal> {
+pub(super) fn authorize(state: &State, instance: &str, headers: &HeaderMap) -> Result<String, Refusal> {
     let key = key_of(headers);
     let instances = lock(&state.instances);
     let Some(known) = instances.get(instance) else {
@@ -168,12 +179,12 @@ fn authorize(state: &State, instance: &str, headers: &HeaderMap) -> Result<Strin
     Err((StatusCode::UNAUTHORIZED, wire::unauthorized()))
 }
 
-fn key_of(headers: &HeaderMap) -> String {
+pub(super) fn key_of(headers: &HeaderMap) -> String {
     headers.get("apikey").map(|key| String::from_utf8_lossy(key.as_bytes()).into_owned()).unwrap_or_default()
 }
 
 /// The body as an object. Without the JSON content type the real one sees an empty object.
-fn read_object(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Refusal> {
+pub(super) fn read_object(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, Refusal> {
     let is_json = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
     if !is_json {
         return Ok(Map::new());
@@ -185,7 +196,7 @@ fn read_object(headers: &HeaderMap, body: &Bytes) -> Result<Map<String, Value>, 
     })
 }
 
-fn note_unknown(state: &State, operation: &str, fields: &[String]) {
+pub(super) fn note_unknown(state: &State, operation: &str, fields: &[String]) {
     for field in fields {
         state.violations.push(format!("{operation}: unknown field {field}"));
     }

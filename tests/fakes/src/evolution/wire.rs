@@ -120,13 +120,13 @@ pub(super) fn sent_message(text: &Text, id: &str, at_seconds: u64) -> Value {
     })
 }
 
-/// The `instanceId` of every fake instance; nothing may rely on it.
+/// The `instanceId` in the answer to every send; nothing may rely on it.
 const INSTANCE_ID: &str = "20b548da-2cca-4941-bffd-8ae8c4db9b12";
 
 /// One row of `fetchInstances`.
-pub(super) fn instance_row(name: &str, key: &str, connection: &str) -> Value {
+pub(super) fn instance_row(name: &str, id: &str, key: &str, connection: &str) -> Value {
     json!({
-        "id": INSTANCE_ID,
+        "id": id,
         "name": name,
         "connectionStatus": connection,
         "ownerJid": "5511999990000@s.whatsapp.net",

@@ -1,6 +1,6 @@
 //! Evolution's admin API: the life of an account there.
 //!
-//! [`EvolutionAdmin`] is one account as its owner sees it; `read` knows what Evolution answers,
+//! [`Servers`] gives accounts; [`EvolutionAdmin`] is one as its owner sees it; `read` knows what Evolution answers,
 //! `error` why it did not do it. Every call is bounded in time and size.
 //!
 //! What is absent: no call is repeated, no order of calls is decided and nothing is stored here.
@@ -48,13 +48,27 @@ const SETTINGS: [(&str, bool); 6] = [
     ("syncFullHistory", false),
 ];
 
-/// The client for [`EvolutionAdmin`]: a redirected call would carry keys elsewhere.
-///
-/// # Errors
-/// When the TLS provider cannot be set up.
-pub fn client() -> Result<Client, reqwest::Error> {
-    let agent = concat!("omnihub/", env!("CARGO_PKG_VERSION"));
-    Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).user_agent(agent).build()
+/// Calls Evolution servers, and keeps connections to them.
+#[derive(Clone, Debug)]
+pub struct Servers(Client);
+
+impl Servers {
+    /// Without redirects: a redirected call would carry keys elsewhere.
+    ///
+    /// # Errors
+    /// When the TLS provider cannot be set up.
+    pub fn new() -> Result<Self, reqwest::Error> {
+        let agent = concat!("omnihub/", env!("CARGO_PKG_VERSION"));
+        Ok(Self(Client::builder().redirect(Policy::none()).connect_timeout(CONNECT).user_agent(agent).build()?))
+    }
+
+    /// An account: the server's base URL, a key, and the account's name there.
+    ///
+    /// # Errors
+    /// [`AdminError::Misconfigured`] when the URL or the key cannot be used.
+    pub fn account(&self, url: &str, key: &Secret, whatsapp_instance: &str) -> Result<EvolutionAdmin, AdminError> {
+        Ok(EvolutionAdmin(Evolution::new(self.0.clone(), url, key, whatsapp_instance)?))
+    }
 }
 
 /// Which instances to list.
@@ -84,14 +98,6 @@ pub struct NewAccount<'a> {
 pub struct EvolutionAdmin(Evolution);
 
 impl EvolutionAdmin {
-    /// The server's base URL, a key, and the account's name there.
-    ///
-    /// # Errors
-    /// [`AdminError::Misconfigured`] when the URL or the key cannot be used.
-    pub fn new(client: Client, base_url: &str, key: &Secret, whatsapp_instance: &str) -> Result<Self, AdminError> {
-        Ok(Self(Evolution::new(client, base_url, key, whatsapp_instance)?))
-    }
-
     /// The instances that the server shows to this key. One that is not there is an empty list, also
     /// where Evolution says 404; so nothing is said of the key then.
     ///

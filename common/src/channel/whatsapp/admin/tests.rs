@@ -19,11 +19,17 @@ use crate::channel::whatsapp::registration::Registration;
 
 /// What the server saw, and what it will say.
 #[derive(Clone, Default)]
-struct Script(Arc<Mutex<(Vec<(String, Value)>, VecDeque<(u16, String)>)>>);
+struct Script(Arc<Mutex<Lines>>);
+
+#[derive(Default)]
+struct Lines {
+    seen: Vec<(String, Value)>,
+    answers: VecDeque<(u16, String)>,
+}
 
 impl Script {
     fn seen(&self) -> Vec<(String, Value)> {
-        std::mem::take(&mut self.0.lock().unwrap().0)
+        std::mem::take(&mut self.0.lock().unwrap().seen)
     }
 }
 
@@ -36,20 +42,20 @@ async fn answers(
 ) -> impl IntoResponse {
     assert_eq!(headers.get_all("apikey").iter().collect::<Vec<_>>(), ["planted-key"]);
     let mut script = script.0.lock().unwrap();
-    script.0.push((format!("{verb} {uri}"), serde_json::from_slice(&body).unwrap_or_default()));
-    let (status, body) = script.1.pop_front().unwrap_or((500, String::new()));
+    script.seen.push((format!("{verb} {uri}"), serde_json::from_slice(&body).unwrap_or_default()));
+    let (status, body) = script.answers.pop_front().unwrap_or((500, String::new()));
     (StatusCode::from_u16(status).unwrap(), body)
 }
 
 /// An account on a server that gives these answers, one after the other.
 async fn account(said: &[(u16, Value)]) -> (EvolutionAdmin, Script) {
     let script = Script::default();
-    script.0.lock().unwrap().1 = said.iter().map(|(status, body)| (*status, body.to_string())).collect();
+    script.0.lock().unwrap().answers = said.iter().map(|(status, body)| (*status, body.to_string())).collect();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/evo/", listener.local_addr().unwrap());
     let app = Router::new().fallback(answers).with_state(script.clone());
     tokio::spawn(async move { axum::serve(listener, app).await });
-    (EvolutionAdmin::new(client().unwrap(), &url, &Secret::new("planted-key"), "my shop").unwrap(), script)
+    (Servers::new().unwrap().account(&url, &Secret::new("planted-key"), "my shop").unwrap(), script)
 }
 
 fn refusal(status: u16, message: Value) -> (u16, Value) {
@@ -168,9 +174,9 @@ async fn a_server_that_is_away_has_done_nothing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let account = EvolutionAdmin::new(client().unwrap(), &url, &Secret::new("k"), "a").unwrap();
+    let account = Servers::new().unwrap().account(&url, &Secret::new("k"), "a").unwrap();
     let error = account.connection().await.unwrap_err();
     assert!(error.is_away() && !error.may_have_done(), "{error:?}");
-    let wrong = EvolutionAdmin::new(client().unwrap(), "evolution", &Secret::new("k"), "a").unwrap_err();
+    let wrong = Servers::new().unwrap().account("evolution", &Secret::new("k"), "a").unwrap_err();
     assert!(matches!(wrong, AdminError::Misconfigured(_)));
 }
