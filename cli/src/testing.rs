@@ -8,7 +8,11 @@ use omnihub_common::{
     key::{AdminKey, Keys},
     secret::{Keyring, Secret},
 };
-use omnihub_ingress::{admin, state::AppState};
+use omnihub_ingress::{
+    admin,
+    evolution::{Door, EvolutionDesk},
+    state::AppState,
+};
 use omnihub_migrations::Migrator;
 use sea_orm::Database;
 use sea_orm_migration::MigratorTrait;
@@ -47,6 +51,7 @@ impl Hub {
             directory,
             instances,
             admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
+            evolution: EvolutionDesk::new(Door { public: None, listener: None }, Arc::default()).unwrap(),
             evolution_fallback: Arc::new(EvolutionFallback::default()),
             purger: omnihub_ingress::purge::Purger::idle(),
             dead: None,

@@ -4,6 +4,7 @@
 //! answers 2xx only after the queue has confirmed, calls no agent and sends no message.
 
 pub mod admin;
+pub mod evolution;
 pub mod live;
 pub mod problem;
 pub mod purge;

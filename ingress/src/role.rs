@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::dead::DeadDesk,
+    evolution::{Door, EvolutionDesk, watch::Watch},
     live::Live,
     purge::Purger,
     server::{Doors, serve},
@@ -103,15 +104,25 @@ async fn open_doors(
     ground.health.add_nats(nats.clone());
     ground.health.add_queue(nats.clone(), layout.clone());
     let _following = tenants.directory.follow(nats.clone());
+    let announcer = Announcer::start(tenants.directory.clone(), nats.clone());
+    let evolution_fallback = Arc::new(EvolutionFallback::load(&*ground.settings));
+    let door = Door { public: settings.public_url.clone(), listener: Some(listener.local_addr()?) };
+    let evolution = EvolutionDesk::new(door, evolution_fallback.clone())?;
+    if let Some(every) = settings.webhook_check {
+        let (instances, database) = (tenants.instances.clone(), ground.database.clone());
+        let watch = Watch::new(evolution.clone(), instances, announcer.clone(), database);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run(every)));
+    }
     let doors = Doors {
         admin: AppState {
             database: ground.database,
             instances: tenants.instances,
             directory: tenants.directory.clone(),
-            announcer: Announcer::start(tenants.directory.clone(), nats.clone()),
+            announcer,
             admin_key: Arc::new(admin_key),
             keys: tenants.keys,
-            evolution_fallback: Arc::new(EvolutionFallback::load(&*ground.settings)),
+            evolution_fallback,
+            evolution,
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
             live: Live::new(nats.clone(), layout.clone(), stop.clone()),

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use omnihub_common::config::{ConfigError, Settings, number_or};
+use omnihub_common::{
+    config::{ConfigError, Settings, number_or},
+    instance::service_url,
+};
 
 /// The settings of an ingress.
 #[derive(Clone, Debug)]
@@ -16,6 +19,10 @@ pub struct IngressSettings {
     /// Messages of one instance that may wait, `OMNIHUB_INSTANCE_BACKLOG`; over it its webhooks get
     /// 503, and nobody else's.
     pub backlog: u64,
+    /// The hub's address as Evolution reaches it, `OMNIHUB_PUBLIC_URL`.
+    pub public_url: Option<String>,
+    /// How often registered webhooks are looked at, `OMNIHUB_WEBHOOK_CHECK` in seconds; none at 0.
+    pub webhook_check: Option<Duration>,
     /// How long a stop waits for requests, `OMNIHUB_STOP_GRACE` in seconds.
     pub grace: Duration,
 }
@@ -31,7 +38,17 @@ impl IngressSettings {
             concurrency: number_or(settings, "OMNIHUB_INGRESS_CONCURRENCY", 4096, 1..=1_000_000)?,
             in_flight: number_or(settings, "OMNIHUB_INGRESS_IN_FLIGHT", 4096, 1..=1_000_000)?,
             backlog: number_or(settings, "OMNIHUB_INSTANCE_BACKLOG", 50_000, 1..=100_000_000)? as u64,
+            public_url: public_url(settings)?,
+            webhook_check: Some(number_or(settings, "OMNIHUB_WEBHOOK_CHECK", 300, 0..=86_400)? as u64)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }
+}
+
+fn public_url(settings: &dyn Settings) -> Result<Option<String>, ConfigError> {
+    let name = "OMNIHUB_PUBLIC_URL";
+    let url = settings.get(name).map(|url| service_url(&url)).transpose();
+    url.map_err(|problem| ConfigError::bad(name, problem.to_string()))
 }

@@ -9,7 +9,7 @@ use omnihub_common::{
 };
 use sea_orm::DatabaseConnection;
 
-use crate::{admin::dead::DeadDesk, live::Live, purge::Purger};
+use crate::{admin::dead::DeadDesk, evolution::EvolutionDesk, live::Live, purge::Purger};
 
 /// The state of an ingress.
 #[derive(Clone, FromRef)]
@@ -28,6 +28,8 @@ pub struct AppState {
     pub keys: Keys,
     /// The Evolution server of instances that are made without one.
     pub evolution_fallback: Arc<EvolutionFallback>,
+    /// The accounts of instances on their Evolution servers.
+    pub evolution: EvolutionDesk,
     /// Removes what is kept of deleted instances outside SQL.
     pub purger: Purger,
     /// The dead letters; a process without a queue has none.

@@ -67,6 +67,8 @@ async fn an_instance_by_the_command_line(database: Database) {
         "helper",
         "--agent-timeout",
         "30",
+        "--provision",
+        "false",
         "--json",
     ];
     let made: Value = serde_json::from_str(&well(&site, &options).await).unwrap();

@@ -25,6 +25,8 @@ mod instances;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;

@@ -102,6 +102,7 @@ impl World {
             "evolution_url": self.evolution.url(),
             "evolution_key": evolution_key.expose(),
             "webhook_secret": self.webhook_secret,
+            "provision": false,
             "agent_api_url": self.agent.url(),
             "agent_api_key": self.agent.key(),
             "default_agent": "echo",

@@ -34,10 +34,27 @@ pub enum InstanceCommand {
         /// Which one.
         #[command(flatten)]
         name: NameArgs,
+        /// What becomes of its account at Evolution: keep or remove.
+        #[arg(long, value_name = "WHAT", default_value = "keep", value_parser = ["keep", "remove"])]
+        evolution: String,
         /// Do not ask.
         #[arg(long, short)]
         force: bool,
     },
+    /// Say how an instance is connected.
+    Status(OneArgs),
+    /// Show the QR code that a phone scans to be paired.
+    Qr(OneArgs),
+    /// Make or adopt the account at Evolution, register the webhook, and begin to connect.
+    Connect(OneArgs),
+    /// Stop Evolution from posting and the instance from answering; the phone stays paired.
+    Disconnect(OneArgs),
+    /// Connect the account anew.
+    Restart(OneArgs),
+    /// Unpair the phone; the instance answers nobody.
+    Logout(OneArgs),
+    /// Say how every instance is connected, and which accounts have no instance yet.
+    Discover(DiscoverArgs),
     /// Make an instance the one that /webhook/evolution means.
     SetDefault {
         /// Which one.
@@ -68,6 +85,42 @@ impl NameArgs {
     }
 }
 
+/// One instance, and how to print the answer.
+#[derive(Debug, Args)]
+pub struct OneArgs {
+    #[command(flatten)]
+    pub(super) name: NameArgs,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Where to look for accounts.
+#[derive(Debug, Args)]
+pub struct DiscoverArgs {
+    /// The Evolution server whose accounts are listed; without it the hub's EVOLUTION_API_URL.
+    #[arg(long, value_name = "URL", requires = "evolution_key")]
+    evolution_url: Option<String>,
+    /// The server's key. Given by the environment it stays out of the shell's history.
+    #[arg(long, value_name = "KEY", env = "EVOLUTION_API_KEY", hide_env_values = true, value_parser = secret)]
+    evolution_key: Option<Secret>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl DiscoverArgs {
+    /// The body of the call; the key goes with its address only.
+    pub(super) fn body(&self) -> Value {
+        let mut body = Map::new();
+        if let Some(url) = &self.evolution_url {
+            body.insert("evolution_url".to_owned(), url.as_str().into());
+            put(&mut body, "evolution_key", self.evolution_key.as_ref());
+        }
+        Value::Object(body)
+    }
+}
+
 /// The fields of an instance. They are named as in the API, which checks them.
 #[derive(Debug, Args, Serialize)]
 pub struct FieldArgs {
@@ -79,6 +132,11 @@ pub struct FieldArgs {
     #[arg(long, value_name = "NAME")]
     #[serde(skip_serializing_if = "Option::is_none")]
     whatsapp_instance: Option<String>,
+    /// Whether the hub looks after the account: makes or adopts it and registers the webhook. A new
+    /// instance wants it unless this says false.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provision: Option<bool>,
     /// Put in front of session names.
     #[arg(long, value_name = "PREFIX")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,7 @@
 //! `omnihub instance`: the tenants, over the admin API.
 
 mod arguments;
+mod life;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -9,7 +10,7 @@ use anyhow::bail;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-pub use self::arguments::{AddArgs, FieldArgs, InstanceCommand, NameArgs, UpdateArgs};
+pub use self::arguments::{AddArgs, DiscoverArgs, FieldArgs, InstanceCommand, NameArgs, OneArgs, UpdateArgs};
 use crate::{api::Api, show};
 
 /// How many instances one call fetches: as many as the API gives.
@@ -49,7 +50,14 @@ async fn execute(command: InstanceCommand, target: &Api) -> anyhow::Result<Strin
             let changed = target.call(Method::PUT, &path, &[], Some(&body)).await?;
             answer(&changed, arguments.fields.json, "Changed:\n")
         }
-        InstanceCommand::Delete { name, force } => delete(name.get(), force, target).await,
+        InstanceCommand::Delete { name, evolution, force } => delete(name.get(), &evolution, force, target).await,
+        InstanceCommand::Status(one) => life::status(&one, target).await,
+        InstanceCommand::Qr(one) => life::qr(&one, target).await,
+        InstanceCommand::Connect(one) => life::change("connect", &one, target).await,
+        InstanceCommand::Disconnect(one) => life::change("disconnect", &one, target).await,
+        InstanceCommand::Restart(one) => life::change("restart", &one, target).await,
+        InstanceCommand::Logout(one) => life::change("logout", &one, target).await,
+        InstanceCommand::Discover(arguments) => life::discover(&arguments, target).await,
         InstanceCommand::SetDefault { name, json } => {
             let path = ["instances", name.get(), "set-default"];
             let changed = target.call(Method::POST, &path, &[], Some(&json!({}))).await?;
@@ -72,16 +80,17 @@ async fn list(target: &Api) -> anyhow::Result<Vec<Value>> {
     }
 }
 
-async fn delete(name: &str, force: bool, target: &Api) -> anyhow::Result<String> {
+async fn delete(name: &str, evolution: &str, force: bool, target: &Api) -> anyhow::Result<String> {
     let path = ["instances", name];
     if !force {
         target.call(Method::GET, &path, &[], None).await?;
-        if !show::confirmed(format!("Delete `{name}` with its users and traces?"), "--force").await? {
+        let account = if evolution == "remove" { ", and its account at Evolution" } else { "" };
+        if !show::confirmed(format!("Delete `{name}` with its users and traces{account}?"), "--force").await? {
             return Ok("Nothing was deleted.\n".to_owned());
         }
     }
-    let answer = target.call(Method::DELETE, &path, &[], None).await?;
-    Ok(format!("{}\n", answer["message"].as_str().unwrap_or("Deleted")))
+    let answer = target.call(Method::DELETE, &path, &[("evolution", evolution.to_owned())], None).await?;
+    Ok(format!("{}\n{}", answer["message"].as_str().unwrap_or("Deleted"), table::warnings(&answer)))
 }
 
 /// One instance, for programs or with a head line for people.

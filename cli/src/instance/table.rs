@@ -25,7 +25,11 @@ pub(super) fn many(instances: &[Value]) -> String {
 
 /// One instance, one line per field that is set, and its warnings.
 pub(super) fn one(instance: &Value) -> String {
-    let warnings = instance["warnings"].as_array().into_iter().flatten();
-    let warnings: String = warnings.map(|warning| format!("Warning: {}\n", show::word(warning))).collect();
-    format!("{}\n{warnings}", show::fields(instance, &["warnings"]))
+    format!("{}\n{}", show::fields(instance, &["warnings"]), warnings(instance))
+}
+
+/// The warnings of an answer, one line each.
+pub(super) fn warnings(answer: &Value) -> String {
+    let warnings = answer["warnings"].as_array().into_iter().flatten();
+    warnings.map(|warning| format!("Warning: {}\n", show::word(warning))).collect()
 }

@@ -34,7 +34,7 @@ impl Hub {
 
 const OPTIONS: &str = "--evolution-url http://localhost:4040 --evolution-key planted-evolution-8888 \
     --whatsapp-instance wa --session-id-prefix dev- --agent-api-url http://localhost:38881 \
-    --agent-api-key planted-agent-888 --default-agent bot --agent-timeout 600";
+    --agent-api-key planted-agent-888 --default-agent bot --agent-timeout 600 --provision false";
 
 #[tokio::test]
 async fn a_life_of_an_instance() {
@@ -86,4 +86,41 @@ fn the_command_line_is_sound() {
     use clap::CommandFactory as _;
     Line::command().debug_assert();
     assert!(Line::try_parse_from(["instance", "add", "a", "--name", "b"]).is_err());
+}
+
+#[tokio::test]
+async fn an_account_by_commands() {
+    let evolution = omnihub_fakes::FakeEvolution::start().await.unwrap();
+    evolution.set_global_key("planted-global-key");
+    let hub = Hub::start().await;
+    let options = format!(
+        "--evolution-url {} --evolution-key planted-global-key --agent-api-url http://agent.test --agent-api-key planted-a",
+        evolution.url()
+    );
+    let made = hub.run(&format!("add acme {options}")).await.unwrap();
+    assert!(made.contains("Warning: no webhook was registered"), "{made}");
+    assert!(hub.run("status acme").await.unwrap().contains("disconnected"));
+    assert_eq!(hub.json("status acme").await["channel_data"]["evolution_state"], "close");
+    let drawn = hub.run("qr acme").await.unwrap();
+    assert!(drawn.contains('█') && drawn.contains("Scan it"), "{drawn}");
+    assert!(hub.json("qr acme").await["qr_code"].is_string());
+    evolution.pair("acme");
+    assert!(hub.run("connect acme").await.unwrap().contains("connected already"));
+    assert!(hub.run("restart acme").await.unwrap().contains("restarted successfully. The account connects anew."));
+    assert!(hub.run("disconnect acme").await.unwrap().contains("disconnected successfully"));
+    assert_eq!(hub.json("logout acme").await["result"]["message"], "The phone is unpaired.");
+
+    evolution.add_instance("stranger", "planted-own");
+    let listed = format!("discover --evolution-url {} --evolution-key planted-global-key", evolution.url());
+    let found = hub.run(&listed).await.unwrap();
+    assert!(found.contains("stranger") && found.contains("acme") && !found.contains("planted"), "{found}");
+    assert_eq!(hub.json(&listed).await["total_discovered"], 2);
+    assert!(hub.run("discover --evolution-url http://e.test").await.unwrap_err().contains("--evolution-key"));
+
+    assert!(hub.run("delete acme --force --evolution perhaps").await.unwrap_err().contains("keep"));
+    assert_eq!(
+        hub.run("delete acme --force --evolution remove").await.unwrap(),
+        "Instance 'acme' deleted successfully\n"
+    );
+    assert!(!evolution.has("acme"));
 }

@@ -39,6 +39,8 @@ struct StoredWhatsapp {
     webhook_secret: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     webhook_secret_previous: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    webhook_url: Option<String>,
 }
 
 /// Discord's part.
@@ -100,6 +102,7 @@ pub(super) fn write(channel: &ChannelSettings, seal: &RowSeal<'_>) -> Result<Val
             webhook_secret: seal.encrypt_some("webhook_secret", settings.webhook_secret.as_ref())?,
             webhook_secret_previous: seal
                 .encrypt_some("webhook_secret_previous", settings.webhook_secret_previous.as_ref())?,
+            webhook_url: settings.webhook_url.clone(),
         }),
         ChannelSettings::Discord(settings) => serde_json::to_value(StoredDiscord {
             bot_token: seal.encrypt_some("discord_bot_token", settings.bot_token.as_ref())?,
@@ -130,6 +133,7 @@ pub(super) fn read(
                 webhook_secret: seal.decrypt_some("webhook_secret", stored.webhook_secret.as_deref())?,
                 webhook_secret_previous: seal
                     .decrypt_some("webhook_secret_previous", stored.webhook_secret_previous.as_deref())?,
+                webhook_url: stored.webhook_url,
             }))
         }
         Some(ChannelType::Discord) => {

@@ -12,6 +12,7 @@ mod follow;
 mod lookup;
 mod model;
 mod patch;
+mod reachability;
 mod repository;
 mod roster;
 mod seed;
@@ -31,6 +32,7 @@ pub use model::{
     ReplySettings, WhatsappSettings,
 };
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
+pub use reachability::address_warning;
 pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreError};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use turns::{Overlap, TurnPatch, TurnSettings};

@@ -252,7 +252,7 @@ pub enum ChannelSettings {
 }
 
 /// An account on an Evolution API server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WhatsappSettings {
     /// The server's base URL.
     pub evolution_url: String,
@@ -266,6 +266,8 @@ pub struct WhatsappSettings {
     pub webhook_secret: Option<Secret>,
     /// The secret before the last rotation, still accepted.
     pub webhook_secret_previous: Option<Secret>,
+    /// Where Evolution was told to post; unset = the webhook there is not the hub's to look after.
+    pub webhook_url: Option<String>,
 }
 
 /// A Discord bot's account.

@@ -59,6 +59,10 @@ pub struct WhatsappPatch {
     pub webhook_secret: Option<Option<Secret>>,
     /// `true`: the secret before the last rotation is no longer accepted.
     pub forget_previous_secret: bool,
+    /// Takes the place of both secrets at once: whoever knew them is not to be heard any more.
+    pub replace_webhook_secrets: Option<Secret>,
+    /// `Some(None)`: the webhook at Evolution is no longer the hub's to look after.
+    pub webhook_url: Option<Option<String>>,
 }
 
 /// A change of [`DiscordSettings`].
@@ -72,6 +76,14 @@ pub struct DiscordPatch {
 }
 
 impl Patch {
+    /// The instance as it will be.
+    #[must_use]
+    pub fn applied(self, instance: &Instance) -> Instance {
+        let mut changed = instance.clone();
+        self.apply(&mut changed);
+        changed
+    }
+
     /// Changes the instance.
     pub(super) fn apply(self, instance: &mut Instance) {
         put(&mut instance.is_active, self.is_active);
@@ -102,6 +114,7 @@ impl WhatsappPatch {
         let slug = self.whatsapp_instance.map(|slug| slug.unwrap_or_else(|| name.to_owned()));
         put(&mut settings.whatsapp_instance, slug);
         put(&mut settings.webhook_base64, self.webhook_base64);
+        put(&mut settings.webhook_url, self.webhook_url);
         if self.forget_previous_secret {
             settings.webhook_secret_previous = None;
         }
@@ -117,6 +130,10 @@ impl WhatsappPatch {
                     settings.webhook_secret_previous = old;
                 }
             }
+        }
+        if let Some(only) = self.replace_webhook_secrets {
+            settings.webhook_secret = Some(only);
+            settings.webhook_secret_previous = None;
         }
     }
 }
@@ -218,5 +235,8 @@ mod tests {
         assert_eq!(both(&changed), (Some("second".to_owned()), None));
         Patch { whatsapp: secret(None), ..Patch::default() }.apply(&mut changed);
         assert_eq!(both(&changed), (None, None));
+        let only = WhatsappPatch { replace_webhook_secrets: Some(Secret::new("only")), ..secret(Some("third")) };
+        let replaced = Patch { whatsapp: only, ..Patch::default() }.applied(&changed);
+        assert_eq!(both(&replaced), (Some("only".to_owned()), None));
     }
 }

@@ -118,6 +118,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             webhook_base64: true,
             webhook_secret: None,
             webhook_secret_previous: None,
+            webhook_url: None,
         }),
         name,
     }))

@@ -59,6 +59,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             webhook_base64: true,
             webhook_secret: None,
             webhook_secret_previous: None,
+            webhook_url: None,
         }),
     }
 }

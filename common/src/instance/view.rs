@@ -49,6 +49,7 @@ struct WhatsappView {
     webhook_base64: Option<bool>,
     webhook_secret: Option<String>,
     webhook_secret_previous: Option<String>,
+    webhook_url: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -107,6 +108,7 @@ impl WhatsappView {
             webhook_base64: Some(settings.webhook_base64),
             webhook_secret: settings.webhook_secret.as_ref().map(Secret::mask),
             webhook_secret_previous: settings.webhook_secret_previous.as_ref().map(Secret::mask),
+            webhook_url: settings.webhook_url.clone(),
         }
     }
 }

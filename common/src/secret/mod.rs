@@ -5,6 +5,7 @@ mod private_file;
 
 use std::fmt;
 
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -33,6 +34,14 @@ impl Secret {
     /// Wraps a value.
     pub fn new(value: impl Into<String>) -> Self {
         Self(Zeroizing::new(value.into()))
+    }
+
+    /// A new one of 256 random bits, in characters that fit headers and URLs.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut bytes = Zeroizing::new([0; 32]);
+        rand::fill(bytes.as_mut_slice());
+        Self::new(URL_SAFE_NO_PAD.encode(bytes.as_slice()))
     }
 
     /// The value itself, for the one call that needs it.

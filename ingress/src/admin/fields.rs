@@ -136,6 +136,11 @@ impl Fields {
         self.body.get(name).and_then(Value::as_str).is_some_and(|given| given.trim() == text)
     }
 
+    /// Whether any of these fields is there.
+    pub(super) fn names_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.body.contains_key(*name))
+    }
+
     /// A list of texts, without white space around them.
     pub(super) fn texts(&mut self, name: &str) -> Given<Vec<String>> {
         let list = match self.body.get(name) {

@@ -18,7 +18,10 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use super::routes;
-use crate::state::AppState;
+use crate::{
+    evolution::{Door, EvolutionDesk},
+    state::AppState,
+};
 
 /// The root key of the hub.
 pub(super) const KEY: &str = "planted-admin-key";
@@ -59,6 +62,7 @@ impl Hub {
         let keyring = Arc::new(Keyring::generate());
         let instances = Arc::new(Instances::new(database.clone(), Arc::clone(&keyring)));
         let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
+        let fallback = Arc::new(fallback);
         let state = AppState {
             keys: Keys::new(database.clone(), keyring),
             database,
@@ -66,7 +70,8 @@ impl Hub {
             directory,
             instances,
             admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
-            evolution_fallback: Arc::new(fallback),
+            evolution: EvolutionDesk::new(Door { public: None, listener: None }, Arc::clone(&fallback)).unwrap(),
+            evolution_fallback: fallback,
             purger: crate::purge::Purger::idle(),
             dead: None,
             live: crate::live::Live::idle(),

@@ -129,6 +129,7 @@ mod tests {
                 webhook_base64: true,
                 webhook_secret: secret.map(Secret::new),
                 webhook_secret_previous: previous.map(Secret::new),
+                webhook_url: None,
             }),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

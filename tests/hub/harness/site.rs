@@ -139,7 +139,8 @@ impl Site {
         answer.body
     }
 
-    /// Makes another instance, by default with the tenant's agent and Evolution server.
+    /// Makes another instance, by default with the tenant's agent and Evolution server. Its account is
+    /// there already and its webhooks prove nothing, as those of an instance made by hand.
     pub(crate) async fn add_instance(&self, name: &str, fields: Value) -> Value {
         let mut body = json!({
             "name": name,
@@ -148,6 +149,7 @@ impl Site {
             "agent_api_url": self.agent.url(),
             "agent_api_key": self.agent.key(),
             "default_agent": "helper",
+            "provision": false,
         });
         body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
         self.evolution.add_instance(body["whatsapp_instance"].as_str().unwrap_or(name), EVOLUTION_KEY);

@@ -37,6 +37,7 @@ pub(crate) fn instance() -> Instance {
             webhook_base64: true,
             webhook_secret: None,
             webhook_secret_previous: None,
+            webhook_url: None,
         }),
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,

@@ -214,6 +214,7 @@ impl Site {
             "whatsapp_instance": name,
             "evolution_url": self.evolution.url(),
             "evolution_key": EVOLUTION_KEY,
+            "provision": false,
             "agent_api_url": format!("http://127.0.0.1:{}", self.agent_link.port()),
             "agent_api_key": self.agent.key(),
             "agent_timeout": AGENT_TIMEOUT,

@@ -94,6 +94,7 @@ impl Site {
             "whatsapp_instance": name,
             "evolution_url": self.outside.evolution_url(),
             "evolution_key": "an-evolution-key-for-measurements-only",
+            "provision": false,
             "agent_api_url": self.outside.agent_url(pace),
             "agent_api_key": "an-agent-key-for-measurements-only",
             "agent_timeout": 600,

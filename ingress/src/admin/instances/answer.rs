@@ -1,6 +1,6 @@
 //! An instance as the API shows it.
 
-use omnihub_common::instance::{ChannelSettings, Instance, InstanceView};
+use omnihub_common::instance::{ChannelSettings, Instance, InstanceView, address_warning};
 use serde::Serialize;
 
 /// The answer.
@@ -15,8 +15,20 @@ pub(super) struct InstanceAnswer {
 impl InstanceAnswer {
     /// Shows an instance, with remarks of the request before those of its own.
     pub(super) fn new(instance: &Instance, mut warnings: Vec<String>) -> Self {
-        if let ChannelSettings::Discord(_) = &instance.channel {
-            warnings.push("discord: the settings are kept, and the bot is not connected yet".to_owned());
+        let mut address = |field: &str, url: &str| {
+            warnings.extend(address_warning(url).map(|warning| format!("{field} {warning}")));
+        };
+        address("agent_api_url", &instance.agent.api_url);
+        match &instance.channel {
+            ChannelSettings::Whatsapp(settings) => {
+                address("evolution_url", &settings.evolution_url);
+                if let Some(url) = &settings.webhook_url {
+                    address("webhook_url", url);
+                }
+            }
+            ChannelSettings::Discord(_) => {
+                warnings.push("discord: the settings are kept, and the bot is not connected yet".to_owned());
+            }
         }
         Self { instance: InstanceView::new(instance), warnings }
     }

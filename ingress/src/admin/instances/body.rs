@@ -12,7 +12,7 @@ use omnihub_common::{
     secret::Secret,
 };
 
-use super::{SUPPORTED_CHANNELS, SUPPORTED_CHANNELS_PATH};
+use super::{RESERVED_PATHS, SUPPORTED_CHANNELS};
 use crate::{
     admin::fields::{Fields, Given},
     problem::Problem,
@@ -69,7 +69,7 @@ pub(super) fn read_patch(mut fields: Fields, current: &Instance) -> Result<(Patc
 
 fn name(fields: &mut Fields) -> Option<InstanceName> {
     let given = fields.verbatim("name").check(fields, "name", |name| {
-        if name == SUPPORTED_CHANNELS_PATH {
+        if RESERVED_PATHS.contains(&name.as_str()) {
             return Err("the name is reserved: it stands in the place of a name in the API".to_owned());
         }
         InstanceName::parse(&name).map_err(|problem| problem.to_string())
@@ -171,6 +171,9 @@ fn whatsapp_patch(fields: &mut Fields, current: Option<&WhatsappSettings>) -> Wh
         webhook_base64: fields.flag("webhook_base64").or_default(true),
         webhook_secret: fields.secret("webhook_secret", secret).clearable(),
         forget_previous_secret: fields.text("webhook_secret_previous") == Given::Null,
+        // Not for callers: what the hub has registered, and how.
+        replace_webhook_secrets: None,
+        webhook_url: None,
     }
 }
 
@@ -225,6 +228,7 @@ fn new_whatsapp(
         webhook_base64: patch.webhook_base64.unwrap_or(true),
         webhook_secret: patch.webhook_secret.flatten(),
         webhook_secret_previous: None,
+        webhook_url: None,
     }
 }
 
@@ -247,6 +251,14 @@ fn ignored(fields: &mut Fields) -> Vec<String> {
     });
     if kind == Given::Value("team".to_owned()) {
         remarks.push("agent_type was not kept: the automagik protocol knows no teams".to_owned());
+    }
+    let _ = fields.flag("auto_qr");
+    let _ = fields.text("integration").check(fields, "integration", |word| match word.as_str() {
+        "WHATSAPP-BAILEYS" => Ok(word),
+        _ => Err("must be WHATSAPP-BAILEYS: make another kind of account at Evolution, and name it here"),
+    });
+    if matches!(fields.text("phone_number"), Given::Value(_)) {
+        remarks.push("phone_number was not kept: the number is the one of the phone that is paired".to_owned());
     }
     if fields.flag("agent_stream_mode") == Given::Value(true) {
         remarks.push("agent_stream_mode was not kept: the automagik protocol does not stream".to_owned());

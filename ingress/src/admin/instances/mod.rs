@@ -3,11 +3,22 @@
 //! `body` knows the fields of an instance (and `fields` above it how a body is read), `answer` shows
 //! one with its secrets masked. The fields are flat, as the older system had them, whatever the
 //! table looks like.
+//!
+//! An instance on WhatsApp has an account on an Evolution server: `provision` makes and changes both
+//! together, `removal` parts them, `lifecycle` is what an account goes through, `discover` looks
+//! for accounts, and `troubles` says what Evolution did not do.
 
+#[cfg(test)]
+mod account_tests;
 mod answer;
 mod body;
+mod discover;
+mod lifecycle;
+mod provision;
+mod removal;
 #[cfg(test)]
 mod tests;
+mod troubles;
 
 use axum::{
     Json,
@@ -19,12 +30,12 @@ use axum::{
     http::StatusCode,
 };
 use omnihub_common::{
-    instance::{Deleted, StoreError},
+    instance::{ChannelSettings, Deleted, StoreError},
     queue::InstanceToken,
 };
 use serde::Serialize;
 
-use self::answer::InstanceAnswer;
+use self::{answer::InstanceAnswer, provision::to_its_end};
 use crate::{
     admin::{
         access::{Allowed, CanAdmin, CanRead, CanWrite, no_such_instance},
@@ -37,19 +48,24 @@ use crate::{
 
 /// The channels that an instance can be on, as words.
 const SUPPORTED_CHANNELS: [&str; 2] = ["whatsapp", "discord"];
-/// The word that stands in the place of a name in one path: no instance may be called so.
-const SUPPORTED_CHANNELS_PATH: &str = "supported-channels";
+/// Words that stand in the place of a name in paths: no instance may be called so.
+const RESERVED_PATHS: [&str; 2] = ["supported-channels", "discover"];
+/// The fields that Evolution is to know of.
+const EVOLUTION_FIELDS: [&str; 5] =
+    ["evolution_url", "evolution_key", "whatsapp_instance", "webhook_base64", "webhook_secret"];
 /// Seconds after which a database that was away is worth another try.
 const RETRY_AFTER: u64 = 5;
 
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
-    let one = get(show).put(update).delete(delete);
+    let one = get(show).put(update).delete(removal::delete);
     Routes::new()
         .route("/api/v1/instances", get(list).post(create))
         .route("/api/v1/instances/supported-channels", get(supported_channels))
+        .route("/api/v1/instances/discover", post(discover::discover))
         .route("/api/v1/instances/{name}", one)
         .route("/api/v1/instances/{name}/set-default", post(set_default))
+        .merge(lifecycle::routes())
 }
 
 /// What follows the deletion of an instance: every process forgets it, and whatever is kept of it
@@ -66,11 +82,18 @@ async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<InstanceAnswer>), Problem> {
     access.everyone()?;
-    let (new, ignored) = body::read_new(Fields::read(body)?, &state.evolution_fallback)?;
+    let mut fields = Fields::read(body)?;
+    let provision = fields.flag("provision").clearable().flatten().unwrap_or(true);
+    let (new, mut remarks) = body::read_new(fields, &state.evolution_fallback)?;
+    if provision && matches!(new.channel, ChannelSettings::Whatsapp(_)) {
+        let (made, warnings) = to_its_end(provision::make(state, access.actor().clone(), new)).await?;
+        remarks.extend(warnings);
+        return Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, remarks))));
+    }
     let made = state.instances.by(access.actor()).create(new).await.map_err(problem)?;
     state.announcer.changed(made.id).await;
     tracing::info!(instance.name = %made.name, instance.id = made.id, "an instance was made");
-    Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, ignored))))
+    Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, remarks))))
 }
 
 async fn list(
@@ -100,23 +123,19 @@ async fn update(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<InstanceAnswer>, Problem> {
     access.sees(&name)?;
-    let fields = Fields::read(body)?;
+    let mut fields = Fields::read(body)?;
     let current = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
-    let (patch, ignored) = body::read_patch(fields, &current)?;
+    let provision = fields.flag("provision").clearable().flatten();
+    let named = fields.names_any(&EVOLUTION_FIELDS);
+    let (patch, mut remarks) = body::read_patch(fields, &current)?;
     if patch.is_default.is_some_and(|is_default| is_default != current.is_default) {
         // Another instance would lose it.
         access.everyone()?;
     }
-    let changed = state
-        .instances
-        .by(access.actor())
-        .update(&name, patch)
-        .await
-        .map_err(problem)?
-        .ok_or_else(|| no_such_instance(&name))?;
-    state.announcer.changed(changed.id).await;
-    tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
-    Ok(Json(InstanceAnswer::new(&changed, ignored)))
+    let change = provision::change(state, access.actor().clone(), current, patch, provision, named);
+    let (changed, warnings) = to_its_end(change).await?;
+    remarks.extend(warnings);
+    Ok(Json(InstanceAnswer::new(&changed, remarks)))
 }
 
 async fn set_default(
@@ -135,29 +154,6 @@ async fn set_default(
     state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was made the default");
     Ok(Json(InstanceAnswer::new(&changed, Vec::new())))
-}
-
-/// The answer to a deletion.
-#[derive(Serialize)]
-struct Message {
-    message: String,
-}
-
-async fn delete(
-    access: Allowed<CanAdmin>,
-    State(state): State<AppState>,
-    Path(name): Path<String>,
-) -> Result<Json<Message>, Problem> {
-    access.sees(&name)?;
-    let deleted = state
-        .instances
-        .by(access.actor())
-        .delete(&name)
-        .await
-        .map_err(problem)?
-        .ok_or_else(|| no_such_instance(&name))?;
-    after_delete(&state, &deleted).await;
-    Ok(Json(Message { message: format!("Instance '{}' deleted successfully", deleted.name) }))
 }
 
 /// The channels that an instance can be made for.

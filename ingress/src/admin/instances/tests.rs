@@ -47,6 +47,8 @@ fn whatsapp(name: &str) -> Value {
         "agent_api_key": "planted-agent-1234",
         "default_agent": "bot",
         "agent_timeout": 600,
+        // No Evolution server stands there.
+        "provision": false,
         "unknown_field": {"is": "ignored"},
     })
 }
@@ -208,7 +210,8 @@ async fn evolution_may_come_from_the_settings() {
         EvolutionFallback { url: Some("http://shared.test".to_owned()), key: Some(Secret::new("planted-shared-key")) };
     let broken = EvolutionFallback { url: Some("shared.test".to_owned()), ..fallback.clone() };
     let hub = Hub::with(fallback).await;
-    let body = json!({"name": "a", "agent_api_url": "http://a", "agent_api_key": "planted-k", "evolution_url": null});
+    let body = json!({"name": "a", "agent_api_url": "http://a", "agent_api_key": "planted-k", "evolution_url": null,
+                      "provision": false});
     assert_eq!(Hub::with(broken).await.call("POST", "", &body).await.wrong_fields(), ["evolution_url"]);
     let made = hub.call("POST", "", body).await.json;
     assert_eq!((&made["evolution_url"], &made["evolution_key"]), (&json!("http://shared.test"), &json!("****-key")));

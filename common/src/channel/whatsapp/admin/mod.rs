@@ -87,8 +87,6 @@ pub enum Wanted<'a> {
 pub struct NewAccount<'a> {
     /// The key that it shall have.
     pub token: &'a Secret,
-    /// Its phone's digits, for pairing with a code.
-    pub number: Option<&'a str>,
     /// Its webhook from the first moment on.
     pub webhook: Option<&'a WebhookRow>,
 }
@@ -140,9 +138,6 @@ impl EvolutionAdmin {
         });
         for (name, value) in SETTINGS {
             body[name] = value.into();
-        }
-        if let Some(number) = new.number {
-            body["number"] = number.into();
         }
         if let Some(webhook) = new.webhook {
             body["webhook"] = webhook.body()["webhook"].clone();

@@ -102,9 +102,9 @@ async fn an_account_is_made_with_the_key_that_it_shall_have() {
     let (account, script) = account(&[(201, json!({"hash": "THE-OTHER"})), (201, json!({"hash": null}))]).await;
     let ours = Registration { url: "http://hub/w".into(), secret: Secret::new("s"), base64: false }.row();
     let token = Secret::new("OWN");
-    let made = account.create(&NewAccount { token: &token, number: Some("551"), webhook: Some(&ours) }).await.unwrap();
+    let made = account.create(&NewAccount { token: &token, webhook: Some(&ours) }).await.unwrap();
     assert_eq!(made.expose(), "THE-OTHER");
-    let made = account.create(&NewAccount { token: &token, number: None, webhook: None }).await.unwrap();
+    let made = account.create(&NewAccount { token: &token, webhook: None }).await.unwrap();
     assert_eq!(made.expose(), "OWN", "never none");
     let seen = script.seen();
     assert_eq!((seen[0].0.as_str(), &seen[0].1["token"]), ("POST /evo/instance/create", &json!("OWN")));
@@ -113,7 +113,7 @@ async fn an_account_is_made_with_the_key_that_it_shall_have() {
         (&seen[0].1["webhook"]["events"], &seen[0].1["webhook"]["enabled"]),
         (&json!(["MESSAGES_UPSERT"]), &json!(null))
     );
-    assert_eq!((&seen[1].1["webhook"], &seen[1].1["number"]), (&json!(null), &json!(null)));
+    assert_eq!(seen[1].1["webhook"], json!(null));
 }
 
 #[tokio::test]

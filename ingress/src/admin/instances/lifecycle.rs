@@ -1,0 +1,323 @@
+//! The life of an instance's account: its status, its QR code, and what connects and parts it.
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
+use omnihub_common::{
+    audit::{self, Change},
+    channel::whatsapp::admin::{AdminError, Connecting, Connection, Pairing},
+    instance::{ChannelSettings, Instance, Patch},
+    key::Actor,
+};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::{
+    problem,
+    provision::{arrange, to_its_end, update, whatsapp},
+    troubles::{After, trouble},
+};
+use crate::{
+    admin::{
+        access::{Allowed, CanRead, CanWrite, no_such_instance},
+        door::{Routes, get, post},
+    },
+    evolution::Trouble,
+    problem::Problem,
+    state::AppState,
+};
+
+/// The routes, with their whole path.
+pub(super) fn routes() -> Routes {
+    Routes::new()
+        .route("/api/v1/instances/{name}/status", get(status))
+        .route("/api/v1/instances/{name}/qr", get(qr))
+        .route("/api/v1/instances/{name}/connect", post(connect))
+        .route("/api/v1/instances/{name}/disconnect", post(disconnect))
+        .route("/api/v1/instances/{name}/restart", post(restart))
+        .route("/api/v1/instances/{name}/logout", post(logout))
+}
+
+/// How an account is connected, in the older system's form.
+#[derive(Debug, Serialize)]
+struct Status {
+    instance_name: String,
+    channel_type: &'static str,
+    /// `connected`, `connecting`, `disconnected`, `not_found` or `error`.
+    status: &'static str,
+    channel_data: Value,
+}
+
+async fn status(
+    access: Allowed<CanRead>,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Status>, Problem> {
+    access.sees(&name)?;
+    let instance = find(&state, &name).await?;
+    let (status, channel_data) = status_of(&state, &instance).await?;
+    Ok(Json(Status { instance_name: name, channel_type: instance.channel_type().as_str(), status, channel_data }))
+}
+
+/// The word for how an instance is connected, and what Evolution says of it.
+pub(super) async fn status_of(state: &AppState, instance: &Instance) -> Result<(&'static str, Value), Problem> {
+    let settings = whatsapp(instance)?;
+    let told = match state.evolution.account(settings) {
+        Ok(account) => account.connection().await,
+        Err(error) => Err(error),
+    };
+    Ok(match told {
+        Ok(connection) => {
+            let raw = json!({"instance": {"instanceName": settings.whatsapp_instance, "state": connection.as_str()}});
+            (word(&connection), json!({"evolution_state": connection.as_str(), "evolution_data": raw}))
+        }
+        Err(AdminError::NotFound) => ("not_found", json!({"error": AdminError::NotFound.to_string()})),
+        Err(error) => ("error", json!({"error": error.to_string()})),
+    })
+}
+
+/// The older system's word.
+pub(super) fn word(connection: &Connection) -> &'static str {
+    match connection {
+        Connection::Open => "connected",
+        Connection::Connecting => "connecting",
+        Connection::Close => "disconnected",
+        Connection::Other(_) => "error",
+    }
+}
+
+/// What is to be scanned, in the older system's form.
+#[derive(Debug, Serialize)]
+struct Qr {
+    instance_name: String,
+    channel_type: &'static str,
+    /// The picture, as a `data:` URL.
+    qr_code: Option<String>,
+    /// The text of the picture, for who draws it.
+    code: Option<String>,
+    pairing_code: Option<String>,
+    auth_url: Option<String>,
+    invite_url: Option<String>,
+    /// `success`, `unavailable` or `error`.
+    status: &'static str,
+    message: String,
+}
+
+/// `GET .../qr` lets a phone be paired, and so needs more than reading.
+async fn qr(
+    access: Allowed<CanWrite>,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Qr>, Problem> {
+    access.sees(&name)?;
+    let instance = find(&state, &name).await?;
+    let settings = whatsapp(&instance)?;
+    let told = match state.evolution.account(settings) {
+        Ok(account) => account.connect().await,
+        Err(error) => Err(error),
+    };
+    let (status, mut message, pairing) = scan(told);
+    if !instance.is_active {
+        message.push_str(" The instance is not active and answers nobody: POST connect makes it active.");
+    }
+    let (qr_code, code, pairing_code) =
+        pairing.map_or((None, None, None), |pairing| (pairing.picture, pairing.code, pairing.pairing_code));
+    let channel_type = instance.channel_type().as_str();
+    let (auth_url, invite_url) = (None, None);
+    Ok(Json(Qr {
+        instance_name: name,
+        channel_type,
+        qr_code,
+        code,
+        pairing_code,
+        auth_url,
+        invite_url,
+        status,
+        message,
+    }))
+}
+
+/// What an answer to `connect` means for who wants to scan.
+fn scan(told: Result<Connecting, AdminError>) -> (&'static str, String, Option<Pairing>) {
+    match told {
+        Ok(Connecting::Scan(pairing)) => {
+            ("success", "Scan it with WhatsApp, under linked devices.".to_owned(), Some(pairing))
+        }
+        Ok(Connecting::Open) => ("unavailable", "It is connected already.".to_owned(), None),
+        Ok(Connecting::NotYet) => {
+            ("unavailable", "There is no QR code yet: ask again in some seconds.".to_owned(), None)
+        }
+        Ok(Connecting::Failed(words)) => ("error", format!("Evolution could not begin to connect: {words}."), None),
+        Err(error) => ("error", format!("{error}."), None),
+    }
+}
+
+/// The answer to a change, in the older system's form.
+#[derive(Debug, Serialize)]
+struct Changed {
+    message: String,
+    result: Outcome,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// What it came to.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    /// `success` or `warning`; of `connect` what `qr` says.
+    status: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    qr_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pairing_code: Option<String>,
+}
+
+impl Outcome {
+    fn new(status: &'static str, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), qr_code: None, code: None, pairing_code: None }
+    }
+}
+
+/// `POST .../connect`: makes or adopts the account, registers the webhook, makes the instance
+/// active, and begins to connect.
+async fn connect(
+    access: Allowed<CanWrite>,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Changed>, Problem> {
+    access.sees(&name)?;
+    let current = find(&state, &name).await?;
+    let actor = access.actor().clone();
+    to_its_end(async move {
+        let patch = Patch { is_active: Some(true), ..Patch::default() };
+        let (instance, warnings) = arrange(state.clone(), actor.clone(), current, patch).await?;
+        let account = state.evolution.account(whatsapp(&instance)?);
+        let told = account.map_err(not_done("Connecting"))?.connect().await.map_err(not_done("Connecting"))?;
+        note(&state, &actor, "instance.connect", &instance).await?;
+        let (status, message, pairing) = scan(Ok(told));
+        let mut result = Outcome::new(if status == "unavailable" { "success" } else { status }, message);
+        if let Some(pairing) = pairing {
+            (result.qr_code, result.code, result.pairing_code) = (pairing.picture, pairing.code, pairing.pairing_code);
+        }
+        Ok(Json(Changed { message: format!("Instance '{}' is being connected", instance.name), result, warnings }))
+    })
+    .await
+}
+
+/// `POST .../disconnect`: Evolution stops posting and the instance answers nobody; the phone stays
+/// paired.
+async fn disconnect(
+    access: Allowed<CanWrite>,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Changed>, Problem> {
+    access.sees(&name)?;
+    let current = find(&state, &name).await?;
+    let actor = access.actor().clone();
+    to_its_end(async move {
+        whatsapp(&current)?;
+        // Inactive first: the watch over webhooks leaves it alone from here on.
+        let instance = set_active(&state, &actor, current, false).await?;
+        let silenced = state.evolution.silence(whatsapp(&instance)?).await;
+        let silenced = silenced.map_err(|error| trouble(&error, After::RowChanged))?;
+        note(&state, &actor, "instance.disconnect", &instance).await?;
+        let result = match silenced {
+            true => Outcome::new("success", "Evolution no longer posts; the phone stays paired."),
+            false => {
+                Outcome::new("success", "The instance answers nobody; Evolution had no webhook of ours to turn off.")
+            }
+        };
+        Ok(Json(Changed { message: done(&instance, "disconnected"), result, warnings: Vec::new() }))
+    })
+    .await
+}
+
+/// `POST .../restart`: the account connects anew, and the instance is active.
+async fn restart(
+    access: Allowed<CanWrite>,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Changed>, Problem> {
+    access.sees(&name)?;
+    let current = find(&state, &name).await?;
+    let actor = access.actor().clone();
+    to_its_end(async move {
+        let account = state.evolution.account(whatsapp(&current)?).map_err(not_done("Restarting"))?;
+        let restarted = account.restart().await.map_err(not_done("Restarting"))?;
+        let instance = set_active(&state, &actor, current, true).await?;
+        note(&state, &actor, "instance.restart", &instance).await?;
+        let result = match restarted {
+            true => Outcome::new("success", "The account connects anew."),
+            false => {
+                Outcome::new("warning", "The account was not connected, so there was nothing to restart: POST connect.")
+            }
+        };
+        Ok(Json(Changed { message: done(&instance, "restarted"), result, warnings: Vec::new() }))
+    })
+    .await
+}
+
+/// `POST .../logout`: the phone is unpaired, and the instance answers nobody.
+async fn logout(
+    access: Allowed<CanWrite>,
+    State(state): State<AppState>,
+    Path(name): Path<String>,
+) -> Result<Json<Changed>, Problem> {
+    access.sees(&name)?;
+    let current = find(&state, &name).await?;
+    let actor = access.actor().clone();
+    to_its_end(async move {
+        let account = state.evolution.account(whatsapp(&current)?).map_err(not_done("Logging out"))?;
+        let parted = account.log_out().await.map_err(not_done("Logging out"))?;
+        let instance = set_active(&state, &actor, current, false).await?;
+        note(&state, &actor, "instance.logout", &instance).await?;
+        let result = match parted {
+            true => Outcome::new("success", "The phone is unpaired."),
+            false => Outcome::new("success", "The phone was not paired."),
+        };
+        Ok(Json(Changed { message: done(&instance, "logged out"), result, warnings: Vec::new() }))
+    })
+    .await
+}
+
+async fn find(state: &AppState, name: &str) -> Result<Instance, Problem> {
+    state.instances.get(name).await.map_err(problem)?.ok_or_else(|| no_such_instance(name))
+}
+
+async fn set_active(state: &AppState, actor: &Actor, current: Instance, is_active: bool) -> Result<Instance, Problem> {
+    if current.is_active == is_active {
+        return Ok(current);
+    }
+    update(state, actor, &current, Patch { is_active: Some(is_active), ..Patch::default() }).await
+}
+
+/// A line of the audit log for what was done at Evolution.
+pub(super) async fn note(
+    state: &AppState,
+    actor: &Actor,
+    action: &'static str,
+    instance: &Instance,
+) -> Result<(), Problem> {
+    let name = instance.name.as_str();
+    let after = match &instance.channel {
+        ChannelSettings::Whatsapp(settings) => {
+            json!({"is_active": instance.is_active, "whatsapp_instance": settings.whatsapp_instance})
+        }
+        ChannelSettings::Discord(_) => json!({"is_active": instance.is_active}),
+    };
+    let instance = Some((instance.id, name));
+    let change = Change { action, target: name, instance, before: None, after: Some(after) };
+    audit::record(&state.database, actor, change).await.map_err(|error| problem(error.into()))
+}
+
+fn not_done(step: &'static str) -> impl Fn(AdminError) -> Problem {
+    move |error| trouble(&Trouble::Step { step, error }, After::Asked)
+}
+
+fn done(instance: &Instance, what: &str) -> String {
+    format!("Instance '{}' {what} successfully", instance.name)
+}

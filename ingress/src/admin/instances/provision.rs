@@ -1,0 +1,251 @@
+//! Making and changing instances together with their accounts at Evolution, never half.
+//!
+//! What the caller sees as one step is several, on two sides. Each order below is such that a
+//! process that dies in the middle leaves what another call of the same puts right, and that no
+//! webhook is refused meanwhile which was accepted before.
+
+use axum::http::StatusCode;
+use omnihub_common::{
+    instance::{ChannelSettings, Instance, Lookup, NewInstance, Patch, StoreError, WhatsappSettings},
+    key::Actor,
+    secret::Secret,
+};
+
+use super::{
+    after_delete, problem,
+    troubles::{After, not_on_whatsapp, trouble},
+};
+use crate::{
+    evolution::{Look, Progress, Registered, Trouble, same_server},
+    problem::Problem,
+    state::AppState,
+};
+
+/// Runs a change to its end, also when the caller hangs up or the request takes too long.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::spawn(change).await {
+        Ok(done) => done,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
+}
+
+/// Makes an instance on WhatsApp and makes or adopts its account.
+///
+/// The row first, so that no webhook meets a name that is not there yet; it goes again when the
+/// Evolution side does not work.
+pub(super) async fn make(
+    state: AppState,
+    actor: Actor,
+    mut new: NewInstance,
+) -> Result<(Instance, Vec<String>), Problem> {
+    let ChannelSettings::Whatsapp(given) = new.channel.clone() else { return Err(not_on_whatsapp()) };
+    if state.instances.get(new.name.as_str()).await.map_err(problem)?.is_some() {
+        return Err(problem(StoreError::NameTaken));
+    }
+    let asked = |error| trouble(&error, After::NothingDone);
+    let look = state.evolution.look(&given).await.map_err(asked)?;
+    nobody_else_has(&state, &look, &given.evolution_url, None).await?;
+    let url = state.evolution.webhook_url(&new.name, &given.evolution_url).await;
+    let wanted = WhatsappSettings {
+        evolution_key: look.token.clone(),
+        whatsapp_instance: look.name.clone(),
+        webhook_secret: given.webhook_secret.clone().or_else(|| url.get().map(|_| Secret::random())),
+        webhook_url: url.get().map(str::to_owned),
+        ..given
+    };
+    new.channel = ChannelSettings::Whatsapp(wanted.clone());
+    let made = state.instances.by(&actor).create(new).await.map_err(problem)?;
+    state.announcer.changed(made.id).await;
+    let mut progress = Progress::default();
+    match state.evolution.settle(&wanted, &look, true, &mut progress).await {
+        Ok(registered) => {
+            let made = keep_token(&state, &actor, made, progress.token).await?;
+            tracing::info!(instance.name = %made.name, instance.id = made.id, "an instance was made");
+            Ok((made, warnings(url.warning(), registered)))
+        }
+        Err(error) => {
+            let left = state.evolution.undo(&wanted, progress).await;
+            if let Some(deleted) = state.instances.by(&actor).delete(made.name.as_str()).await.map_err(problem)? {
+                after_delete(&state, &deleted).await;
+            }
+            Err(trouble(&error, After::Undone(left)))
+        }
+    }
+}
+
+/// Changes an instance, and its account where the hub looks after it and the change concerns it.
+/// `provision` takes the account on, or lets go of it.
+pub(super) async fn change(
+    state: AppState,
+    actor: Actor,
+    current: Instance,
+    mut patch: Patch,
+    provision: Option<bool>,
+    names_evolution: bool,
+) -> Result<(Instance, Vec<String>), Problem> {
+    let wanted = patch.clone().applied(&current);
+    let (is_ours, differs) = match (&current.channel, &wanted.channel) {
+        (ChannelSettings::Whatsapp(before), ChannelSettings::Whatsapp(after)) => {
+            (before.webhook_url.is_some(), before != after || (wanted.is_active && !current.is_active))
+        }
+        _ => (false, false),
+    };
+    match provision {
+        Some(true) => return arrange(state, actor, current, patch).await,
+        None if is_ours && differs => return arrange(state, actor, current, patch).await,
+        None if is_ours && names_evolution => {
+            // Nothing is to change there: what Evolution cannot confirm now is not in the way.
+            match arrange(state.clone(), actor.clone(), current.clone(), patch.clone()).await {
+                Err(problem) if problem.status == StatusCode::BAD_GATEWAY.as_u16() => {
+                    let changed = update(&state, &actor, &current, patch).await?;
+                    return Ok((changed, vec![problem.detail]));
+                }
+                done => return done,
+            }
+        }
+        Some(false) => patch.whatsapp.webhook_url = Some(None),
+        None => {}
+    }
+    let changed = update(&state, &actor, &current, patch).await?;
+    tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
+    Ok((changed, Vec::new()))
+}
+
+/// Changes an instance and brings its account in line: makes or adopts it, registers the webhook.
+pub(super) async fn arrange(
+    state: AppState,
+    actor: Actor,
+    current: Instance,
+    mut patch: Patch,
+) -> Result<(Instance, Vec<String>), Problem> {
+    let ChannelSettings::Whatsapp(before) = &current.channel else { return Err(not_on_whatsapp()) };
+    let asked = |error| trouble(&error, After::NothingDone);
+    let given = patch.clone().applied(&current);
+    let given = whatsapp(&given)?;
+    let look = state.evolution.look(given).await.map_err(asked)?;
+    nobody_else_has(&state, &look, &given.evolution_url, Some(current.id)).await?;
+    let url = state.evolution.webhook_url(&current.name, &given.evolution_url).await;
+    let moved = !same_server(&before.evolution_url, &given.evolution_url) || before.whatsapp_instance != look.name;
+    patch.whatsapp.whatsapp_instance = Some(Some(look.name.clone()));
+    patch.whatsapp.evolution_key = Some(look.token.clone());
+    patch.whatsapp.webhook_url = Some(url.get().map(str::to_owned));
+    if moved && before.webhook_url.is_some() {
+        // Who knew the secret was the account that is left.
+        patch.whatsapp.replace_webhook_secrets = Some(Secret::random());
+    } else if given.webhook_secret.is_none() && url.get().is_some() {
+        patch.whatsapp.webhook_secret = Some(Some(Secret::random()));
+    }
+    let new_to_us = moved || before.webhook_url.is_none();
+    // Where webhooks were accepted without a secret, Evolution learns it before we ask for it;
+    // everywhere else we accept the new one before Evolution uses it.
+    let evolution_first = before.webhook_secret.is_none() && !moved;
+    let change = Arranged { state: &state, actor: &actor, look: &look, new_to_us };
+    let (changed, registered) = match evolution_first {
+        true => change.evolution_first(&current, patch).await?,
+        false => change.row_first(&current, patch).await?,
+    };
+    let mut warnings = warnings(url.warning(), registered);
+    if moved && let Err(error) = state.evolution.silence(before).await {
+        warnings.push(format!("the account that was left may still post here, and is refused: {error}"));
+    }
+    tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
+    Ok((changed, warnings))
+}
+
+/// The two orders of [`arrange`].
+struct Arranged<'a> {
+    state: &'a AppState,
+    actor: &'a Actor,
+    look: &'a Look,
+    new_to_us: bool,
+}
+
+impl Arranged<'_> {
+    async fn row_first(&self, current: &Instance, patch: Patch) -> Result<(Instance, Registered), Problem> {
+        let changed = self.update(current, patch).await?;
+        let mut progress = Progress::default();
+        let settled = self.settle(&changed, &mut progress).await;
+        let registered = settled.map_err(|error| trouble(&error, After::RowChanged))?;
+        Ok((keep_token(self.state, self.actor, changed, progress.token).await?, registered))
+    }
+
+    async fn evolution_first(&self, current: &Instance, mut patch: Patch) -> Result<(Instance, Registered), Problem> {
+        let wanted = patch.clone().applied(current);
+        let mut progress = Progress::default();
+        let settled = self.settle(&wanted, &mut progress).await;
+        if let Some(token) = progress.token.clone() {
+            patch.whatsapp.evolution_key = Some(token);
+        }
+        let failed = match settled {
+            Ok(registered) => match self.update(current, patch).await {
+                Ok(changed) => return Ok((changed, registered)),
+                Err(problem) => Err(problem),
+            },
+            Err(error) => Ok(error),
+        };
+        let left = self.state.evolution.undo(whatsapp(&wanted)?, progress).await;
+        Err(failed.map_or_else(|problem| problem, |error| trouble(&error, After::Undone(left))))
+    }
+
+    async fn settle(&self, wanted: &Instance, progress: &mut Progress) -> Result<Registered, Trouble> {
+        let ChannelSettings::Whatsapp(settings) = &wanted.channel else { return Ok(Registered::default()) };
+        self.state.evolution.settle(settings, self.look, self.new_to_us, progress).await
+    }
+
+    async fn update(&self, current: &Instance, patch: Patch) -> Result<Instance, Problem> {
+        update(self.state, self.actor, current, patch).await
+    }
+}
+
+/// Changes a row and tells every process.
+pub(super) async fn update(
+    state: &AppState,
+    actor: &Actor,
+    current: &Instance,
+    patch: Patch,
+) -> Result<Instance, Problem> {
+    let name = current.name.as_str();
+    let changed = state.instances.by(actor).update(name, patch).await.map_err(problem)?;
+    let changed = changed.ok_or_else(|| crate::admin::access::no_such_instance(name))?;
+    state.announcer.changed(changed.id).await;
+    Ok(changed)
+}
+
+/// Keeps the key that Evolution chose, where that is not the one we asked for.
+async fn keep_token(
+    state: &AppState,
+    actor: &Actor,
+    instance: Instance,
+    token: Option<Secret>,
+) -> Result<Instance, Problem> {
+    let Some(token) = token else { return Ok(instance) };
+    let mut patch = Patch::default();
+    patch.whatsapp.evolution_key = Some(token);
+    update(state, actor, &instance, patch).await
+}
+
+/// An account posts to one instance: a second one would take its webhook from the first.
+async fn nobody_else_has(state: &AppState, look: &Look, url: &str, but: Option<i64>) -> Result<(), Problem> {
+    let others = state.instances.find(&Lookup::WhatsappInstance(look.name.clone())).await.map_err(problem)?;
+    let has_it = |other: &Instance| match &other.channel {
+        ChannelSettings::Whatsapp(theirs) => {
+            Some(other.id) != but && theirs.webhook_url.is_some() && same_server(&theirs.evolution_url, url)
+        }
+        ChannelSettings::Discord(_) => false,
+    };
+    if others.iter().any(has_it) { Err(trouble(&Trouble::InUse, After::NothingDone)) } else { Ok(()) }
+}
+
+/// The settings of an instance that is on WhatsApp.
+pub(super) fn whatsapp(instance: &Instance) -> Result<&WhatsappSettings, Problem> {
+    match &instance.channel {
+        ChannelSettings::Whatsapp(settings) => Ok(settings),
+        ChannelSettings::Discord(_) => Err(not_on_whatsapp()),
+    }
+}
+
+fn warnings(of_url: Option<String>, registered: Registered) -> Vec<String> {
+    of_url.into_iter().chain(registered.warnings).collect()
+}
