@@ -65,10 +65,8 @@ async fn an_instance_by_the_command_line(database: Database) {
         site.agent.key(),
         "--default-agent",
         "helper",
-        "--agent-timeout",
-        "30",
-        "--provision",
-        "false",
+        "--agent-timeout=30",
+        "--provision=false",
         "--json",
     ];
     let made: Value = serde_json::from_str(&well(&site, &options).await).unwrap();

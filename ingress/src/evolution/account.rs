@@ -56,8 +56,9 @@ impl EvolutionDesk {
     /// When the server does not tell, or what it tells cannot be used.
     pub async fn look(&self, settings: &WhatsappSettings) -> Result<Look, Trouble> {
         let slug = settings.whatsapp_instance.as_str();
-        let mut keys = vec![settings.evolution_key.clone()];
-        keys.extend(self.shared_key(settings).filter(|key| *key != settings.evolution_key));
+        let mut keys = vec![Self::key(settings).clone()];
+        let shared = self.shared_key(settings).filter(|key| !keys.contains(key));
+        keys.extend(shared);
         let found = self.find(settings, &keys).await?;
         if let Some(account) = found {
             let token = account.token.ok_or(Trouble::TokenNotTold)?;

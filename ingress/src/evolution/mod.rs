@@ -42,12 +42,17 @@ impl EvolutionDesk {
         Ok(Self { servers: Servers::new()?, door, fallback })
     }
 
-    /// The account of an instance, with the key that the instance has: the one place that takes it.
+    /// The account of an instance, with the key that the instance has.
     ///
     /// # Errors
     /// When the address or the key cannot be used.
     pub fn account(&self, settings: &WhatsappSettings) -> Result<EvolutionAdmin, AdminError> {
-        self.account_with(settings, &settings.evolution_key)
+        self.account_with(settings, Self::key(settings))
+    }
+
+    /// The key that an instance has: the one place that takes it.
+    fn key(settings: &WhatsappSettings) -> &Secret {
+        &settings.evolution_key
     }
 
     fn account_with(&self, settings: &WhatsappSettings, key: &Secret) -> Result<EvolutionAdmin, AdminError> {

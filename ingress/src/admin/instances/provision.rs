@@ -1,8 +1,9 @@
 //! Making and changing instances together with their accounts at Evolution, never half.
 //!
-//! What the caller sees as one step is several, on two sides. Each order below is such that a
-//! process that dies in the middle leaves what another call of the same puts right, and that no
-//! webhook is refused meanwhile which was accepted before.
+//! What the caller sees as one step is several, on two sides. A step that fails is followed by what
+//! takes the earlier ones back, or by an answer that says what the same call will complete. A process
+//! that dies in the middle leaves an instance that `connect`, or PUT with the server's key, completes.
+//! And in each order no webhook is refused meanwhile which was accepted before.
 
 use axum::http::StatusCode;
 use omnihub_common::{
