@@ -14,6 +14,7 @@ mod model;
 mod patch;
 mod repository;
 mod roster;
+pub(crate) mod sealed;
 mod seed;
 mod trust;
 mod turns;

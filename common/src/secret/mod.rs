@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub use keyring::{ENCRYPTION_KEYS_FILE, Keyring, Place, SealError};
+pub use keyring::{ENCRYPTION_KEYS_FILE, Keyring, Place, SealError, key_id};
 pub(crate) use private_file::{read_or_create, read_private};
 
 /// Whether a missing key file may be made. Only the all-in-one program makes one: parts that each
