@@ -6,6 +6,7 @@ use axum::Router;
 use omnihub_common::{
     instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
     key::{AdminKey, Keys},
+    sealed::SealedValues,
     secret::{Keyring, Secret},
 };
 use omnihub_ingress::{admin, state::AppState};
@@ -41,7 +42,8 @@ impl Hub {
         let instances = Arc::new(Instances::new(database.clone(), Arc::clone(&keyring)));
         let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
         let state = AppState {
-            keys: Keys::new(database.clone(), keyring),
+            keys: Keys::new(database.clone(), Arc::clone(&keyring)),
+            sealed: SealedValues::new(database.clone(), keyring),
             database,
             announcer: Announcer::local(Arc::clone(&directory)),
             directory,

@@ -111,6 +111,7 @@ async fn open_doors(
             announcer: Announcer::start(tenants.directory.clone(), nats.clone()),
             admin_key: Arc::new(admin_key),
             keys: tenants.keys,
+            sealed: tenants.sealed,
             evolution_fallback: Arc::new(EvolutionFallback::load(&*ground.settings)),
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),

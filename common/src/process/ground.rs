@@ -110,11 +110,11 @@ impl Ground {
         let instances = Arc::new(Instances::new(self.database.clone(), Arc::clone(&keyring)));
         let keys = Keys::new(self.database.clone(), Arc::clone(&keyring));
         let sealed = SealedValues::new(self.database.clone(), keyring);
-        let missing = async || Ok(sealed.missing_keys(&*self.settings).await?);
+        let missing = || async { Ok(sealed.missing_keys(&*self.settings).await?) };
         if let Some(missing) = patiently(missing).await? {
             return Err(missing.into());
         }
-        patiently(async || seed_default(&instances, &*self.settings).await).await?;
+        patiently(|| seed_default(&instances, &*self.settings)).await?;
         let directory = Directory::new(Arc::clone(&instances), DirectorySettings::load(&*self.settings)?);
         Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed })
     }
@@ -186,9 +186,12 @@ impl Ground {
 }
 
 /// The database may have gone again since it was opened; its tables are not to blame then.
-async fn patiently<T>(read: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, GroundError> {
+async fn patiently<T, R>(read: impl FnMut() -> R) -> Result<T, GroundError>
+where
+    R: Future<Output = Result<T, StoreError>>,
+{
     let waits = ExponentialBuilder::default().without_max_times().with_total_delay(Some(PATIENCE));
-    (|| read()).retry(waits).when(StoreError::is_away).await.map_err(|error| match error.is_away() {
+    read.retry(waits).when(StoreError::is_away).await.map_err(|error| match error.is_away() {
         true => GroundError::Away(error),
         false => GroundError::Tables(error),
     })

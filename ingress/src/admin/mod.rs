@@ -8,6 +8,7 @@ pub mod explanation;
 mod fields;
 pub mod instances;
 pub mod keys;
+pub mod rotation;
 pub mod tail;
 #[cfg(test)]
 mod testing;
@@ -35,6 +36,7 @@ pub fn routes() -> Router<AppState> {
         .merge(whereabouts::routes())
         .merge(explanation::routes())
         .merge(keys::routes())
+        .merge(rotation::routes())
         .merge(audit::routes())
         .into()
 }

@@ -9,6 +9,7 @@ use axum::{
 use omnihub_common::{
     instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
     key::{AdminKey, Keys},
+    sealed::SealedValues,
     secret::{Keyring, Secret},
 };
 use omnihub_migrations::Migrator;
@@ -52,15 +53,23 @@ impl Hub {
     }
 
     pub(super) async fn with(fallback: EvolutionFallback) -> Self {
+        Self::make(fallback, Arc::new(Keyring::generate())).await
+    }
+
+    pub(super) async fn new_with_ring(keyring: Arc<Keyring>) -> Self {
+        Self::make(EvolutionFallback::default(), keyring).await
+    }
+
+    async fn make(fallback: EvolutionFallback, keyring: Arc<Keyring>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
         let database = Database::connect(ConnectOptions::new(url)).await.unwrap();
         Migrator::up(&database, None).await.unwrap();
-        let keyring = Arc::new(Keyring::generate());
         let instances = Arc::new(Instances::new(database.clone(), Arc::clone(&keyring)));
         let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
         let state = AppState {
-            keys: Keys::new(database.clone(), keyring),
+            keys: Keys::new(database.clone(), Arc::clone(&keyring)),
+            sealed: SealedValues::new(database.clone(), keyring),
             database,
             announcer: Announcer::local(Arc::clone(&directory)),
             directory,
