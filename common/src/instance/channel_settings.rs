@@ -77,12 +77,15 @@ impl RowSeal<'_> {
 
     /// Encrypts a field's secret.
     pub(super) fn encrypt(&self, field: &'static str, secret: &Secret) -> Result<String, ChannelSettingsError> {
-        self.keyring.encrypt(self.place(field), secret).map_err(|source| ChannelSettingsError::Secret { field, source })
+        let kept = Secret::new(secret.stored().as_str());
+        self.keyring.encrypt(self.place(field), &kept).map_err(|source| ChannelSettingsError::Secret { field, source })
     }
 
     /// Decrypts a field's secret.
     pub(super) fn decrypt(&self, field: &'static str, text: &str) -> Result<Secret, ChannelSettingsError> {
-        self.keyring.decrypt(self.place(field), text).map_err(|source| ChannelSettingsError::Secret { field, source })
+        let kept = self.keyring.decrypt(self.place(field), text);
+        let kept = kept.map_err(|source| ChannelSettingsError::Secret { field, source })?;
+        Ok(Secret::read(kept.expose()))
     }
 
     fn encrypt_some(

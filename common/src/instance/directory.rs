@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use moka::{future::Cache, ops::compute::Op};
 use opentelemetry::metrics::Counter;
 use tokio::sync::{Semaphore, broadcast};
@@ -62,11 +63,11 @@ pub enum Change {
 /// An instance cannot be had, and nothing is known from before: to be asked again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// The database does not answer.
+    /// The database does not answer, or who keeps a secret of it.
     #[error("the database does not answer, and this instance was not seen before")]
     Away,
-    /// Its row is there, and this process cannot read it: a secret in it does not open, or it is
-    /// damaged. A person must mend that.
+    /// Its row is there, and this process cannot read it: a secret in it does not open or is not to
+    /// be had, or it is damaged. A person must mend that.
     #[error("the instance's row cannot be read")]
     Unreadable,
 }
@@ -246,7 +247,8 @@ impl Directory {
         let seat = tokio::time::timeout(PATIENCE, self.forced.acquire()).await;
         let _seat = seat.map_err(|_| Unavailable::Away)?.map_err(|_| Unavailable::Away)?;
         let stamp = self.stamp();
-        let found = self.read(&lookup).await?;
+        // Secrets that are kept somewhere else too: a webhook may show one that is new there.
+        let found = self.read(&lookup, Some(self.settings.fresh_for)).await?;
         let remembered = Remembered { found: Arc::clone(&found), at: Instant::now(), stamp, stale: false };
         self.fresh.insert(lookup, remembered).await;
         Ok(found)
@@ -289,7 +291,7 @@ impl Directory {
     /// nobody waits for a database that is down more than once a second.
     async fn load(&self, lookup: &Lookup) -> Result<Remembered, Unavailable> {
         let stamp = self.stamp();
-        match self.read(lookup).await {
+        match self.read(lookup, None).await {
             Ok(found) => Ok(Remembered { found, at: Instant::now(), stamp, stale: false }),
             Err(unavailable) => {
                 let found = self.known.get(lookup).await.ok_or(unavailable)?;
@@ -300,19 +302,21 @@ impl Directory {
     }
 
     /// From the database, unless it failed a moment ago; and remembered.
-    async fn read(&self, lookup: &Lookup) -> Result<Found, Unavailable> {
+    async fn read(&self, lookup: &Lookup, max_age: Option<Duration>) -> Result<Found, Unavailable> {
         if !self.may_ask() {
             return Err(Unavailable::Away);
         }
-        let found = match tokio::time::timeout(PATIENCE, self.instances.find(lookup)).await {
-            Ok(Ok(found)) => found,
+        let rows = match tokio::time::timeout(PATIENCE, self.instances.find(lookup)).await {
+            Ok(Ok(rows)) => rows,
             Ok(Err(error)) => return Err(self.failed(lookup, Some(&error))),
             Err(_) => return Err(self.failed(lookup, None)),
         };
         if self.set_ask_again(None).is_some() {
             tracing::info!("instances can be read again");
         }
-        let found: Found = found.into_iter().map(Arc::new).collect();
+        let resolved = join_all(rows.into_iter().map(|row| self.instances.resolve(row, max_age))).await;
+        let found = resolved.into_iter().map(|row| row.map(Arc::new)).collect::<Result<Found, _>>();
+        let found = found.map_err(|error| self.failed(lookup, Some(&error)))?;
         self.remember(lookup, &found).await;
         Ok(found)
     }
@@ -370,7 +374,8 @@ impl Directory {
             Some(error) => error.with_causes(),
             None => format!("no answer within {} s", PATIENCE.as_secs()),
         };
-        let is_down = !matches!(error, Some(StoreError::Unreadable { .. }));
+        let is_elsewhere = matches!(error, Some(StoreError::Unresolved { .. }));
+        let is_down = !is_elsewhere && !matches!(error, Some(StoreError::Unreadable { .. }));
         let known = is_down && self.set_ask_again(Some(Instant::now() + self.settings.fresh_for)).is_some();
         if known {
             // Once an outage: the same line every second tells nothing new.
@@ -378,7 +383,11 @@ impl Directory {
         } else {
             tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
         }
-        if is_down { Unavailable::Away } else { Unavailable::Unreadable }
+        match error {
+            Some(StoreError::Unresolved { source, .. }) if source.is_away() => Unavailable::Away,
+            Some(StoreError::Unresolved { .. } | StoreError::Unreadable { .. }) => Unavailable::Unreadable,
+            _ => Unavailable::Away,
+        }
     }
 
     /// Whether the database may be asked. After a failure one asker a second gets a yes.

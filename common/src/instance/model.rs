@@ -160,6 +160,25 @@ impl Instance {
         }
         secrets
     }
+
+    /// The same, to give those their value that are kept somewhere else.
+    pub(super) fn secrets_mut(&mut self) -> Vec<&mut Secret> {
+        let mut secrets = vec![&mut self.agent.api_key];
+        match &mut self.channel {
+            ChannelSettings::Whatsapp(whatsapp) => {
+                secrets.push(&mut whatsapp.evolution_key);
+                secrets.extend(whatsapp.webhook_secret.iter_mut().chain(&mut whatsapp.webhook_secret_previous));
+            }
+            ChannelSettings::Discord(discord) => secrets.extend(&mut discord.bot_token),
+        }
+        secrets
+    }
+
+    /// Whether some of its secrets are kept somewhere else.
+    #[must_use]
+    pub fn has_references(&self) -> bool {
+        self.secrets().into_iter().any(|secret| secret.reference().is_some())
+    }
 }
 
 /// The protocols an agent can speak (`agent_instance_type`).

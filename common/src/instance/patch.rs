@@ -143,14 +143,14 @@ fn put<T>(field: &mut T, new: Option<T>) {
 }
 
 fn put_secret(field: &mut Secret, new: Option<Secret>) {
-    if let Some(new) = new.filter(|new| new.expose() != field.mask()) {
+    if let Some(new) = new.filter(|new| *new.stored() != field.mask()) {
         *field = new;
     }
 }
 
 /// The same for a secret that may be unset. Whether it changed.
 fn put_some_secret(field: &mut Option<Secret>, new: Secret) -> bool {
-    let same = field.as_ref().is_some_and(|old| new.expose() == old.mask() || &new == old);
+    let same = field.as_ref().is_some_and(|old| *new.stored() == old.mask() || &new == old);
     if !same {
         *field = Some(new);
     }

@@ -16,6 +16,7 @@ use chrono::{DateTime, Utc};
 use opentelemetry::metrics::Gauge;
 
 use super::{ChannelSettings, Directory, Instance, StoreError};
+use crate::secret::Secret;
 
 /// So many instances are read by one query.
 const AT_ONCE: usize = 200;
@@ -51,9 +52,23 @@ impl Roster {
     /// Those to read: not read yet, changed since, or read longer ago than `keep`.
     fn due(&self, now: &HashMap<i64, DateTime<Utc>>, keep: Duration) -> Vec<i64> {
         let is_current = |id: &i64, version: &DateTime<Utc>| {
-            self.held.get(id).is_some_and(|held| held.instance.updated_at == *version && held.at.elapsed() < keep)
+            self.held.get(id).is_some_and(|held| {
+                // What a reference leads to changes without anybody's telling.
+                let may_differ = held.instance.has_references();
+                held.instance.updated_at == *version && held.at.elapsed() < keep && !may_differ
+            })
         };
         now.iter().filter(|(id, version)| !is_current(id, version)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a secret that is kept somewhere else is another one there now: nobody told of it, and
+    /// conversations may be held for want of it.
+    fn is_other_secret(&self, read: &Instance) -> bool {
+        self.held.get(&read.id).is_some_and(|held| {
+            let (known, now) = (held.instance.secrets(), read.secrets());
+            let is_same = known.into_iter().map(Secret::expose).eq(now.into_iter().map(Secret::expose));
+            held.instance.updated_at == read.updated_at && !is_same
+        })
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Instance>> {
@@ -85,6 +100,9 @@ impl Directory {
         for ids in due.chunks(AT_ONCE) {
             let at = Instant::now();
             let read = self.instances.by_ids(ids).await?;
+            for instance in read.iter().filter(|instance| roster.is_other_secret(instance)) {
+                self.changed(instance.id);
+            }
             roster
                 .held
                 .extend(read.into_iter().map(|instance| (instance.id, Held { instance: Arc::new(instance), at })));

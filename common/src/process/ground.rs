@@ -15,7 +15,7 @@ use crate::{
     key::Keys,
     queue::{self, ConnectError, Layout, Nats, PrepareError},
     sealed::{MissingKeys, SealedValues},
-    secret::{CreateMissing, Keyring},
+    secret::{CreateMissing, Keyring, SecretSource},
     telemetry::MetricsPage,
 };
 
@@ -107,7 +107,9 @@ impl Ground {
     pub async fn tenants(&self) -> Result<Tenants, GroundError> {
         let keyring = Keyring::load(&*self.settings, &self.data, CreateMissing::No)?;
         let keyring = Arc::new(keyring);
-        let instances = Arc::new(Instances::new(self.database.clone(), Arc::clone(&keyring)));
+        let secrets = SecretSource::load(Arc::clone(&self.settings))?;
+        let instances = Instances::new(self.database.clone(), Arc::clone(&keyring)).with_secrets(secrets);
+        let instances = Arc::new(instances);
         let keys = Keys::new(self.database.clone(), Arc::clone(&keyring));
         let sealed = SealedValues::new(self.database.clone(), keyring);
         let missing = || async { Ok(sealed.missing_keys(&*self.settings).await?) };

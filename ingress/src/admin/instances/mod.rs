@@ -20,6 +20,7 @@ use axum::{
 use omnihub_common::{
     instance::{Deleted, StoreError},
     queue::InstanceToken,
+    secret::MayRefer,
 };
 use serde::Serialize;
 
@@ -101,7 +102,11 @@ async fn update(
     access.sees(&name)?;
     let fields = Fields::read(body)?;
     let current = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
-    let (patch, ignored) = body::read_patch(fields, &current)?;
+    let may = match access.everyone() {
+        Ok(_) => MayRefer::Anywhere,
+        Err(_) => state.instances.secrets().for_tenant(&name),
+    };
+    let (patch, ignored) = body::read_patch(fields, &current, &may)?;
     if patch.is_default.is_some_and(|is_default| is_default != current.is_default) {
         // Another instance would lose it.
         access.everyone()?;
@@ -177,7 +182,7 @@ fn problem(error: StoreError) -> Problem {
             let detail = "An instance of this name exists. Change it with PUT, or choose another name.";
             return Problem::new(StatusCode::CONFLICT, "instance_exists", detail);
         }
-        StoreError::Database(_) | StoreError::Unreadable { .. } => error.with_causes(),
+        StoreError::Database(_) | StoreError::Unreadable { .. } | StoreError::Unresolved { .. } => error.with_causes(),
     };
     tracing::error!(error.message = message, "the table of instances failed");
     match error {
