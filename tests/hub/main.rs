@@ -31,6 +31,8 @@ mod promises;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod references;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod secrets;

@@ -157,13 +157,15 @@ impl SecretSource {
         }
     }
 
-    /// The same secret with its value, at most `OMNIHUB_SECRET_TTL` old and at most `max_age`; one
-    /// that is kept by the hub itself is there already.
+    /// The same secret with its value; one that is kept by the hub itself is there already. The
+    /// value is at most `OMNIHUB_SECRET_TTL` old, older when the one to ask is away; with a `max_age`
+    /// it is at most that old, whoever is away.
     ///
     /// # Errors
-    /// When it cannot be had and is not remembered either.
+    /// When it cannot be had, and what is remembered is too old.
     pub async fn resolve(&self, secret: &Secret, max_age: Option<Duration>) -> Result<Secret, SourceError> {
         let Some(reference) = secret.reference() else { return Ok(secret.clone()) };
+        let stale_for = if max_age.is_some() { Duration::ZERO } else { self.0.stale_for };
         let max_age = max_age.map_or(self.0.ttl, |age| age.min(self.0.ttl));
         let is_good = |told: &Told| told.at.elapsed() < max_age;
         if let Some(told) = self.0.told.get(reference).await.filter(is_good) {
@@ -174,7 +176,7 @@ impl SecretSource {
             let present = present.map(moka::Entry::into_value);
             match present {
                 Some(told) if is_good(&told) => Ok(Op::Nop),
-                known => self.ask_or(reference, known).await.map(|told| told.map_or(Op::Nop, Op::Put)),
+                known => self.ask_or(reference, known, stale_for).await.map(|told| told.map_or(Op::Nop, Op::Put)),
             }
         };
         let loaded = self.0.told.entry_by_ref(reference).and_try_compute_with(load).await?;
@@ -182,13 +184,18 @@ impl SecretSource {
         Ok(secret.resolved(loaded.into_entry().ok_or_else(gone)?.into_value().value.as_str()))
     }
 
-    /// What is told now; `None` when what is known must do.
-    async fn ask_or(&self, reference: &Reference, known: Option<Told>) -> Result<Option<Told>, SourceError> {
+    /// What is told now; `None` when what is known must do, since the one to ask is away.
+    async fn ask_or(
+        &self,
+        reference: &Reference,
+        known: Option<Told>,
+        stale_for: Duration,
+    ) -> Result<Option<Told>, SourceError> {
         let trouble = match self.ask(reference).await {
             Ok(value) => return Ok(Some(Told { value: Arc::new(value), at: Instant::now() })),
             Err(trouble) => trouble,
         };
-        let may_do = |told: &Told| matches!(trouble, Trouble::Away(_)) && told.at.elapsed() < self.0.stale_for;
+        let may_do = |told: &Told| matches!(trouble, Trouble::Away(_)) && told.at.elapsed() < stale_for;
         if known.as_ref().is_some_and(may_do) {
             tracing::debug!(secret.reference = %reference, "a secret is used as it was known");
             return Ok(None);

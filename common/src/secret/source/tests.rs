@@ -61,10 +61,17 @@ async fn vault_is_asked_once_and_again_when_its_answer_is_old() {
 async fn while_vault_is_away_what_is_known_is_good() {
     let vault = FakeVault::start().await.unwrap();
     vault.put("secret/acme/evolution", &[("key", "one"), ("other", "two")]);
-    let source = of_vault(&vault);
+    let settings: Arc<dyn Settings> = Arc::new(HashMap::from([
+        ("VAULT_ADDR".to_owned(), vault.url().to_owned()),
+        ("VAULT_TOKEN".to_owned(), FakeVault::TOKEN.to_owned()),
+    ]));
+    let of_vault = Vault::load(&*settings).unwrap();
+    // What it is told is old at once.
+    let source = SecretSource::new(settings, of_vault, Duration::ZERO, Duration::from_secs(60));
     assert_eq!(value(&source, AT, None).await.unwrap(), "one");
     vault.seal(true);
-    assert_eq!(value(&source, AT, NOW).await.unwrap(), "one");
+    assert_eq!(value(&source, AT, None).await.unwrap(), "one");
+    assert!(value(&source, AT, NOW).await.unwrap_err().is_away(), "whoever must be sure is told");
     let error = value(&source, "vault://secret/acme/evolution#other", None).await.unwrap_err();
     assert!(error.is_away(), "{error}");
     assert_eq!(vault.reads().len(), 2, "one that is away is left alone for a moment");
