@@ -1,6 +1,11 @@
 //! What an instance is, apart from how it is stored.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -172,6 +177,18 @@ impl Instance {
             ChannelSettings::Discord(discord) => secrets.extend(&mut discord.bot_token),
         }
         secrets
+    }
+
+    /// Tells one state of the instance from another, within this process only: it is another one
+    /// after each change, and when a secret that is kept somewhere else is another one there.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.updated_at.hash(&mut hasher);
+        for secret in self.secrets() {
+            secret.expose().hash(&mut hasher);
+        }
+        hasher.finish()
     }
 
     /// Whether some of its secrets are kept somewhere else.

@@ -16,7 +16,6 @@ use chrono::{DateTime, Utc};
 use opentelemetry::metrics::Gauge;
 
 use super::{ChannelSettings, Directory, Instance, StoreError};
-use crate::secret::Secret;
 
 /// So many instances are read by one query.
 const AT_ONCE: usize = 200;
@@ -64,11 +63,8 @@ impl Roster {
     /// Whether a secret that is kept somewhere else is another one there now: nobody told of it, and
     /// conversations may be held for want of it.
     fn is_other_secret(&self, read: &Instance) -> bool {
-        self.held.get(&read.id).is_some_and(|held| {
-            let (known, now) = (held.instance.secrets(), read.secrets());
-            let is_same = known.into_iter().map(Secret::expose).eq(now.into_iter().map(Secret::expose));
-            held.instance.updated_at == read.updated_at && !is_same
-        })
+        let held = self.held.get(&read.id).map(|held| &held.instance);
+        held.is_some_and(|held| held.updated_at == read.updated_at && held.version() != read.version())
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Instance>> {
@@ -152,7 +148,10 @@ fn differences(before: &HashMap<i64, DateTime<Utc>>, now: &HashMap<i64, DateTime
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::testing::instance;
+    use crate::{
+        instance::{AgentSettings, testing::instance},
+        secret::Secret,
+    };
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(second, 0).unwrap()
@@ -178,5 +177,23 @@ mod tests {
         due.sort_unstable();
         assert_eq!(due, [2, 3]);
         assert_eq!(roster.due(&now, Duration::ZERO).len(), 3);
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_read_each_time() {
+        let mut roster = Roster::default();
+        let mut instance = Instance { updated_at: at(1), ..instance("a") };
+        instance.agent.api_key = Secret::read("env:A");
+        let other = Instance {
+            agent: AgentSettings { api_key: Secret::read("env:A"), ..instance.agent.clone() },
+            ..instance.clone()
+        };
+        assert!(!roster.is_other_secret(&instance), "nothing was known of it");
+        roster.held.insert(1, Held { instance: Arc::new(instance.clone()), at: Instant::now() });
+        assert_eq!(roster.due(&HashMap::from([(1, at(1))]), Duration::from_secs(3600)), [1]);
+        assert!(!roster.is_other_secret(&instance));
+        // One that is not resolved has a value of its own each time.
+        assert!(roster.is_other_secret(&other));
+        assert!(!roster.is_other_secret(&Instance { updated_at: at(2), ..other }), "that is told anyhow");
     }
 }

@@ -59,11 +59,11 @@ impl Kit {
             // An attempt that never saw its instance waits for another one than there is now.
             let known = match wait.instance {
                 Some(known) => Some(known),
-                None => Box::pin(self.changed_at(lane)).await,
+                None => Box::pin(self.version(lane)).await,
             };
             loop {
                 // First what changed since the failed attempt, then what is told from here on.
-                let now = Box::pin(self.changed_at(lane)).await;
+                let now = Box::pin(self.version(lane)).await;
                 if now.is_some() && now != known {
                     return;
                 }
@@ -74,10 +74,10 @@ impl Kit {
         let _ = tokio::time::timeout(wait.at_most, changed).await;
     }
 
-    async fn changed_at(&self, lane: &LaneAddress) -> Option<i64> {
+    async fn version(&self, lane: &LaneAddress) -> Option<u64> {
         let id = InstanceToken::row_id(&lane.instance)?;
         let instance: Arc<Instance> = self.directory.by_id(id).await.ok()??;
-        Some(instance.updated_at.timestamp_micros())
+        Some(instance.version())
     }
 }
 

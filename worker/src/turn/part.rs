@@ -77,7 +77,7 @@ impl Turn {
             Err(Unavailable::Unreadable) => return Err(Exit::Later(retry::HOLD, "instance_unreadable")),
         };
         self.settings = Some(instance.turns);
-        self.known = Some(instance.updated_at.timestamp_micros());
+        self.known = Some(instance.version());
         Ok(Some(instance))
     }
 
