@@ -63,9 +63,12 @@ pub enum Change {
 /// An instance cannot be had, and nothing is known from before: to be asked again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unavailable {
-    /// The database does not answer, or who keeps a secret of it.
+    /// The database does not answer.
     #[error("the database does not answer, and this instance was not seen before")]
     Away,
+    /// Who keeps a secret of it does not answer, and it was not told before.
+    #[error("who keeps a secret of the instance does not answer")]
+    SecretAway,
     /// Its row is there, and this process cannot read it: a secret in it does not open or is not to
     /// be had, or it is damaged. A person must mend that.
     #[error("the instance's row cannot be read")]
@@ -384,7 +387,7 @@ impl Directory {
             tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
         }
         match error {
-            Some(StoreError::Unresolved { source, .. }) if source.is_away() => Unavailable::Away,
+            Some(StoreError::Unresolved { source, .. }) if source.is_away() => Unavailable::SecretAway,
             Some(StoreError::Unresolved { .. } | StoreError::Unreadable { .. }) => Unavailable::Unreadable,
             _ => Unavailable::Away,
         }

@@ -71,6 +71,7 @@ impl Turn {
             Ok(Some(instance)) => instance,
             Ok(None) => return Err(Exit::Vanish),
             Err(Unavailable::Away) => return Err(Exit::Later(retry::PAUSE, "database_away")),
+            Err(Unavailable::SecretAway) => return Err(Exit::Later(retry::PAUSE, "secret_away")),
             Err(Unavailable::Unreadable) if self.items.iter().all(|item| is_too_old(item.counts_from)) => {
                 return Ok(None);
             }

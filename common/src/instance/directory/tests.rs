@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use omnihub_fakes::FakeVault;
 use sea_orm::ConnectionTrait;
 
 use super::*;
@@ -241,4 +242,31 @@ async fn an_instance_whose_secret_is_nowhere_is_not_answered() {
     assert!(table.instances.get("a").await.unwrap().is_some(), "whoever mends it sees it");
     std::fs::write(&file, "planted-first").unwrap();
     until(&directory, |found| found.is_ok()).await;
+}
+
+#[tokio::test]
+async fn who_keeps_a_secret_may_be_away_for_a_while() {
+    let (vault, mut table) = (FakeVault::start().await.unwrap(), TestTable::new().await);
+    vault.put("secret/a", &[("key", "planted-first")]);
+    let settings = [("VAULT_ADDR", vault.url()), ("VAULT_TOKEN", FakeVault::TOKEN), ("OMNIHUB_SECRET_TTL", "1")];
+    let settings: HashMap<String, String> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let secrets = SecretSource::load(Arc::new(settings)).unwrap();
+    table.instances = table.instances.clone().with_secrets(secrets);
+    let mut new = new_instance("a");
+    new.agent.api_key = Secret::read("vault://secret/a#key");
+    table.instances.create(new).await.unwrap();
+
+    vault.seal(true);
+    let directory = directory(&table, QUICK);
+    assert_eq!(directory.by_name("a").await.err(), Some(Unavailable::SecretAway));
+    vault.seal(false);
+    until(&directory, |found| found.is_ok()).await;
+    vault.seal(true);
+    // An hour long, whatever becomes of what the source itself remembers.
+    for _ in 0..3 {
+        directory.changed(1);
+        let known = directory.by_name("a").await.unwrap().unwrap();
+        assert_eq!(known.agent.api_key.expose(), "planted-first");
+    }
 }

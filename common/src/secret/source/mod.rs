@@ -7,7 +7,9 @@
 mod vault;
 
 use std::{
-    fmt, fs, io,
+    fmt,
+    fs::{self, File},
+    io::{self, Read as _},
     path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -200,9 +202,8 @@ impl SecretSource {
             tracing::debug!(secret.reference = %reference, "a secret is used as it was known");
             return Ok(None);
         }
-        let error = trouble.of(reference);
-        tracing::warn!(error.message = %error, "a secret cannot be had");
-        Err(error)
+        // Whoever asked says so in the log, with what they needed it for.
+        Err(trouble.of(reference))
     }
 
     async fn ask(&self, reference: &Reference) -> Result<Zeroizing<String>, Trouble> {
@@ -242,11 +243,16 @@ impl SecretSource {
 
 fn read_file(path: &Path) -> Result<Zeroizing<String>, Trouble> {
     let refused = |error: io::Error| Trouble::Refused(format!("the file cannot be read: {}", error.kind()));
-    let length = fs::metadata(path).map_err(refused)?.len();
-    if length > MAX_BYTES {
+    // A pipe or a device could keep us for ever: it is not opened.
+    if !fs::metadata(path).map_err(refused)?.is_file() {
+        return Err(Trouble::Refused("it is no regular file".to_owned()));
+    }
+    let mut text = Zeroizing::new(String::new());
+    let length =
+        File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_string(&mut text)).map_err(refused)?;
+    if length as u64 > MAX_BYTES {
         return Err(Trouble::Refused(format!("the file has more than {MAX_BYTES} bytes")));
     }
-    let text = Zeroizing::new(fs::read_to_string(path).map_err(refused)?);
     // An editor ends a file with a line break, which is not the secret's.
     Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }

@@ -32,7 +32,7 @@ async fn the_environment_and_files_are_read() {
     assert_eq!(value(&source, "env:NAME", None).await.unwrap(), "from the environment");
     assert_eq!(value(&source, &format!("file:{}", path.display()), None).await.unwrap(), "from a file");
     assert_eq!(value(&source, "kept here", None).await.unwrap(), "kept here");
-    for nowhere in ["env:OTHER", "file:/nowhere/at/all", AT] {
+    for nowhere in ["env:OTHER", "file:/nowhere/at/all", "file:/dev/zero", AT] {
         let error = value(&source, nowhere, None).await.unwrap_err();
         assert!(!error.is_away() && error.to_string().contains(nowhere), "{error}");
     }

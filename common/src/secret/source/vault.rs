@@ -4,7 +4,7 @@
 
 use std::{fmt, fs, path::PathBuf, time::Duration};
 
-use reqwest::{Client, Response, StatusCode, Url, redirect::Policy};
+use reqwest::{Client, Response, StatusCode, Url, header::HeaderValue, redirect::Policy};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
@@ -79,9 +79,11 @@ impl Vault {
 
     /// A field of the newest version of a secret.
     pub(super) async fn read(&self, mount: &str, path: &str, key: &str) -> Result<Zeroizing<String>, Trouble> {
-        let token = self.token()?;
+        let unusable = |_| Trouble::Refused("the token of Vault cannot be sent in a header".to_owned());
+        let mut token = HeaderValue::from_str(self.token()?.expose()).map_err(unusable)?;
+        token.set_sensitive(true);
         let mut request = self.client.get(self.url(mount, path)).header("X-Vault-Request", "true");
-        request = request.header("X-Vault-Token", token.expose());
+        request = request.header("X-Vault-Token", token);
         if let Some(namespace) = &self.namespace {
             request = request.header("X-Vault-Namespace", namespace);
         }

@@ -74,9 +74,9 @@ const HELD: [Reason; 6] = [
     mended(
         "instance_unreadable",
         "what the database holds of the instance cannot be read: a secret in it does not open with the worker's keys, \
-         or the row is damaged.",
-        "Give the workers the keys with which it was written (`OMNIHUB_ENCRYPTION_KEYS`); what waits then goes on, \
-         and what has died can be redriven.",
+         one that is kept elsewhere is not to be had there, or the row is damaged.",
+        "Give the workers the keys with which it was written (`OMNIHUB_ENCRYPTION_KEYS`), or mend the reference that \
+         their log names; what waits then goes on, and what has died can be redriven.",
     ),
     mended(
         "newer_version",
@@ -86,7 +86,7 @@ const HELD: [Reason; 6] = [
 ];
 
 /// What a conversation waits for beside its own attempts.
-const WAITING: [Reason; 6] = [
+const WAITING: [Reason; 7] = [
     mended(
         "agent_breaker_open",
         "most calls to the agent's server failed lately, so it is left alone for a moment.",
@@ -99,6 +99,11 @@ const WAITING: [Reason; 6] = [
     ),
     plain("turn_cut", "its turn was cut in the middle, as if its worker had died, and is begun again after a while."),
     plain("database_away", "the hub's database does not answer."),
+    mended(
+        "secret_away",
+        "who keeps a secret of the instance does not answer.",
+        "Look at Vault (it may be sealed), or at what the worker's log says of the reference; what waits goes on by itself.",
+    ),
     plain("queue_away", "NATS does not answer."),
     plain("object_store_away", "the object store does not answer."),
 ];

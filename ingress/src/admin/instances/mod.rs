@@ -8,6 +8,8 @@ mod body;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Bytes,
@@ -18,7 +20,7 @@ use axum::{
     http::StatusCode,
 };
 use omnihub_common::{
-    instance::{Deleted, StoreError},
+    instance::{Deleted, Instance, StoreError},
     queue::InstanceToken,
     secret::MayRefer,
 };
@@ -70,7 +72,8 @@ async fn create(
     let made = state.instances.by(access.actor()).create(new).await.map_err(problem)?;
     state.announcer.changed(made.id).await;
     tracing::info!(instance.name = %made.name, instance.id = made.id, "an instance was made");
-    Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, ignored))))
+    let remarks = with_unresolved(&state, &made, ignored).await;
+    Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, remarks))))
 }
 
 async fn list(
@@ -120,7 +123,18 @@ async fn update(
         .ok_or_else(|| no_such_instance(&name))?;
     state.announcer.changed(changed.id).await;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
-    Ok(Json(InstanceAnswer::new(&changed, ignored)))
+    let remarks = with_unresolved(&state, &changed, ignored).await;
+    Ok(Json(InstanceAnswer::new(&changed, remarks)))
+}
+
+/// Whoever gives a reference that leads nowhere is told at once; it is kept all the same, since it
+/// may lead somewhere where the workers run, or later.
+async fn with_unresolved(state: &AppState, instance: &Instance, mut remarks: Vec<String>) -> Vec<String> {
+    let resolved = state.instances.resolve(instance.clone(), Some(Duration::ZERO)).await;
+    if let Err(StoreError::Unresolved { source, .. }) = resolved {
+        remarks.push(source.to_string());
+    }
+    remarks
 }
 
 async fn set_default(

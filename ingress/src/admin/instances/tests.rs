@@ -238,6 +238,8 @@ async fn a_reference_is_kept_and_shown_as_it_is() {
     let made = hub.call("POST", "", body.tap("agent_api_key", json!("env:AGENT_KEY"))).await;
     assert_eq!((made.status, &made.json["evolution_key"]), (201, &json!("vault://secret/acme#key")), "{}", made.text);
     assert_eq!(made.json["agent_api_key"], "env:AGENT_KEY");
+    let warnings = made.json["warnings"].as_array().unwrap();
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("`env:AGENT_KEY` is not to be had"));
     let changed = hub.call("PUT", "/a", json!({"webhook_secret": "file:/run/secrets/webhook"})).await.json;
     assert_eq!(changed["webhook_secret"], "file:/run/secrets/webhook");
     assert_eq!(hub.call("PUT", "/a", &changed).await.status, 200, "an answer can be sent back");
