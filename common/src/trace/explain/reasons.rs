@@ -102,7 +102,8 @@ const WAITING: [Reason; 7] = [
     mended(
         "secret_away",
         "who keeps a secret of the instance does not answer.",
-        "Look at Vault (it may be sealed), or at what the worker's log says of the reference; what waits goes on by itself.",
+        "Look at Vault (it may be sealed), or at what the worker's log says of the reference; what waits goes on by \
+         itself.",
     ),
     plain("queue_away", "NATS does not answer."),
     plain("object_store_away", "the object store does not answer."),
