@@ -18,7 +18,7 @@ use sea_orm::DatabaseConnection;
 use sea_orm_migration::{MigrationStatus, MigratorTrait as _};
 
 /// How long a cluster may take until it can place the streams.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What to do to the tables.
 #[derive(Clone, Copy, Debug, Subcommand)]

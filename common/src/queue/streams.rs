@@ -36,6 +36,8 @@ const INBOUND_BYTES: i64 = 1 << 30;
 const NO_ROOM: &str = "insufficient storage resources";
 /// The server's words for code 10005, `JSClusterNoPeersErrF`: a cluster that has just started.
 const NO_PEERS: &str = "no suitable peers for placement";
+/// The client's words for a server that does not answer: one whose cluster has no leader yet.
+const TIMED_OUT: &str = "timed out";
 const TRACES_BYTES: i64 = 512 << 20;
 const STEPS_BYTES: i64 = 256 << 20;
 const MEDIA_BYTES: i64 = 1 << 30;
@@ -79,7 +81,11 @@ impl PrepareError {
     /// Whether trying again in a moment may help.
     #[must_use]
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::NotPlaced { .. })
+        match self {
+            Self::NotPlaced { .. } => true,
+            Self::Stream { source, .. } => source.to_string().contains(TIMED_OUT),
+            Self::NoRoom | Self::Absent | Self::Layout(_) => false,
+        }
     }
 
     /// Whether the broker is away, or cannot answer at the moment.
@@ -260,5 +266,19 @@ fn config_versions(layout: &Layout) -> kv::Config {
         max_age: DAY,
         num_replicas: layout.replicas,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_cluster_says_before_it_has_a_leader_may_pass_and_a_refusal_does_not() {
+        let said = |words: &str| failed("INBOUND", words).may_pass();
+        assert!(said("JetStream error: jetstream request timed out: jetstream request timed out"));
+        assert!(said("no suitable peers for placement, insufficient replicas"));
+        assert!(!said("insufficient storage resources available"));
+        assert!(!said("replicas > 1 not supported in non-clustered mode"));
     }
 }
