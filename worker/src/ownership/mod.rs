@@ -2,18 +2,21 @@
 //!
 //! The cast: `book` decides, without any I/O; `Ownership` does what it says and tells it what
 //! came of it; `heart` keeps membership and lease on a thread of its own, so that nothing that
-//! is slow here can silence it; `signs` shortens the wait for the next look at the others.
+//! is slow here can silence it; `signs` shortens the wait for the next look at the others; `complaints`
+//! keeps what all partitions meet at once from filling the log.
 //!
 //! What is absent: nothing here waits for the broker. Each request is a task that reports back, so
 //! that a lapsed lease or a stop is noticed at once, however long the broker is silent.
 
 mod book;
+mod complaints;
 mod heart;
 mod release;
 mod signs;
 
 use std::{
     collections::HashMap,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -25,7 +28,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::book::{Action, Ask, Book, Event as Change, Verdict};
+use self::{
+    book::{Action, Ask, Book, Event as Change, Verdict},
+    complaints::Complaints,
+};
 use crate::scheduler::Event;
 pub(crate) use heart::{Heart, HeartError, Life};
 
@@ -87,6 +93,7 @@ pub(crate) struct Ownership {
     connection: (u64, Instant),
     listening: mpsc::UnboundedSender<u16>,
     patience: Duration,
+    complaints: Arc<Complaints>,
 }
 
 impl Ownership {
@@ -113,6 +120,7 @@ impl Ownership {
             connection: (claimant.nats.connection(), Instant::now()),
             listening,
             patience: HANDOVER_PATIENCE,
+            complaints: Arc::default(),
             claimant,
         }
     }
@@ -286,13 +294,13 @@ impl Ownership {
 
     fn claim(&mut self, partition: u16, ask: Ask, terms: Terms) {
         let (claimant, acting) = (self.claimant.clone(), self.acting.clone());
+        let complaints = self.complaints.clone();
         self.tasks.spawn(async move {
             let won = match claimant.claim(partition, terms, &acting).await {
                 Ok(Claimed::Mine(won)) => Some(won),
                 Ok(Claimed::NotYet) => None,
                 Err(error) => {
-                    let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-                    tracing::warn!(error.message = %error, error.source = source, "a claim failed, trying again");
+                    complaints.note(&error);
                     // A claim that the broker refuses is a sign to all who listen, this worker
                     // included: reported at once it would be made again at once, by all of them.
                     tokio::time::sleep(LOOK).await;
@@ -305,6 +313,7 @@ impl Ownership {
 
     fn verify(&mut self, number: u16, ask: Ask) {
         let Some(partition) = self.held.get(&number).map(|held| held.partition.clone()) else { return };
+        let complaints = self.complaints.clone();
         self.tasks.spawn(async move {
             let verdict = match partition.verify().await {
                 Ok(true) if !partition.gone().is_cancelled() => Verdict::Ours,
@@ -313,7 +322,7 @@ impl Ownership {
                     Verdict::Theirs
                 }
                 Err(error) => {
-                    tracing::warn!(error.message = %error, "an ownership could not be verified, trying again");
+                    complaints.note(&error);
                     Verdict::Unknown
                 }
             };
@@ -375,11 +384,11 @@ impl Ownership {
     }
 
     fn waive(&mut self, partition: u16, ask: Ask) {
-        let claimant = self.claimant.clone();
+        let (claimant, complaints) = (self.claimant.clone(), self.complaints.clone());
         self.tasks.spawn(async move {
             let waived = claimant.waive(partition).await;
             if let Err(error) = &waived {
-                tracing::warn!(error.message = %error, "an old ownership could not be waived, trying again");
+                complaints.note(error);
             }
             Report::Waived { partition, ask, done: waived.is_ok() }
         });

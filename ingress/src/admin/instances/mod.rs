@@ -1,7 +1,8 @@
 //! `/api/v1/instances`: the tenants.
 //!
-//! `body` knows the fields of an instance (and [`super::fields`] how a body is read), `answer` shows one with its secrets masked. The fields are flat, as
-//! the older system had them, whatever the table looks like.
+//! `body` knows the fields of an instance (and `fields` above it how a body is read), `answer` shows
+//! one with its secrets masked. The fields are flat, as the older system had them, whatever the
+//! table looks like.
 
 mod answer;
 mod body;
