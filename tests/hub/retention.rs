@@ -9,7 +9,12 @@ use serde_json::{Value, json};
 
 use crate::harness::{ADMIN_KEY, DEADLINE, Database, INSTANCE, Site, omnihub, on_both_databases, until};
 
-on_both_databases!(old_traces_go_by_themselves, a_cleanup_takes_what_is_old_and_tells_whose, figures_of_a_running_hub);
+on_both_databases!(
+    old_traces_go_by_themselves,
+    a_cleanup_takes_what_is_old_and_tells_whose,
+    figures_of_a_running_hub,
+    a_list_is_read_on_by_its_cursor
+);
 
 /// Keeps its traces longer than the hub does.
 const PATIENT: &str = "patient";
@@ -63,12 +68,18 @@ async fn old_traces_go_by_themselves(database: Database) {
 
 /// Runs `omnihub trace <line>` and gives what it printed.
 async fn trace(site: &Site, line: &str) -> String {
+    trace_and_notes(site, line).await.0
+}
+
+/// And what it told the person beside it.
+async fn trace_and_notes(site: &Site, line: &str) -> (String, String) {
     let env = [("OMNIHUB_URL", site.hub.url()), ("OMNIHUB_API_KEY", ADMIN_KEY.to_owned())];
     let env: HashMap<String, String> = env.map(|(name, value)| (name.to_owned(), value)).into();
     let args: Vec<&str> = std::iter::once("trace").chain(line.split_whitespace()).collect();
     let ended = omnihub(&args, &env).await;
-    assert!(ended.status.success(), "{line}: {}", String::from_utf8_lossy(&ended.stderr));
-    String::from_utf8(ended.stdout).unwrap()
+    let [printed, notes] = [ended.stdout, ended.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(ended.status.success(), "{line}: {notes}");
+    (printed, notes)
 }
 
 async fn a_cleanup_takes_what_is_old_and_tells_whose(database: Database) {
@@ -117,4 +128,14 @@ async fn figures_of_a_running_hub(database: Database) {
     let printed = trace(&site, "analytics --all-time").await;
     assert!(printed.starts_with("2 messages of all time: 2 ended well (100.0 %)"), "{printed}");
     assert!(printed.contains(PATIENT), "{printed}");
+}
+
+async fn a_list_is_read_on_by_its_cursor(database: Database) {
+    let (site, _tables) = told(database).await;
+    let (first, note) = trace_and_notes(&site, "list --limit 1 --json").await;
+    let cursor = note.trim().strip_prefix("There are older ones: --cursor ").unwrap();
+    let (second, note) = trace_and_notes(&site, &format!("list --limit 1 --json --cursor {cursor}")).await;
+    assert_eq!(note, "");
+    let instance = |page: &str| serde_json::from_str::<Value>(page).unwrap()[0]["instance_name"].clone();
+    assert_eq!([instance(&first), instance(&second)], [json!(PATIENT), json!(INSTANCE)]);
 }

@@ -57,6 +57,9 @@ pub struct ListArgs {
     /// How many, 1000 at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     limit: u64,
+    /// From where an earlier list ended; it said so below. The other options as they were there.
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -125,7 +128,7 @@ pub struct TailArgs {
 /// When the hub is not reachable or refuses.
 pub async fn run(command: TraceCommand, target: &Api) -> anyhow::Result<()> {
     let text = match command {
-        TraceCommand::List(arguments) => list(&arguments, target).await?,
+        TraceCommand::List(arguments) => return list(&arguments, target).await,
         TraceCommand::Show { trace_id, payloads, json } => show(&trace_id, payloads, json, target).await?,
         TraceCommand::Analytics(arguments) => analytics::run(&arguments, target).await?,
         TraceCommand::Cleanup(arguments) => cleanup::run(&arguments, target).await?,
@@ -134,14 +137,19 @@ pub async fn run(command: TraceCommand, target: &Api) -> anyhow::Result<()> {
     show::print(&text)
 }
 
-async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<String> {
-    let ListArgs { instance, phone, outcome, status, .. } = arguments;
+async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<()> {
+    let ListArgs { instance, phone, outcome, status, cursor, .. } = arguments;
     let mut query = vec![("limit", arguments.limit.to_string())];
-    let given = [("instance_name", instance), ("phone", phone), ("outcome", outcome), ("status", status)];
+    let given =
+        [("instance_name", instance), ("phone", phone), ("outcome", outcome), ("status", status), ("cursor", cursor)];
     query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-    let found = target.call(Method::GET, &["traces"], &query, None).await?;
+    let (found, next) = target.page(&["traces"], &query).await?;
     let Value::Array(traces) = &found else { bail!("the hub's answer is not a list of traces") };
-    if arguments.json { show::pretty(&found) } else { Ok(table::many(traces)) }
+    show::print(&if arguments.json { show::pretty(&found)? } else { table::many(traces) })?;
+    if let Some(next) = next {
+        show::note(&format!("There are older ones: --cursor {next}"));
+    }
+    Ok(())
 }
 
 async fn show(trace_id: &str, payloads: bool, json: bool, target: &Api) -> anyhow::Result<String> {
