@@ -31,6 +31,8 @@ mod promises;
 #[cfg(test)]
 mod recorder;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod secrets;
 #[cfg(test)]
 mod seeding;
