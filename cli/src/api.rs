@@ -7,7 +7,7 @@ use omnihub_common::{
     key::admin_key_file,
     secret::Secret,
 };
-use reqwest::{Client, Method, Response, StatusCode, Url, redirect::Policy};
+use reqwest::{Client, Method, Response, StatusCode, Url, header::HeaderMap, redirect::Policy};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ const KEY_SETTINGS: [&str; 2] = ["OMNIHUB_API_KEY", "AUTOMAGIK_OMNI_API_KEY"];
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// For an answer without an end.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+/// Where the answer of a list says that the next page begins.
+const NEXT_CURSOR: &str = "x-next-cursor";
 
 /// Why a call gave nothing. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -133,6 +135,26 @@ impl Api {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
+        Ok(self.send(method, path, query, body).await?.1)
+    }
+
+    /// Gets a page of a list, and the `cursor` of the next one; none when this is the last.
+    ///
+    /// # Errors
+    /// When the hub is not reachable or refuses.
+    pub async fn page(&self, path: &[&str], query: &[(&str, String)]) -> Result<(Value, Option<String>), ApiError> {
+        let (headers, found) = self.send(Method::GET, path, query, None).await?;
+        let next = headers.get(NEXT_CURSOR).and_then(|cursor| cursor.to_str().ok());
+        Ok((found, next.map(str::to_owned)))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<(HeaderMap, Value), ApiError> {
         let mut request = self.client.request(method, self.url(path)).query(query);
         request = request.header("x-api-key", self.key.expose());
         if let Some(body) = body {
@@ -141,9 +163,9 @@ impl Api {
         let not_reachable =
             |source: reqwest::Error| ApiError::NotReachable { url: self.shown(), source: source.without_url() };
         let response = request.send().await.map_err(not_reachable)?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(not_reachable)?;
-        self.read(status, &body)
+        Ok((headers, self.read(status, &body)?))
     }
 
     /// Opens an answer that goes on for as long as both sides like; the caller bounds its silence.

@@ -12,6 +12,7 @@ pub mod explain;
 pub mod instance;
 pub mod key;
 pub mod migrate;
+pub mod progress;
 pub mod show;
 #[cfg(test)]
 mod testing;

@@ -15,6 +15,7 @@ mod m20261122_000004_turns;
 mod m20261122_000005_answered_in;
 mod m20261122_000006_keys;
 mod m20261122_000007_audit;
+mod m20261122_000010_trace_retention;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_answered_in::Migration),
             Box::new(m20261122_000006_keys::Migration),
             Box::new(m20261122_000007_audit::Migration),
+            Box::new(m20261122_000010_trace_retention::Migration),
         ]
     }
 }

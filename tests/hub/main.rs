@@ -33,6 +33,8 @@ mod recorder;
 #[cfg(test)]
 mod references;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod secrets;

@@ -16,8 +16,9 @@ use crate::{
     agent,
     breaker::Breakers,
     outbound,
-    ownership::{Heart, HeartError, Life, Ownership},
+    ownership::{Heart, HeartError, Life, Owned, Ownership},
     recorder::{Recorder, RecorderHealth},
+    retention::Retention,
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
     turn::{Beginner, Kit, Receipts, TurnMetrics, typing_seats},
@@ -70,7 +71,8 @@ pub struct Worker {
     heart: Heart,
     claimant: Claimant,
     life: Life,
-    owned: watch::Sender<Option<usize>>,
+    retention: Retention,
+    owned: watch::Sender<Option<Owned>>,
     events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
 }
 
@@ -107,16 +109,17 @@ impl Worker {
             typing: typing_seats(),
             beginner: Beginner::new(),
         };
+        let retention = Retention::new(traces.clone(), settings.trace_retention_days);
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);
         let claimant = Claimant { nats, layout, me: heart.id().to_owned(), roll, lease };
         let (kit, events) = (Arc::new(kit), mpsc::unbounded_channel());
-        Ok(Self { settings, kit, recorder, heart, claimant, life, owned, events })
+        Ok(Self { settings, kit, recorder, heart, claimant, life, retention, owned, events })
     }
 
-    /// How many partitions it owns; `None` until its first round.
+    /// What it owns; `None` until its first round.
     #[must_use]
-    pub fn owned(&self) -> watch::Receiver<Option<usize>> {
+    pub fn owned(&self) -> watch::Receiver<Option<Owned>> {
         self.owned.subscribe()
     }
 
@@ -140,6 +143,8 @@ impl Worker {
         show(figures, self.owned.subscribe(), breakers);
         let telling = scheduler.backlog().tell(self.claimant.nats.clone(), self.heart.id().to_owned());
         let _telling = AbortOnDropHandle::new(tokio::spawn(telling));
+        // Whatever it is doing may be cut off: a batch is gone as a whole or not at all.
+        let _retaining = AbortOnDropHandle::new(tokio::spawn(self.retention.run(self.owned.subscribe())));
         let end = CancellationToken::new();
         tracing::info!(worker.id = self.heart.id(), "the worker has joined");
         let ownership = Ownership::new(self.claimant, events, self.owned, end.clone(), self.life);
@@ -196,7 +201,7 @@ async fn serve(
 }
 
 /// Gauges that answer an operator.
-fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>, breakers: Arc<Breakers>) {
+fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<Owned>>, breakers: Arc<Breakers>) {
     let meter = opentelemetry::global::meter("omnihub");
     let gauge = |name: &'static str, description: &'static str, read: Box<dyn Fn() -> u64 + Send + Sync>| {
         meter
@@ -222,6 +227,6 @@ fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>
     gauge(
         "omnihub_partitions_owned",
         "Partitions this worker owns",
-        Box::new(move || owned.borrow().unwrap_or_default() as u64),
+        Box::new(move || owned.borrow().map_or(0, |owned| owned.partitions) as u64),
     );
 }

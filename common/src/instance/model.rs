@@ -134,6 +134,8 @@ pub struct Instance {
     pub turns: TurnSettings,
     /// How answers are sent.
     pub reply: ReplySettings,
+    /// For how many days its traces are kept; unset = the hub's `OMNIHUB_TRACE_RETENTION_DAYS`.
+    pub trace_retention_days: Option<u32>,
     /// The channel account.
     pub channel: ChannelSettings,
     /// When the row was made.

@@ -18,6 +18,7 @@ pub struct Patch {
     pub agent: AgentPatch,
     pub turns: TurnPatch,
     pub reply: ReplyPatch,
+    pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
     pub whatsapp: WhatsappPatch,
     /// Only looked at when the instance is on Discord.
@@ -80,6 +81,7 @@ impl Patch {
         self.turns.apply(&mut instance.turns);
         put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
         put(&mut instance.reply.split_over, self.reply.split_over);
+        put(&mut instance.trace_retention_days, self.trace_retention_days);
         let agent = &mut instance.agent;
         put(&mut agent.api_url, self.agent.api_url);
         put_secret(&mut agent.api_key, self.agent.api_key);

@@ -106,6 +106,7 @@ pub struct NewInstance {
     pub agent: AgentSettings,
     pub turns: TurnSettings,
     pub reply: ReplySettings,
+    pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
 }
 
@@ -338,6 +339,7 @@ impl Instances {
             agent: new.agent,
             turns: new.turns,
             reply: new.reply,
+            trace_retention_days: new.trace_retention_days,
             channel: new.channel,
             created_at: now,
             updated_at: now,
@@ -424,9 +426,14 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
             enable_auto_split: row.enable_auto_split,
             split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
         },
+        trace_retention_days: days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
+}
+
+fn days(value: Option<i32>) -> Result<Option<u32>, RowError> {
+    value.map(|days| u32::try_from(days).map_err(|_| RowError::Column("trace_retention_days"))).transpose()
 }
 
 fn read_turns(row: &Model) -> Result<TurnSettings, RowError> {
@@ -468,6 +475,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
             .map_err(|_| RowError::Column("debounce_max_ms"))?,
         overlap: instance.turns.overlap.as_str().to_owned(),
         max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+        trace_retention_days: instance.trace_retention_days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

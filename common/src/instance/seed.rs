@@ -110,6 +110,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
         },
         turns: TurnSettings::default(),
         reply: ReplySettings::default(),
+        trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: service_url(&evolution_url)
                 .map_err(|problem| SeedProblem::Url("EVOLUTION_API_URL", problem))?,

@@ -70,7 +70,7 @@ impl Asked {
 }
 
 /// A JSON body as pairs; an empty one has none.
-pub(super) fn body(body: Result<Bytes, BytesRejection>) -> Result<Vec<(String, String)>, Problem> {
+pub(in crate::admin) fn body(body: Result<Bytes, BytesRejection>) -> Result<Vec<(String, String)>, Problem> {
     let body = body.map_err(|rejection| Problem::new(rejection.status(), "unreadable_body", rejection.body_text()))?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Vec::new());

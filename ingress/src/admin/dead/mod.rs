@@ -28,6 +28,7 @@ use omnihub_common::{
 use serde_json::{Value, json};
 
 use self::asked::Asked;
+pub(super) use self::asked::body as pairs_of_body;
 pub use self::desk::DeadDesk;
 use super::{
     TOTAL_COUNT,

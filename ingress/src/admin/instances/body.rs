@@ -10,6 +10,7 @@ use omnihub_common::{
         WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{MayRefer, Secret},
+    trace::RETENTION_DAYS,
 };
 
 use super::{SUPPORTED_CHANNELS, SUPPORTED_CHANNELS_PATH};
@@ -37,6 +38,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         agent: new_agent(&mut fields, patch.agent),
         turns: new_turns(patch.turns),
         reply: new_reply(patch.reply),
+        trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
             ChannelType::Discord => ChannelSettings::Discord(new_discord(patch.discord)),
             ChannelType::Whatsapp | ChannelType::Slack => {
@@ -113,6 +115,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
                 .check(fields, "split_over", usize::try_from)
                 .or_default(ReplySettings::default().split_over),
         },
+        trace_retention_days: number(fields, "trace_retention_days", RETENTION_DAYS).clearable(),
         whatsapp: whatsapp_patch(fields, whatsapp, may),
         discord: DiscordPatch {
             bot_token: fields
