@@ -7,7 +7,7 @@ use omnihub_common::{
     key::admin_key_file,
     secret::Secret,
 };
-use reqwest::{Client, Method, Response, StatusCode, Url, header::HeaderMap, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap, redirect::Policy};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -156,10 +156,22 @@ impl Api {
         body: Option<&Value>,
     ) -> Result<(HeaderMap, Value), ApiError> {
         let mut request = self.client.request(method, self.url(path)).query(query);
-        request = request.header("x-api-key", self.key.expose());
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.deliver(request).await
+    }
+
+    /// Posts a file as it is, and gives the answer's JSON.
+    ///
+    /// # Errors
+    /// When the hub is not reachable or refuses.
+    pub async fn upload(&self, path: &[&str], query: &[(&str, String)], file: Vec<u8>) -> Result<Value, ApiError> {
+        Ok(self.deliver(self.client.post(self.url(path)).query(query).body(file)).await?.1)
+    }
+
+    async fn deliver(&self, request: RequestBuilder) -> Result<(HeaderMap, Value), ApiError> {
+        let request = request.header("x-api-key", self.key.expose());
         let not_reachable =
             |source: reqwest::Error| ApiError::NotReachable { url: self.shown(), source: source.without_url() };
         let response = request.send().await.map_err(not_reachable)?;
@@ -192,6 +204,9 @@ impl Api {
 
     fn read(&self, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
         let not_a_hub = || ApiError::NotAHub { url: self.shown(), status: status.as_u16() };
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         if status.is_success() {
             return serde_json::from_slice(body).map_err(|_| not_a_hub());
         }

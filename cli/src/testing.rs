@@ -8,11 +8,13 @@ use omnihub_common::{
     key::{AdminKey, Keys},
     sealed::SealedValues,
     secret::{Keyring, Secret},
+    trace::{Outcome, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, Traces},
 };
 use omnihub_ingress::{admin, state::AppState};
 use omnihub_migrations::Migrator;
-use sea_orm::Database;
+use sea_orm::{Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
+use uuid::Uuid;
 
 use crate::api::Api;
 
@@ -22,6 +24,8 @@ const KEY: &str = "key";
 /// A hub of nothing but the admin API.
 pub(crate) struct Hub {
     url: String,
+    instances: Arc<Instances>,
+    database: DatabaseConnection,
     _folder: tempfile::TempDir,
     server: tokio::task::JoinHandle<()>,
 }
@@ -44,10 +48,10 @@ impl Hub {
         let state = AppState {
             keys: Keys::new(database.clone(), Arc::clone(&keyring)),
             sealed: SealedValues::new(database.clone(), keyring),
-            database,
+            database: database.clone(),
             announcer: Announcer::local(Arc::clone(&directory)),
             directory,
-            instances,
+            instances: Arc::clone(&instances),
             admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
             evolution_fallback: Arc::new(EvolutionFallback::default()),
             purger: omnihub_ingress::purge::Purger::idle(),
@@ -58,7 +62,30 @@ impl Hub {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, _folder: folder, server }
+        Self { url, instances, database, _folder: folder, server }
+    }
+
+    /// Somebody wrote to an instance and was answered, as the recorder writes it down.
+    pub(crate) async fn answered(&self, instance: &str, phone: &str) {
+        let id = self.instances.get(instance).await.unwrap().unwrap().id;
+        let details = TraceDetails {
+            outcome: Some(Outcome::Answered),
+            sender_phone: Some(phone.to_owned()),
+            sender_id: Some(format!("{phone}@s.whatsapp.net")),
+            session_name: Some(format!("{instance}_{phone}")),
+            ..TraceDetails::default()
+        };
+        let record = TraceRecord {
+            trace_id: Uuid::new_v4(),
+            instance_id: id,
+            instance_name: instance.to_owned(),
+            channel_type: "whatsapp".to_owned(),
+            status: TraceStatus::Completed,
+            received_at: 1_760_000_000_000,
+            details,
+        };
+        let event = TraceEvent { v: TRACE_EVENT_VERSION, revision: 1, record, payload: None };
+        Traces::new(self.database.clone()).write(&[event]).await.unwrap();
     }
 
     /// With its root key.

@@ -3,6 +3,10 @@
 //! Only what stands outside is faked (`tests/fakes`). `tests/run.sh` runs them all.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
+mod access_input;
+#[cfg(test)]
 mod agent_failures;
 #[cfg(test)]
 mod bad_input;

@@ -27,4 +27,4 @@ pub mod turn;
 
 mod run;
 
-pub use run::{Worker, WorkerError};
+pub use run::{Tenants, Worker, WorkerError};

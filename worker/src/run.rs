@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use omnihub_common::{
+    access::Gate,
     config::NatsSettings,
     instance::Directory,
+    person::Profiles,
     process::GroundError,
     queue::{Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, TraceBus},
     trace::Traces,
@@ -62,6 +64,17 @@ impl WorkerError {
     }
 }
 
+/// What a worker knows of the tenants.
+#[derive(Debug)]
+pub struct Tenants {
+    /// The instances.
+    pub directory: Arc<Directory>,
+    /// Who is blocked, and which conversations are paused.
+    pub gate: Arc<Gate>,
+    /// What operators have told of people.
+    pub profiles: Profiles,
+}
+
 /// A worker that has joined the others and is about to run.
 #[derive(Debug)]
 pub struct Worker {
@@ -85,7 +98,7 @@ impl Worker {
         nats: Nats,
         pulse: NatsSettings,
         layout: Layout,
-        directory: Arc<Directory>,
+        tenants: Tenants,
         traces: Traces,
         settings: WorkerSettings,
     ) -> Result<Self, WorkerError> {
@@ -96,8 +109,11 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
+        let Tenants { directory, gate, profiles } = tenants;
         let kit = Kit {
             directory,
+            gate,
+            profiles,
             agents: agent::Client::new(http.clone()),
             http,
             traces: TraceBus::new(nats.clone()),

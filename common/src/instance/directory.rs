@@ -16,13 +16,17 @@ use std::{
 use futures_util::future::join_all;
 use moka::{future::Cache, ops::compute::Op};
 use opentelemetry::metrics::Counter;
+use sea_orm::DbErr;
 use tokio::sync::{Semaphore, broadcast};
 
 use super::{
     ChannelSettings, Instance, Instances, Lookup, StoreError,
     trust::{Trust, Worth},
 };
-use crate::config::{ConfigError, Settings, number_or};
+use crate::{
+    config::{ConfigError, Settings, number_or},
+    database,
+};
 
 /// How long the database may take for one read before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -163,7 +167,7 @@ impl Directory {
     }
 
     /// Changes are told from here on: whatever is remembered from before is read again.
-    pub(super) fn watching(&self) {
+    pub(crate) fn watching(&self) {
         self.with_trust(Trust::watching);
         let _ = self.changes.send(Change::Any);
     }
@@ -183,7 +187,8 @@ impl Directory {
         change(&mut self.trust.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn stamp(&self) -> u64 {
+    /// The number for a read that begins now; see [`Directory::good_for`].
+    pub(crate) fn stamp(&self) -> u64 {
         self.trust.read().unwrap_or_else(PoisonError::into_inner).stamp()
     }
 
@@ -288,6 +293,41 @@ impl Directory {
             Worth::Long | Worth::Briefly => self.settings.fresh_for,
         };
         remembered.at.elapsed() < good_for
+    }
+
+    /// How long something may be answered again that belongs to an instance (or to the whole hub)
+    /// and was read under a stamp; `stale` says that the database did not answer.
+    pub(crate) fn good_for(&self, instance: i64, stamp: u64, stale: bool) -> Duration {
+        match self.trust.read().unwrap_or_else(PoisonError::into_inner).worth_of(instance, stamp) {
+            Worth::Nothing => Duration::ZERO,
+            Worth::Long if !stale => self.settings.watched_for,
+            Worth::Long | Worth::Briefly => self.settings.fresh_for,
+        }
+    }
+
+    /// Reads something else for those who handle messages, with the directory's own patience: a
+    /// database that is down is asked once a second, by all rooms together.
+    pub(crate) async fn ask<T>(&self, read: impl Future<Output = Result<T, DbErr>>) -> Result<T, Unavailable> {
+        if !self.may_ask() {
+            return Err(Unavailable::Away);
+        }
+        let error = match tokio::time::timeout(PATIENCE, read).await {
+            Ok(Ok(found)) => {
+                self.set_ask_again(None);
+                return Ok(found);
+            }
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        let is_down = error.as_ref().is_none_or(database::is_away);
+        // What one table says is nothing against the database: the others are asked on.
+        let again = is_down.then(|| Instant::now() + self.settings.fresh_for);
+        let known = self.set_ask_again(again).is_some();
+        if !known {
+            let cause = error.map(|error| error.to_string()).unwrap_or_default();
+            tracing::warn!(error.message = cause, "what belongs to an instance could not be read");
+        }
+        Err(Unavailable::Away)
     }
 
     /// From the database, else as it was last known. That too is then fresh for a second, so

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::key::Reach;
+use crate::{key::Reach, person::note_answered};
 
 use super::{
     Stage, TraceCursor, TraceEvent, TraceFilter, bare_phone,
@@ -82,6 +82,7 @@ impl Traces {
         let columns: Vec<_> =
             trace_payload::Column::iter().filter(|column| !matches!(column, trace_payload::Column::Id)).collect();
         upsert(&transaction, &batch.payloads, &columns, payload_conflict).await?;
+        note_answered(&transaction, &batch.traces).await?;
         transaction.commit().await?;
         Ok(Written { kept: kept.len(), dropped: events.len() - kept.len() })
     }

@@ -88,6 +88,17 @@ impl Fields {
         }
     }
 
+    /// Reads an object that is a part of a body.
+    pub(super) fn of(body: Map<String, Value>) -> Self {
+        Self { body, errors: Vec::new() }
+    }
+
+    /// What is wrong, under the path of the part that was read.
+    pub(super) fn errors_under(self, path: &str) -> Vec<FieldError> {
+        let under = |error: FieldError| FieldError { field: format!("{path}.{}", error.field), ..error };
+        self.errors.into_iter().map(under).collect()
+    }
+
     /// Takes empty fields for absent ones: whoever makes something has nothing to empty.
     pub(super) fn without_empty(mut self) -> Self {
         self.body.retain(|_, value| match value {
@@ -131,6 +142,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is there, whatever it holds.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.body.contains_key(name)
+    }
+
     /// Whether a field is exactly this text.
     pub(super) fn is_text(&self, name: &str, text: &str) -> bool {
         self.body.get(name).and_then(Value::as_str).is_some_and(|given| given.trim() == text)
@@ -148,6 +164,16 @@ impl Fields {
         match texts {
             Some(texts) => Given::Value(texts),
             None => self.wrong(name, "must be a list of texts"),
+        }
+    }
+
+    /// An object of the caller's own words.
+    pub(super) fn object(&mut self, name: &str) -> Given<Map<String, Value>> {
+        match self.body.get(name) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(Value::Object(object)) => Given::Value(object.clone()),
+            Some(_) => self.wrong(name, "must be an object"),
         }
     }
 

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use omnihub_common::{
+    access::Gate,
     instance::{Change, Directory, Instance},
+    person::Profiles,
     queue::{DeadLetters, InstanceToken, LaneAddress, Media, TraceBus},
 };
 use opentelemetry::{
@@ -23,6 +25,10 @@ use crate::{agent::Client, breaker::Breakers};
 #[derive(Debug)]
 pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
+    /// Who is blocked, and which conversations are paused.
+    pub(crate) gate: Arc<Gate>,
+    /// What operators have told of people.
+    pub(crate) profiles: Profiles,
     /// For agents.
     pub(crate) agents: Client,
     /// For channels.

@@ -25,11 +25,21 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 9] = [
+const IGNORED: [Reason; 11] = [
     mended(
         "inactive",
         "the instance is switched off.",
         "Switch it on with `omnihub instance update NAME --active true`; messages that came meanwhile stay unanswered.",
+    ),
+    mended(
+        "blocked",
+        "an access rule blocks the person who wrote it.",
+        "`omnihub access check PHONE --instance NAME` shows the rule; what comes once it is gone is answered.",
+    ),
+    mended(
+        "paused",
+        "the bot was silent in this conversation, because somebody had paused it.",
+        "Resume it with `omnihub conversation resume SESSION --instance NAME`; what came meanwhile stays unanswered.",
     ),
     plain("status_broadcast", "it is a WhatsApp status, which is for all contacts and for nobody to answer."),
     plain("newsletter", "it came through a WhatsApp channel (newsletter), which takes no answers."),

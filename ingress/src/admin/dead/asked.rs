@@ -7,7 +7,10 @@ use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
 use chrono::{NaiveTime, TimeDelta, Utc};
 use omnihub_common::{
     key::Reach,
-    queue::dead::{DeadFilter, Stretch},
+    queue::{
+        PersonTracks,
+        dead::{DeadFilter, Stretch},
+    },
 };
 use serde_json::Value;
 
@@ -41,6 +44,13 @@ impl Asked {
     pub(super) fn within(mut self, reach: &Reach) -> Self {
         self.filter.within = reach.names().cloned();
         self
+    }
+
+    /// All letters of a person.
+    pub(super) fn of_person(person: PersonTracks) -> Self {
+        let (instance_name, person) = (Some(person.instance_name.clone()), Some(person));
+        let filter = DeadFilter { instance_name, person, ..DeadFilter::default() };
+        Self { filter, limit: 0, before: None, stretch: Stretch::ALL, dry_run: false }
     }
 
     /// `limit`, `cursor` and the filter.
@@ -126,6 +136,7 @@ impl<'a> Given<'a> {
             session_name: self.read("session_name", "a name", text),
             since: self.read("since", times, |text| time(text, NaiveTime::MIN)),
             until: self.read("until", times, |text| time(text, END_OF_DAY)),
+            person: None,
             within: None,
         }
     }
