@@ -7,7 +7,7 @@ use omnihub_common::{
     key::admin_key_file,
     secret::Secret,
 };
-use reqwest::{Client, Method, Response, StatusCode, Url, redirect::Policy};
+use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap, redirect::Policy};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -19,6 +19,8 @@ const KEY_SETTINGS: [&str; 2] = ["OMNIHUB_API_KEY", "AUTOMAGIK_OMNI_API_KEY"];
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// For an answer without an end.
 const FOR_EVER: Duration = Duration::from_hours(24 * 365);
+/// Where the answer of a list says that the next page begins.
+const NEXT_CURSOR: &str = "x-next-cursor";
 
 /// Why a call gave nothing. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -133,17 +135,49 @@ impl Api {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
+        Ok(self.send(method, path, query, body).await?.1)
+    }
+
+    /// Gets a page of a list, and the `cursor` of the next one; none when this is the last.
+    ///
+    /// # Errors
+    /// When the hub is not reachable or refuses.
+    pub async fn page(&self, path: &[&str], query: &[(&str, String)]) -> Result<(Value, Option<String>), ApiError> {
+        let (headers, found) = self.send(Method::GET, path, query, None).await?;
+        let next = headers.get(NEXT_CURSOR).and_then(|cursor| cursor.to_str().ok());
+        Ok((found, next.map(str::to_owned)))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<(HeaderMap, Value), ApiError> {
         let mut request = self.client.request(method, self.url(path)).query(query);
-        request = request.header("x-api-key", self.key.expose());
         if let Some(body) = body {
             request = request.json(body);
         }
+        self.deliver(request).await
+    }
+
+    /// Posts a file as it is, and gives the answer's JSON.
+    ///
+    /// # Errors
+    /// When the hub is not reachable or refuses.
+    pub async fn upload(&self, path: &[&str], query: &[(&str, String)], file: Vec<u8>) -> Result<Value, ApiError> {
+        Ok(self.deliver(self.client.post(self.url(path)).query(query).body(file)).await?.1)
+    }
+
+    async fn deliver(&self, request: RequestBuilder) -> Result<(HeaderMap, Value), ApiError> {
+        let request = request.header("x-api-key", self.key.expose());
         let not_reachable =
             |source: reqwest::Error| ApiError::NotReachable { url: self.shown(), source: source.without_url() };
         let response = request.send().await.map_err(not_reachable)?;
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(not_reachable)?;
-        self.read(status, &body)
+        Ok((headers, self.read(status, &body)?))
     }
 
     /// Opens an answer that goes on for as long as both sides like; the caller bounds its silence.
@@ -170,6 +204,9 @@ impl Api {
 
     fn read(&self, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
         let not_a_hub = || ApiError::NotAHub { url: self.shown(), status: status.as_u16() };
+        if status == StatusCode::NO_CONTENT {
+            return Ok(Value::Null);
+        }
         if status.is_success() {
             return serde_json::from_slice(body).map_err(|_| not_a_hub());
         }

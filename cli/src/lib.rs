@@ -3,20 +3,24 @@
 //! What is absent: SQL and NATS, except in [`up`], [`migrate`] and [`mod@bench`]. Management commands speak to
 //! the admin API, as any other client does.
 
+pub mod access;
 pub mod api;
 pub mod audit;
 pub mod bench;
+pub mod conversation;
 pub mod dead;
 pub mod demo;
 pub mod explain;
 pub mod instance;
 pub mod key;
 pub mod migrate;
+pub mod progress;
 pub mod show;
 #[cfg(test)]
 mod testing;
 pub mod trace;
 pub mod up;
+pub mod user;
 pub mod whereabouts;
 
 use std::process::ExitCode;
@@ -56,6 +60,15 @@ pub enum Command {
     /// Make, list and revoke keys of the API, over the admin API.
     #[command(subcommand)]
     Key(key::KeyCommand),
+    /// Say who is answered and who is not, over the admin API.
+    #[command(subcommand)]
+    Access(access::AccessCommand),
+    /// Show and change what is known of people, export and erase them, over the admin API.
+    #[command(subcommand)]
+    User(user::UserCommand),
+    /// Pause and resume conversations, over the admin API.
+    #[command(subcommand)]
+    Conversation(conversation::ConversationCommand),
     /// Say who changed what, over the admin API.
     Audit(audit::AuditArgs),
     /// List, show, redrive and drop messages that could not be answered, over the admin API.
@@ -88,6 +101,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Bench(command) => process::block_on(bench::run(command)),
         Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),
         Command::Key(command) => process::block_on(async { key::run(command, &target()?).await }),
+        Command::Access(command) => process::block_on(async { access::run(command, &target()?).await }),
+        Command::User(command) => process::block_on(async { user::run(command, &target()?).await }),
+        Command::Conversation(command) => process::block_on(async { conversation::run(command, &target()?).await }),
         Command::Audit(arguments) => process::block_on(async { audit::run(arguments, &target()?).await }),
         Command::Dead(command) => process::block_on(async { dead::run(command, &target()?).await }),
         Command::Trace(command) => process::block_on(async { trace::run(command, &target()?).await }),

@@ -66,6 +66,12 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
 }
 
+/// Tells a person something beside the answer, where a program that reads the answer does not
+/// stumble over it. Nobody waits for a terminal that fails.
+pub fn note(text: &str) {
+    let _unseen = writeln!(io::stderr().lock(), "{text}");
+}
+
 /// Asks before something that cannot be undone; `without_asking` names the option for where nobody
 /// can be asked.
 ///

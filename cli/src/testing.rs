@@ -6,7 +6,9 @@ use axum::Router;
 use omnihub_common::{
     instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
     key::{AdminKey, Keys},
+    sealed::SealedValues,
     secret::{Keyring, Secret},
+    trace::{Outcome, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, Traces},
 };
 use omnihub_ingress::{
     admin,
@@ -14,8 +16,9 @@ use omnihub_ingress::{
     state::AppState,
 };
 use omnihub_migrations::Migrator;
-use sea_orm::Database;
+use sea_orm::{Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
+use uuid::Uuid;
 
 use crate::api::Api;
 
@@ -25,6 +28,8 @@ const KEY: &str = "key";
 /// A hub of nothing but the admin API.
 pub(crate) struct Hub {
     url: String,
+    instances: Arc<Instances>,
+    database: DatabaseConnection,
     _folder: tempfile::TempDir,
     server: tokio::task::JoinHandle<()>,
 }
@@ -45,11 +50,12 @@ impl Hub {
         let instances = Arc::new(Instances::new(database.clone(), Arc::clone(&keyring)));
         let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
         let state = AppState {
-            keys: Keys::new(database.clone(), keyring),
-            database,
+            keys: Keys::new(database.clone(), Arc::clone(&keyring)),
+            sealed: SealedValues::new(database.clone(), keyring),
+            database: database.clone(),
             announcer: Announcer::local(Arc::clone(&directory)),
             directory,
-            instances,
+            instances: Arc::clone(&instances),
             admin_key: Arc::new(AdminKey::new(&Secret::new(KEY))),
             evolution: EvolutionDesk::new(Door { public: None, listener: None }, Arc::default()).unwrap(),
             evolution_fallback: Arc::new(EvolutionFallback::default()),
@@ -61,7 +67,30 @@ impl Hub {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = tokio::spawn(async move { axum::serve(listener, routes).await.unwrap() });
-        Self { url, _folder: folder, server }
+        Self { url, instances, database, _folder: folder, server }
+    }
+
+    /// Somebody wrote to an instance and was answered, as the recorder writes it down.
+    pub(crate) async fn answered(&self, instance: &str, phone: &str) {
+        let id = self.instances.get(instance).await.unwrap().unwrap().id;
+        let details = TraceDetails {
+            outcome: Some(Outcome::Answered),
+            sender_phone: Some(phone.to_owned()),
+            sender_id: Some(format!("{phone}@s.whatsapp.net")),
+            session_name: Some(format!("{instance}_{phone}")),
+            ..TraceDetails::default()
+        };
+        let record = TraceRecord {
+            trace_id: Uuid::new_v4(),
+            instance_id: id,
+            instance_name: instance.to_owned(),
+            channel_type: "whatsapp".to_owned(),
+            status: TraceStatus::Completed,
+            received_at: 1_760_000_000_000,
+            details,
+        };
+        let event = TraceEvent { v: TRACE_EVENT_VERSION, revision: 1, record, payload: None };
+        Traces::new(self.database.clone()).write(&[event]).await.unwrap();
     }
 
     /// With its root key.

@@ -1,8 +1,8 @@
-//! What is kept of a deleted instance outside SQL, and its removal.
+//! What is kept of a deleted instance or an erased person outside SQL, and its removal.
 
 use std::time::Duration;
 
-use omnihub_common::queue::{InstanceToken, Layout, Nats, purge_instance};
+use omnihub_common::queue::{InstanceToken, Layout, Nats, PersonTracks, erase_person, purge_instance};
 use tokio::sync::{mpsc, oneshot};
 
 /// A deletion answers after this time at the latest; the removal goes on.
@@ -13,15 +13,23 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// meanwhile is removed after this time.
 const AGAIN: Duration = Duration::from_secs(3);
 
-/// Removes queue subjects, checkpoints, dead letters, trace events and media of deleted
-/// instances, one after the other, each until it has worked.
+/// Removes queue subjects, checkpoints, dead letters, trace events and media of deleted instances,
+/// and checkpoints, trace events and media of erased people: one after the other, each until it has worked.
 #[derive(Clone, Debug)]
 pub struct Purger(mpsc::UnboundedSender<Job>);
 
 #[derive(Debug)]
 struct Job {
-    instance: InstanceToken,
-    done: oneshot::Sender<()>,
+    whose: Whose,
+    /// Told whether something is still under way.
+    done: oneshot::Sender<bool>,
+}
+
+/// Whose things are to go.
+#[derive(Debug)]
+enum Whose {
+    Instance(InstanceToken),
+    Person(PersonTracks),
 }
 
 impl Purger {
@@ -31,12 +39,11 @@ impl Purger {
         let (sender, mut jobs) = mpsc::unbounded_channel::<Job>();
         tokio::spawn(async move {
             while let Some(job) = jobs.recv().await {
-                remove(&nats, &layout, &job.instance).await;
-                let _ = job.done.send(());
+                let _ = job.done.send(remove(&nats, &layout, &job.whose).await);
                 let (nats, layout) = (nats.clone(), layout.clone());
                 tokio::spawn(async move {
                     tokio::time::sleep(AGAIN).await;
-                    remove(&nats, &layout, &job.instance).await;
+                    remove(&nats, &layout, &job.whose).await;
                 });
             }
         });
@@ -51,17 +58,40 @@ impl Purger {
 
     /// Removes what is kept of an instance; waits for it as long as a caller can be asked to.
     pub async fn purge(&self, instance: InstanceToken) {
+        self.send(Whose::Instance(instance)).await;
+    }
+
+    /// Removes what is kept of a person; waits as [`Purger::purge`] does. Answers whether something
+    /// of theirs is still under way, or nothing when it is not done yet.
+    pub async fn erase(&self, person: PersonTracks) -> Option<bool> {
+        self.send(Whose::Person(person)).await
+    }
+
+    async fn send(&self, whose: Whose) -> Option<bool> {
         let (done, wait) = oneshot::channel();
-        if self.0.send(Job { instance, done }).is_ok() && tokio::time::timeout(PATIENCE, wait).await.is_err() {
-            tracing::warn!("what is kept of a deleted instance will be removed later");
+        if self.0.send(Job { whose, done }).is_err() {
+            return Some(false);
         }
+        let removed = tokio::time::timeout(PATIENCE, wait).await;
+        if removed.is_err() {
+            tracing::warn!("what is kept of a deleted instance or an erased person will be removed later");
+        }
+        removed.ok().and_then(Result::ok)
     }
 }
 
-/// Removes what is kept of an instance, as often as it takes.
-async fn remove(nats: &Nats, layout: &Layout, instance: &InstanceToken) {
-    while let Err(error) = purge_instance(&nats.js, layout, instance).await {
-        tracing::warn!(error.message = %error, "a deleted instance could not be purged yet");
+/// Removes it, as often as it takes; whether something of a person is still under way.
+async fn remove(nats: &Nats, layout: &Layout, whose: &Whose) -> bool {
+    loop {
+        let removed = match whose {
+            Whose::Instance(instance) => purge_instance(&nats.js, layout, instance).await.map(|()| false),
+            Whose::Person(person) => erase_person(&nats.js, layout, person).await,
+        };
+        let error = match removed {
+            Ok(under_way) => return under_way,
+            Err(error) => error,
+        };
+        tracing::warn!(error.message = %error, "a deleted instance or an erased person could not be purged yet");
         tokio::time::sleep(PAUSE).await;
     }
 }

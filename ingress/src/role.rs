@@ -123,6 +123,7 @@ async fn open_doors(
             keys: tenants.keys,
             evolution_fallback,
             evolution,
+            sealed: tenants.sealed,
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
             live: Live::new(nats.clone(), layout.clone(), stop.clone()),

@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 use omnihub_common::{
     instance::{Announcer, Directory, EvolutionFallback, Instances},
     key::{AdminKey, Keys},
+    sealed::SealedValues,
 };
 use sea_orm::DatabaseConnection;
 
@@ -26,6 +27,8 @@ pub struct AppState {
     pub admin_key: Arc<AdminKey>,
     /// The other keys.
     pub keys: Keys,
+    /// What lies encrypted, for whoever changes the key.
+    pub sealed: SealedValues,
     /// The Evolution server of instances that are made without one.
     pub evolution_fallback: Arc<EvolutionFallback>,
     /// The accounts of instances on their Evolution servers.

@@ -15,6 +15,9 @@ mod m20261122_000004_turns;
 mod m20261122_000005_answered_in;
 mod m20261122_000006_keys;
 mod m20261122_000007_audit;
+mod m20261122_000008_people;
+mod m20261122_000009_conversations;
+mod m20261122_000010_trace_retention;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +36,9 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000005_answered_in::Migration),
             Box::new(m20261122_000006_keys::Migration),
             Box::new(m20261122_000007_audit::Migration),
+            Box::new(m20261122_000008_people::Migration),
+            Box::new(m20261122_000009_conversations::Migration),
+            Box::new(m20261122_000010_trace_retention::Migration),
         ]
     }
 }

@@ -76,6 +76,12 @@ async fn what_belongs_to_an_instance_goes_with_it() {
          created_at, updated_at) VALUES (x'00', 1, 'a', 'whatsapp', 'completed', '2026', 1, '2026', '2026')",
         "INSERT INTO trace_payloads (trace_id, stage, at, payload, payload_size_original, revision) \
          VALUES (x'00', 'agent_request', '2026', x'00', 1, 1)",
+        "INSERT INTO user_external_ids (instance_name, user_id, provider, external_id, created_at) \
+         VALUES ('a', 1, 'crm', '7', '2026')",
+        "INSERT INTO access_control_rules (instance_name, phone_number, pattern, action, created_at, updated_at) \
+         VALUES ('a', '+1', '1', 'block', '2026', '2026')",
+        "INSERT INTO conversations (instance_name, session_name, created_at, updated_at) \
+         VALUES ('a', 'a_1', '2026', '2026')",
     ];
     let transaction = database.begin().await.unwrap();
     for insert in inserts {
@@ -86,7 +92,29 @@ async fn what_belongs_to_an_instance_goes_with_it() {
     assert!(database.execute_unprepared(inserts[2]).await.is_err(), "one payload per stage");
 
     database.execute_unprepared("DELETE FROM instance_configs").await.unwrap();
-    for table in ["users", "message_traces", "trace_payloads"] {
+    let belonging = ["users", "message_traces", "trace_payloads"];
+    let decided = ["user_external_ids", "access_control_rules", "conversations"];
+    for table in belonging.into_iter().chain(decided) {
         assert_eq!(count(table, &database).await, 0, "{table}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_is_there_once_for_an_instance_and_once_for_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder).await;
+    Migrator::up(&database, None).await.unwrap();
+    row("a", false, &database).await.unwrap();
+    for instance in ["'a'", "NULL"] {
+        let rule = |action: &str| {
+            format!(
+                "INSERT INTO access_control_rules (instance_name, phone_number, pattern, action, created_at, \
+                 updated_at) VALUES ({instance}, '+1', '1', '{action}', '2026', '2026')"
+            )
+        };
+        for action in ["block", "allow"] {
+            database.execute_unprepared(&rule(action)).await.unwrap();
+            assert!(database.execute_unprepared(&rule(action)).await.is_err(), "{instance} {action}");
+        }
     }
 }

@@ -35,9 +35,12 @@ async fn a_key_of_one_tenant_finds_nothing_of_the_other(database: Database) {
     let get = async |path: &str| site.api_as(&key, Method::GET, path, None).await;
 
     // Lists hold what is mine and count nothing else.
-    for (path, own) in
-        [("/api/v1/instances", INSTANCE), ("/api/v1/traces?all_time=true", &mine), ("/api/v1/dead-letters", &mine)]
-    {
+    for (path, own) in [
+        ("/api/v1/instances", INSTANCE),
+        ("/api/v1/traces?all_time=true", &mine),
+        ("/api/v1/traces/analytics/summary", INSTANCE),
+        ("/api/v1/dead-letters", &mine),
+    ] {
         let list = get(path).await;
         assert_eq!(list.status, 200, "{path}: {}", list.text);
         assert!(list.text.contains(own), "{path}: {}", list.text);
@@ -58,6 +61,8 @@ async fn a_key_of_one_tenant_finds_nothing_of_the_other(database: Database) {
         (Method::GET, format!("/api/v1/where?trace_id={theirs}")),
         (Method::GET, format!("/api/v1/where?phone=1&instance_name={OTHER}")),
         (Method::GET, format!("/api/v1/traces/tail?instance_name={OTHER}")),
+        (Method::GET, format!("/api/v1/traces/analytics/summary?instance_name={OTHER}")),
+        (Method::DELETE, format!("/api/v1/traces/cleanup?instance_name={OTHER}")),
         (Method::GET, format!("/api/v1/dead-letters/{theirs}")),
         (Method::POST, format!("/api/v1/dead-letters/{theirs}/redrive")),
         (Method::DELETE, format!("/api/v1/dead-letters/{theirs}")),

@@ -3,6 +3,10 @@
 //! Only what stands outside is faked (`tests/fakes`). `tests/run.sh` runs them all.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
+mod access_input;
+#[cfg(test)]
 mod agent_failures;
 #[cfg(test)]
 mod bad_input;
@@ -32,6 +36,12 @@ mod outages;
 mod promises;
 #[cfg(test)]
 mod recorder;
+#[cfg(test)]
+mod references;
+#[cfg(test)]
+mod retention;
+#[cfg(test)]
+mod rotation;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]

@@ -134,8 +134,8 @@ impl Scene {
 
     async fn statuses(&self) -> Vec<(u128, String)> {
         let filter = TraceFilter { limit: 500, ..TraceFilter::default() };
-        let Ok((rows, _)) = self.traces.list(&all(), &filter).await else { return Vec::new() };
-        let mut seen: Vec<_> = rows.into_iter().map(|row| (row.trace_id.as_u128(), row.status)).collect();
+        let Ok(page) = self.traces.list(&all(), &filter).await else { return Vec::new() };
+        let mut seen: Vec<_> = page.rows.into_iter().map(|row| (row.trace_id.as_u128(), row.status)).collect();
         seen.sort();
         seen
     }
@@ -229,7 +229,7 @@ async fn steps_and_outcomes_become_traces() {
         }
         until("all are completed", || async {
             let filter = TraceFilter { outcome: Some(Outcome::Answered), ..TraceFilter::default() };
-            scene.traces.list(&all(), &filter).await.is_ok_and(|(_, total)| total == 600)
+            scene.traces.list(&all(), &filter).await.is_ok_and(|page| page.total == Some(600))
         })
         .await;
         scene.settled().await;

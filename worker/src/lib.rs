@@ -10,6 +10,7 @@
 //! - `breaker`: which agents and Evolution servers are not called for a while, since they fail.
 //! - `outbound`: what every call that leaves the worker has in common.
 //! - [`recorder`]: writes the traces to the database, for all workers together.
+//! - [`retention`]: removes those that are old enough, in one worker for all.
 //!
 //! What is absent: the worker serves no public HTTP, and nothing here depends on ingress.
 
@@ -18,6 +19,7 @@ mod breaker;
 mod outbound;
 pub mod ownership;
 pub mod recorder;
+pub mod retention;
 pub mod role;
 pub mod scheduler;
 pub mod settings;
@@ -25,4 +27,4 @@ pub mod turn;
 
 mod run;
 
-pub use run::{Worker, WorkerError};
+pub use run::{Tenants, Worker, WorkerError};

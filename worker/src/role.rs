@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use omnihub_common::{
+    access::Gate,
     config::{DataFolder, HttpSettings},
     health::{self, Health, Need},
     instance::Directory,
+    person::Profiles,
     process::{Ground, Program, listen},
     queue::{Layout, Nats},
     trace::Traces,
@@ -13,7 +15,7 @@ use omnihub_common::{
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Worker, WorkerError, settings::WorkerSettings};
+use crate::{Tenants, Worker, WorkerError, settings::WorkerSettings};
 
 /// Runs a worker in a process of its own: `omnihub worker`, `omnihub-worker`.
 ///
@@ -56,6 +58,7 @@ struct Beginning {
     nats: Nats,
     layout: Layout,
     directory: Arc<Directory>,
+    gate: Arc<Gate>,
 }
 
 impl Beginning {
@@ -64,8 +67,11 @@ impl Beginning {
         let (tenants, (nats, layout)) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
         let (directory, traces) = (tenants.directory, Traces::new(ground.database.clone()));
         let pulse = ground.nats.clone();
-        let worker = Worker::join(nats.clone(), pulse, layout.clone(), directory.clone(), traces, settings).await?;
-        Ok(Self { worker, nats, layout, directory })
+        let gate = Arc::new(Gate::new(ground.database.clone(), Arc::clone(&directory)));
+        let profiles = Profiles::new(ground.database.clone(), Arc::clone(&directory));
+        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), profiles };
+        let worker = Worker::join(nats.clone(), pulse, layout.clone(), tenants, traces, settings).await?;
+        Ok(Self { worker, nats, layout, directory, gate })
     }
 }
 
@@ -75,7 +81,9 @@ async fn work(
     beginning: Beginning,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let Beginning { worker, nats, layout, directory } = beginning;
+    let Beginning { worker, nats, layout, directory, gate } = beginning;
+    // The gate listens first, so that it hears of every change that the directory is told of.
+    let _keeping = gate.follow();
     let _following = directory.follow(nats.clone());
     add_health(&ground.health, &worker);
     let Some(listener) = listener else { return Ok(worker.run(stop).await?) };

@@ -3,8 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use omnihub_common::{
+    access::Gate,
     config::NatsSettings,
     instance::Directory,
+    person::Profiles,
     process::GroundError,
     queue::{Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, TraceBus},
     trace::Traces,
@@ -16,8 +18,9 @@ use crate::{
     agent,
     breaker::Breakers,
     outbound,
-    ownership::{Heart, HeartError, Life, Ownership},
+    ownership::{Heart, HeartError, Life, Owned, Ownership},
     recorder::{Recorder, RecorderHealth},
+    retention::Retention,
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
     turn::{Beginner, Kit, Receipts, TurnMetrics, typing_seats},
@@ -61,6 +64,17 @@ impl WorkerError {
     }
 }
 
+/// What a worker knows of the tenants.
+#[derive(Debug)]
+pub struct Tenants {
+    /// The instances.
+    pub directory: Arc<Directory>,
+    /// Who is blocked, and which conversations are paused.
+    pub gate: Arc<Gate>,
+    /// What operators have told of people.
+    pub profiles: Profiles,
+}
+
 /// A worker that has joined the others and is about to run.
 #[derive(Debug)]
 pub struct Worker {
@@ -70,7 +84,8 @@ pub struct Worker {
     heart: Heart,
     claimant: Claimant,
     life: Life,
-    owned: watch::Sender<Option<usize>>,
+    retention: Retention,
+    owned: watch::Sender<Option<Owned>>,
     events: (mpsc::UnboundedSender<Event>, mpsc::UnboundedReceiver<Event>),
 }
 
@@ -83,7 +98,7 @@ impl Worker {
         nats: Nats,
         pulse: NatsSettings,
         layout: Layout,
-        directory: Arc<Directory>,
+        tenants: Tenants,
         traces: Traces,
         settings: WorkerSettings,
     ) -> Result<Self, WorkerError> {
@@ -94,8 +109,11 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
+        let Tenants { directory, gate, profiles } = tenants;
         let kit = Kit {
             directory,
+            gate,
+            profiles,
             agents: agent::Client::new(http.clone()),
             http,
             traces: TraceBus::new(nats.clone()),
@@ -107,16 +125,17 @@ impl Worker {
             typing: typing_seats(),
             beginner: Beginner::new(),
         };
+        let retention = Retention::new(traces.clone(), settings.trace_retention_days);
         let recorder = Recorder::new(nats.js.clone(), traces);
         let (owned, _) = watch::channel(None);
         let claimant = Claimant { nats, layout, me: heart.id().to_owned(), roll, lease };
         let (kit, events) = (Arc::new(kit), mpsc::unbounded_channel());
-        Ok(Self { settings, kit, recorder, heart, claimant, life, owned, events })
+        Ok(Self { settings, kit, recorder, heart, claimant, life, retention, owned, events })
     }
 
-    /// How many partitions it owns; `None` until its first round.
+    /// What it owns; `None` until its first round.
     #[must_use]
-    pub fn owned(&self) -> watch::Receiver<Option<usize>> {
+    pub fn owned(&self) -> watch::Receiver<Option<Owned>> {
         self.owned.subscribe()
     }
 
@@ -140,6 +159,8 @@ impl Worker {
         show(figures, self.owned.subscribe(), breakers);
         let telling = scheduler.backlog().tell(self.claimant.nats.clone(), self.heart.id().to_owned());
         let _telling = AbortOnDropHandle::new(tokio::spawn(telling));
+        // Whatever it is doing may be cut off: a batch is gone as a whole or not at all.
+        let _retaining = AbortOnDropHandle::new(tokio::spawn(self.retention.run(self.owned.subscribe())));
         let end = CancellationToken::new();
         tracing::info!(worker.id = self.heart.id(), "the worker has joined");
         let ownership = Ownership::new(self.claimant, events, self.owned, end.clone(), self.life);
@@ -196,7 +217,7 @@ async fn serve(
 }
 
 /// Gauges that answer an operator.
-fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>, breakers: Arc<Breakers>) {
+fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<Owned>>, breakers: Arc<Breakers>) {
     let meter = opentelemetry::global::meter("omnihub");
     let gauge = |name: &'static str, description: &'static str, read: Box<dyn Fn() -> u64 + Send + Sync>| {
         meter
@@ -222,6 +243,6 @@ fn show(figures: watch::Receiver<Figures>, owned: watch::Receiver<Option<usize>>
     gauge(
         "omnihub_partitions_owned",
         "Partitions this worker owns",
-        Box::new(move || owned.borrow().unwrap_or_default() as u64),
+        Box::new(move || owned.borrow().map_or(0, |owned| owned.partitions) as u64),
     );
 }

@@ -2,7 +2,10 @@
 
 use std::{path::Path, time::Duration};
 
-use omnihub_common::config::{ConfigError, Settings, number_or, write_private};
+use omnihub_common::{
+    config::{ConfigError, Settings, number_or, write_private},
+    trace::{DEFAULT_RETENTION_DAYS, RETENTION_DAYS},
+};
 
 /// The settings of a worker.
 #[derive(Clone, Debug)]
@@ -16,6 +19,8 @@ pub struct WorkerSettings {
     /// Bytes of waiting messages that are held in memory, `OMNIHUB_WORKER_PAYLOADS` in MB; beyond
     /// it they are fetched again when their turn comes.
     pub payload_bytes: usize,
+    /// For how many days traces are kept, `OMNIHUB_TRACE_RETENTION_DAYS`, unless the instance says.
+    pub trace_retention_days: u32,
     /// How long a stop waits for running turns, `OMNIHUB_STOP_GRACE` in seconds.
     pub grace: Duration,
 }
@@ -36,9 +41,20 @@ impl WorkerSettings {
             turns: number_or(settings, "OMNIHUB_WORKER_TURNS", 10_000, 1..=1_000_000)?,
             turns_per_instance: number_or(settings, "OMNIHUB_INSTANCE_TURNS", 1_000, 1..=1_000_000)?,
             payload_bytes: number_or(settings, "OMNIHUB_WORKER_PAYLOADS", 256, 1..=1_000_000)? * 1_000_000,
+            trace_retention_days: retention_days(settings)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }
+}
+
+/// Under our name or the older system's.
+fn retention_days(settings: &dyn Settings) -> Result<u32, ConfigError> {
+    let ours = "OMNIHUB_TRACE_RETENTION_DAYS";
+    let name = if settings.get(ours).is_some() { ours } else { "AUTOMAGIK_OMNI_TRACE_RETENTION_DAYS" };
+    let number = |days: u64| usize::try_from(days).unwrap_or(usize::MAX);
+    let range = number(*RETENTION_DAYS.start())..=number(*RETENTION_DAYS.end());
+    let days = number_or(settings, name, number(DEFAULT_RETENTION_DAYS.into()), range)?;
+    Ok(u32::try_from(days).unwrap_or(DEFAULT_RETENTION_DAYS))
 }
 
 /// The id kept in `worker.id` of the data folder; where that cannot be written, a new one each
@@ -73,6 +89,9 @@ mod tests {
         assert_eq!(WorkerSettings::load(&empty, folder.path()).unwrap().id, first.id);
         let named = HashMap::from([("OMNIHUB_WORKER_ID".to_owned(), "w1".to_owned())]);
         assert_eq!(WorkerSettings::load(&named, folder.path()).unwrap().id, "w1");
+        assert_eq!(WorkerSettings::load(&named, folder.path()).unwrap().trace_retention_days, 30);
+        let older = HashMap::from([("AUTOMAGIK_OMNI_TRACE_RETENTION_DAYS".to_owned(), "7".to_owned())]);
+        assert_eq!(WorkerSettings::load(&older, folder.path()).unwrap().trace_retention_days, 7);
         let bad = HashMap::from([("OMNIHUB_WORKER_TURNS".to_owned(), "0".to_owned())]);
         assert!(WorkerSettings::load(&bad, folder.path()).unwrap_err().to_string().contains("OMNIHUB_WORKER_TURNS"));
     }

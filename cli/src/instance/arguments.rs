@@ -197,6 +197,10 @@ pub struct FieldArgs {
     #[arg(long, value_name = "MESSAGES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_backlog: Option<u64>,
+    /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
+    #[arg(long, value_name = "DAYS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_retention_days: Option<u64>,
     /// Whether it answers; an inactive one takes webhooks and stays silent.
     #[arg(long = "active", value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,5 +1,6 @@
 //! `omnihub key`: who else may use the API, over the admin API.
 
+mod rotate;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +39,12 @@ pub enum KeyCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Encrypt all stored secrets anew with the first key of OMNIHUB_ENCRYPTION_KEYS.
+    ///
+    /// Give every process the new key behind the old one, then in front of it, and restart it each time; then run
+    /// this, and take the old key away when nothing lies under it. It can be stopped and run again, beside
+    /// anything.
+    Rotate(rotate::RotateArgs),
     /// End a key for good.
     Revoke {
         /// Its id, as `list` shows it.
@@ -109,6 +116,7 @@ async fn execute(command: KeyCommand, target: &Api) -> anyhow::Result<String> {
                 false => Ok(format!("{}\n", show::rows(COLUMNS, &all))),
             }
         }
+        KeyCommand::Rotate(arguments) => rotate::run(arguments, target).await,
         KeyCommand::Revoke { id, json } => {
             let revoked = target.call(Method::DELETE, &[KEYS, &id.to_string()], &[], None).await?;
             if json { show::pretty(&revoked) } else { Ok(format!("Key {id} opens nothing any more.\n")) }

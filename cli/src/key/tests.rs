@@ -44,3 +44,14 @@ async fn what_is_wrong_is_said() {
     assert!(nobody.contains("instances: names an instance that is not there"), "{nobody}");
     assert!(wrong(&["revoke", "9"]).await.contains("not found"));
 }
+
+#[tokio::test]
+async fn rotation_counts_and_says_that_nothing_is_left() {
+    let hub = Hub::start().await;
+    run(&hub, &["create", "console", "--scope", "read", "--every-instance"]).await.unwrap();
+    let dry = run(&hub, &["rotate", "--dry-run"]).await.unwrap();
+    assert!(dry.contains("k1 (first)") && dry.contains("0 secrets would be"), "{dry}");
+    let done: Value = serde_json::from_str(&run(&hub, &["rotate", "--json"]).await.unwrap()).unwrap();
+    assert_eq!((&done["finished"], &done["rotated"], &done["remaining"]), (&json!(true), &json!(0), &json!(0)));
+    assert!(run(&hub, &["rotate"]).await.unwrap().contains("needed no longer"));
+}

@@ -1,11 +1,14 @@
 //! `omnihub trace`: what happened to each message, over the admin API.
 
+mod analytics;
+mod cleanup;
 mod events;
 mod table;
 mod tail;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use omnihub_common::trace::DEFAULT_RETENTION_DAYS;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -30,6 +33,10 @@ pub enum TraceCommand {
     },
     /// Watch messages go through, live, until Ctrl-C.
     Tail(TailArgs),
+    /// Say how many messages ended how, and how long they took.
+    Analytics(AnalyticsArgs),
+    /// Remove old messages with everything that is kept of them. Asks first.
+    Cleanup(CleanupArgs),
 }
 
 /// What narrows a list.
@@ -47,9 +54,52 @@ pub struct ListArgs {
     /// Which are so far: webhook_received, processing, agent_called, agent_success, formatted, completed or error.
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
-    /// How many, 500 at most.
+    /// How many, 1000 at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     limit: u64,
+    /// From where an earlier list ended; it said so below. The other options as they were there.
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What narrows the figures.
+#[derive(Debug, Args)]
+pub struct AnalyticsArgs {
+    /// Of this instance only.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Received at or after this time, RFC 3339 or a day; without any, of the last 24 hours.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Received at or before this time.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Of all messages that are kept.
+    #[arg(long, conflicts_with_all = ["since", "until"])]
+    all_time: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be removed.
+#[derive(Debug, Args)]
+pub struct CleanupArgs {
+    /// Messages of so many days ago and before, of which nothing was told since.
+    #[arg(long, value_name = "DAYS", default_value_t = DEFAULT_RETENTION_DAYS)]
+    days_old: u32,
+    /// Of this instance only.
+    #[arg(long, value_name = "NAME")]
+    instance: Option<String>,
+    /// Only say how many.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask.
+    #[arg(long, short)]
+    yes: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -78,21 +128,28 @@ pub struct TailArgs {
 /// When the hub is not reachable or refuses.
 pub async fn run(command: TraceCommand, target: &Api) -> anyhow::Result<()> {
     let text = match command {
-        TraceCommand::List(arguments) => list(&arguments, target).await?,
+        TraceCommand::List(arguments) => return list(&arguments, target).await,
         TraceCommand::Show { trace_id, payloads, json } => show(&trace_id, payloads, json, target).await?,
+        TraceCommand::Analytics(arguments) => analytics::run(&arguments, target).await?,
+        TraceCommand::Cleanup(arguments) => cleanup::run(&arguments, target).await?,
         TraceCommand::Tail(arguments) => return tail::run(&arguments, target).await,
     };
     show::print(&text)
 }
 
-async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<String> {
-    let ListArgs { instance, phone, outcome, status, .. } = arguments;
+async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<()> {
+    let ListArgs { instance, phone, outcome, status, cursor, .. } = arguments;
     let mut query = vec![("limit", arguments.limit.to_string())];
-    let given = [("instance_name", instance), ("phone", phone), ("outcome", outcome), ("status", status)];
+    let given =
+        [("instance_name", instance), ("phone", phone), ("outcome", outcome), ("status", status), ("cursor", cursor)];
     query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-    let found = target.call(Method::GET, &["traces"], &query, None).await?;
+    let (found, next) = target.page(&["traces"], &query).await?;
     let Value::Array(traces) = &found else { bail!("the hub's answer is not a list of traces") };
-    if arguments.json { show::pretty(&found) } else { Ok(table::many(traces)) }
+    show::print(&if arguments.json { show::pretty(&found)? } else { table::many(traces) })?;
+    if let Some(next) = next {
+        show::note(&format!("There are older ones: --cursor {next}"));
+    }
+    Ok(())
 }
 
 async fn show(trace_id: &str, payloads: bool, json: bool, target: &Api) -> anyhow::Result<String> {

@@ -14,6 +14,11 @@ use serde_json::Value;
 use super::entity::{ActiveModel, Column, Entity, Model};
 use crate::key::{Actor, Reach};
 
+/// What stands in the place of a person who was erased.
+const FORGOTTEN: &str = "****";
+/// Targets of one statement.
+const FORGOTTEN_AT_ONCE: usize = 500;
+
 /// A change that is about to be made.
 #[derive(Clone, Debug)]
 pub struct Change<'a> {
@@ -47,6 +52,30 @@ pub async fn record(transaction: &impl ConnectionTrait, by: &Actor, change: Chan
         after: Set(change.after),
     };
     row.insert(transaction).await.map(drop)
+}
+
+/// Takes out of the lines of an instance what they say about some targets, since a person wants to
+/// be forgotten: that something was done stays, to whom and what does not. `rooms` are the
+/// beginnings of the actions that are meant.
+pub(crate) async fn forget(
+    transaction: &impl ConnectionTrait,
+    instance_id: i64,
+    rooms: &[&str],
+    targets: &[String],
+) -> Result<(), DbErr> {
+    let of_rooms = rooms.iter().fold(Condition::any(), |any, room| any.add(Column::Action.starts_with(*room)));
+    for some in targets.chunks(FORGOTTEN_AT_ONCE) {
+        Entity::update_many()
+            .col_expr(Column::Target, Expr::value(FORGOTTEN))
+            .col_expr(Column::Before, Expr::value(Option::<Value>::None))
+            .col_expr(Column::After, Expr::value(Option::<Value>::None))
+            .filter(Column::InstanceId.eq(instance_id))
+            .filter(of_rooms.clone())
+            .filter(Column::Target.is_in(some))
+            .exec(transaction)
+            .await?;
+    }
+    Ok(())
 }
 
 /// A line as it is read.

@@ -9,6 +9,14 @@ use crate::{
     secret::{Keyring, Place, SealError, Secret},
 };
 
+/// The secrets in the column: the JSON key of each, and the field that it is encrypted for.
+const SEALED: [(&str, &str); 4] = [
+    ("evolution_key", "evolution_key"),
+    ("webhook_secret", "webhook_secret"),
+    ("webhook_secret_previous", "webhook_secret_previous"),
+    ("bot_token", "discord_bot_token"),
+];
+
 /// Why the column cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ChannelSettingsError {
@@ -71,12 +79,15 @@ impl RowSeal<'_> {
 
     /// Encrypts a field's secret.
     pub(super) fn encrypt(&self, field: &'static str, secret: &Secret) -> Result<String, ChannelSettingsError> {
-        self.keyring.encrypt(self.place(field), secret).map_err(|source| ChannelSettingsError::Secret { field, source })
+        let kept = Secret::new(secret.stored().as_str());
+        self.keyring.encrypt(self.place(field), &kept).map_err(|source| ChannelSettingsError::Secret { field, source })
     }
 
     /// Decrypts a field's secret.
     pub(super) fn decrypt(&self, field: &'static str, text: &str) -> Result<Secret, ChannelSettingsError> {
-        self.keyring.decrypt(self.place(field), text).map_err(|source| ChannelSettingsError::Secret { field, source })
+        let kept = self.keyring.decrypt(self.place(field), text);
+        let kept = kept.map_err(|source| ChannelSettingsError::Secret { field, source })?;
+        Ok(Secret::read(kept.expose()))
     }
 
     fn encrypt_some(
@@ -114,6 +125,19 @@ pub(super) fn write(channel: &ChannelSettings, seal: &RowSeal<'_>) -> Result<Val
     value.map_err(ChannelSettingsError::Form)
 }
 
+/// The encrypted secrets in the column, each with the field that it is encrypted for.
+pub(super) fn sealed(column: &Value) -> impl Iterator<Item = (&'static str, &str)> {
+    SEALED.into_iter().filter_map(|(key, field)| Some((field, column.get(key)?.as_str()?)))
+}
+
+/// Puts an encrypted secret in the place of the one that is encrypted for the same field.
+pub(super) fn put_sealed(column: &mut Value, field: &str, text: &str) {
+    let found = SEALED.into_iter().find(|(_, known)| *known == field).and_then(|(key, _)| column.get_mut(key));
+    if let Some(found) = found {
+        *found = text.into();
+    }
+}
+
 /// Reads the column back. `whatsapp_instance` is the row's own column; a row without one means
 /// that Evolution knows the instance by our `name`.
 pub(super) fn read(
@@ -146,5 +170,42 @@ pub(super) fn read(
             }))
         }
         Some(ChannelType::Slack) | None => Err(ChannelSettingsError::Channel),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_secret_of_a_channel_is_named() {
+        let secret = || Some(Secret::new("planted-secret"));
+        let whatsapp = WhatsappSettings {
+            evolution_url: "http://evolution.test".to_owned(),
+            evolution_key: Secret::new("planted-secret"),
+            whatsapp_instance: "wa".to_owned(),
+            webhook_base64: true,
+            webhook_secret: secret(),
+            webhook_secret_previous: secret(),
+            webhook_url: None,
+        };
+        let discord =
+            DiscordSettings { bot_token: secret(), client_id: None, guild_id: None, default_channel_id: None };
+        let (keyring, newer) = (Keyring::generate(), Keyring::generate());
+        for channel in [ChannelSettings::Whatsapp(whatsapp), ChannelSettings::Discord(discord)] {
+            let mut column = write(&channel, &RowSeal { keyring: &keyring, id: 1 }).unwrap();
+            let texts = column.as_object().unwrap().values().filter_map(Value::as_str);
+            let encrypted = texts.filter(|text| text.starts_with("v1.")).count();
+            let named: Vec<(&str, String)> = sealed(&column).map(|(field, text)| (field, text.to_owned())).collect();
+            assert_eq!(named.len(), encrypted, "{channel:?}");
+            for (field, text) in named {
+                let place = Place { instance: 1, table: TABLE, row: 1, field };
+                let again = newer.encrypt(place, &keyring.decrypt(place, &text).unwrap()).unwrap();
+                put_sealed(&mut column, field, &again);
+            }
+            let word = ChannelType::Whatsapp.as_str();
+            let word = if matches!(channel, ChannelSettings::Discord(_)) { "discord" } else { word };
+            read(word, "wa", column, &RowSeal { keyring: &newer, id: 1 }).unwrap();
+        }
     }
 }

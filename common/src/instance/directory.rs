@@ -13,15 +13,20 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
 use moka::{future::Cache, ops::compute::Op};
 use opentelemetry::metrics::Counter;
+use sea_orm::DbErr;
 use tokio::sync::{Semaphore, broadcast};
 
 use super::{
     ChannelSettings, Instance, Instances, Lookup, StoreError,
     trust::{Trust, Worth},
 };
-use crate::config::{ConfigError, Settings, number_or};
+use crate::{
+    config::{ConfigError, Settings, number_or},
+    database,
+};
 
 /// How long the database may take for one read before it counts as down.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -65,8 +70,11 @@ pub enum Unavailable {
     /// The database does not answer.
     #[error("the database does not answer, and this instance was not seen before")]
     Away,
-    /// Its row is there, and this process cannot read it: a secret in it does not open, or it is
-    /// damaged. A person must mend that.
+    /// Who keeps a secret of it does not answer, and it was not told before.
+    #[error("who keeps a secret of the instance does not answer")]
+    SecretAway,
+    /// Its row is there, and this process cannot read it: a secret in it does not open or is not to
+    /// be had, or it is damaged. A person must mend that.
     #[error("the instance's row cannot be read")]
     Unreadable,
 }
@@ -159,7 +167,7 @@ impl Directory {
     }
 
     /// Changes are told from here on: whatever is remembered from before is read again.
-    pub(super) fn watching(&self) {
+    pub(crate) fn watching(&self) {
         self.with_trust(Trust::watching);
         let _ = self.changes.send(Change::Any);
     }
@@ -179,7 +187,8 @@ impl Directory {
         change(&mut self.trust.write().unwrap_or_else(PoisonError::into_inner));
     }
 
-    fn stamp(&self) -> u64 {
+    /// The number for a read that begins now; see [`Directory::good_for`].
+    pub(crate) fn stamp(&self) -> u64 {
         self.trust.read().unwrap_or_else(PoisonError::into_inner).stamp()
     }
 
@@ -246,7 +255,8 @@ impl Directory {
         let seat = tokio::time::timeout(PATIENCE, self.forced.acquire()).await;
         let _seat = seat.map_err(|_| Unavailable::Away)?.map_err(|_| Unavailable::Away)?;
         let stamp = self.stamp();
-        let found = self.read(&lookup).await?;
+        // Secrets that are kept somewhere else too: a webhook may show one that is new there.
+        let found = self.read(&lookup, Some(self.settings.fresh_for)).await?;
         let remembered = Remembered { found: Arc::clone(&found), at: Instant::now(), stamp, stale: false };
         self.fresh.insert(lookup, remembered).await;
         Ok(found)
@@ -285,11 +295,46 @@ impl Directory {
         remembered.at.elapsed() < good_for
     }
 
+    /// How long something may be answered again that belongs to an instance (or to the whole hub)
+    /// and was read under a stamp; `stale` says that the database did not answer.
+    pub(crate) fn good_for(&self, instance: i64, stamp: u64, stale: bool) -> Duration {
+        match self.trust.read().unwrap_or_else(PoisonError::into_inner).worth_of(instance, stamp) {
+            Worth::Nothing => Duration::ZERO,
+            Worth::Long if !stale => self.settings.watched_for,
+            Worth::Long | Worth::Briefly => self.settings.fresh_for,
+        }
+    }
+
+    /// Reads something else for those who handle messages, with the directory's own patience: a
+    /// database that is down is asked once a second, by all rooms together.
+    pub(crate) async fn ask<T>(&self, read: impl Future<Output = Result<T, DbErr>>) -> Result<T, Unavailable> {
+        if !self.may_ask() {
+            return Err(Unavailable::Away);
+        }
+        let error = match tokio::time::timeout(PATIENCE, read).await {
+            Ok(Ok(found)) => {
+                self.set_ask_again(None);
+                return Ok(found);
+            }
+            Ok(Err(error)) => Some(error),
+            Err(_) => None,
+        };
+        let is_down = error.as_ref().is_none_or(database::is_away);
+        // What one table says is nothing against the database: the others are asked on.
+        let again = is_down.then(|| Instant::now() + self.settings.fresh_for);
+        let known = self.set_ask_again(again).is_some();
+        if !known {
+            let cause = error.map(|error| error.to_string()).unwrap_or_default();
+            tracing::warn!(error.message = cause, "what belongs to an instance could not be read");
+        }
+        Err(Unavailable::Away)
+    }
+
     /// From the database, else as it was last known. That too is then fresh for a second, so
     /// nobody waits for a database that is down more than once a second.
     async fn load(&self, lookup: &Lookup) -> Result<Remembered, Unavailable> {
         let stamp = self.stamp();
-        match self.read(lookup).await {
+        match self.read(lookup, None).await {
             Ok(found) => Ok(Remembered { found, at: Instant::now(), stamp, stale: false }),
             Err(unavailable) => {
                 let found = self.known.get(lookup).await.ok_or(unavailable)?;
@@ -300,19 +345,21 @@ impl Directory {
     }
 
     /// From the database, unless it failed a moment ago; and remembered.
-    async fn read(&self, lookup: &Lookup) -> Result<Found, Unavailable> {
+    async fn read(&self, lookup: &Lookup, max_age: Option<Duration>) -> Result<Found, Unavailable> {
         if !self.may_ask() {
             return Err(Unavailable::Away);
         }
-        let found = match tokio::time::timeout(PATIENCE, self.instances.find(lookup)).await {
-            Ok(Ok(found)) => found,
+        let rows = match tokio::time::timeout(PATIENCE, self.instances.find(lookup)).await {
+            Ok(Ok(rows)) => rows,
             Ok(Err(error)) => return Err(self.failed(lookup, Some(&error))),
             Err(_) => return Err(self.failed(lookup, None)),
         };
         if self.set_ask_again(None).is_some() {
             tracing::info!("instances can be read again");
         }
-        let found: Found = found.into_iter().map(Arc::new).collect();
+        let resolved = join_all(rows.into_iter().map(|row| self.instances.resolve(row, max_age))).await;
+        let found = resolved.into_iter().map(|row| row.map(Arc::new)).collect::<Result<Found, _>>();
+        let found = found.map_err(|error| self.failed(lookup, Some(&error)))?;
         self.remember(lookup, &found).await;
         Ok(found)
     }
@@ -370,7 +417,8 @@ impl Directory {
             Some(error) => error.with_causes(),
             None => format!("no answer within {} s", PATIENCE.as_secs()),
         };
-        let is_down = !matches!(error, Some(StoreError::Unreadable { .. }));
+        let is_elsewhere = matches!(error, Some(StoreError::Unresolved { .. }));
+        let is_down = !is_elsewhere && !matches!(error, Some(StoreError::Unreadable { .. }));
         let known = is_down && self.set_ask_again(Some(Instant::now() + self.settings.fresh_for)).is_some();
         if known {
             // Once an outage: the same line every second tells nothing new.
@@ -378,7 +426,11 @@ impl Directory {
         } else {
             tracing::warn!(lookup.kind = lookup.kind(), error.message = message, "an instance could not be read");
         }
-        if is_down { Unavailable::Away } else { Unavailable::Unreadable }
+        match error {
+            Some(StoreError::Unresolved { source, .. }) if source.is_away() => Unavailable::SecretAway,
+            Some(StoreError::Unresolved { .. } | StoreError::Unreadable { .. }) => Unavailable::Unreadable,
+            _ => Unavailable::Away,
+        }
     }
 
     /// Whether the database may be asked. After a failure one asker a second gets a yes.

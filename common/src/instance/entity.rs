@@ -33,6 +33,7 @@ pub struct Model {
     pub debounce_max_ms: i32,
     pub overlap: String,
     pub max_backlog: Option<i32>,
+    pub trace_retention_days: Option<i32>,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

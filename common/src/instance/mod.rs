@@ -15,6 +15,8 @@ mod patch;
 mod reachability;
 mod repository;
 mod roster;
+mod row_id;
+pub(crate) mod sealed;
 mod seed;
 mod trust;
 mod turns;
@@ -34,6 +36,8 @@ pub use model::{
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
 pub use reachability::address_warning;
 pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreError};
+pub use row_id::WHOLE_HUB;
+pub(crate) use row_id::{row_id, row_ids, summary};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use turns::{Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};

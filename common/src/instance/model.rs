@@ -1,6 +1,11 @@
 //! What an instance is, apart from how it is stored.
 
-use std::{fmt, ops::RangeInclusive, time::Duration};
+use std::{
+    fmt,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -129,6 +134,8 @@ pub struct Instance {
     pub turns: TurnSettings,
     /// How answers are sent.
     pub reply: ReplySettings,
+    /// For how many days its traces are kept; unset = the hub's `OMNIHUB_TRACE_RETENTION_DAYS`.
+    pub trace_retention_days: Option<u32>,
     /// The channel account.
     pub channel: ChannelSettings,
     /// When the row was made.
@@ -159,6 +166,37 @@ impl Instance {
             ChannelSettings::Discord(discord) => secrets.extend(&discord.bot_token),
         }
         secrets
+    }
+
+    /// The same, to give those their value that are kept somewhere else.
+    pub(super) fn secrets_mut(&mut self) -> Vec<&mut Secret> {
+        let mut secrets = vec![&mut self.agent.api_key];
+        match &mut self.channel {
+            ChannelSettings::Whatsapp(whatsapp) => {
+                secrets.push(&mut whatsapp.evolution_key);
+                secrets.extend(whatsapp.webhook_secret.iter_mut().chain(&mut whatsapp.webhook_secret_previous));
+            }
+            ChannelSettings::Discord(discord) => secrets.extend(&mut discord.bot_token),
+        }
+        secrets
+    }
+
+    /// Tells one state of the instance from another, within this process only: it is another one
+    /// after each change, and when a secret that is kept somewhere else is another one there.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.updated_at.hash(&mut hasher);
+        for secret in self.secrets() {
+            secret.expose().hash(&mut hasher);
+        }
+        hasher.finish()
+    }
+
+    /// Whether some of its secrets are kept somewhere else.
+    #[must_use]
+    pub fn has_references(&self) -> bool {
+        self.secrets().into_iter().any(|secret| secret.reference().is_some())
     }
 }
 

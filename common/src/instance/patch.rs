@@ -18,6 +18,7 @@ pub struct Patch {
     pub agent: AgentPatch,
     pub turns: TurnPatch,
     pub reply: ReplyPatch,
+    pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
     pub whatsapp: WhatsappPatch,
     /// Only looked at when the instance is on Discord.
@@ -92,6 +93,7 @@ impl Patch {
         self.turns.apply(&mut instance.turns);
         put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
         put(&mut instance.reply.split_over, self.reply.split_over);
+        put(&mut instance.trace_retention_days, self.trace_retention_days);
         let agent = &mut instance.agent;
         put(&mut agent.api_url, self.agent.api_url);
         put_secret(&mut agent.api_key, self.agent.api_key);
@@ -160,14 +162,14 @@ fn put<T>(field: &mut T, new: Option<T>) {
 }
 
 fn put_secret(field: &mut Secret, new: Option<Secret>) {
-    if let Some(new) = new.filter(|new| new.expose() != field.mask()) {
+    if let Some(new) = new.filter(|new| *new.stored() != field.mask()) {
         *field = new;
     }
 }
 
 /// The same for a secret that may be unset. Whether it changed.
 fn put_some_secret(field: &mut Option<Secret>, new: Secret) -> bool {
-    let same = field.as_ref().is_some_and(|old| new.expose() == old.mask() || &new == old);
+    let same = field.as_ref().is_some_and(|old| *new.stored() == old.mask() || &new == old);
     if !same {
         *field = Some(new);
     }

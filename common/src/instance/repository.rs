@@ -19,10 +19,11 @@ use crate::{
     audit::{self, Change},
     database,
     key::{Actor, Reach},
-    secret::Keyring,
+    secret::{Keyring, SecretSource, SourceError},
 };
 
 mod names;
+mod resolve;
 
 pub use names::InstanceSummary;
 
@@ -51,6 +52,15 @@ pub enum StoreError {
         /// Why.
         #[source]
         source: RowError,
+    },
+    /// A secret of it is kept somewhere else, and cannot be had there.
+    #[error("a secret of instance `{name}` cannot be had")]
+    Unresolved {
+        /// The instance.
+        name: String,
+        /// Why.
+        #[source]
+        source: SourceError,
     },
 }
 
@@ -96,6 +106,7 @@ pub struct NewInstance {
     pub agent: AgentSettings,
     pub turns: TurnSettings,
     pub reply: ReplySettings,
+    pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
 }
 
@@ -113,6 +124,7 @@ pub struct Deleted {
 pub struct Instances {
     database: DatabaseConnection,
     keyring: Arc<Keyring>,
+    secrets: SecretSource,
     by: Actor,
 }
 
@@ -120,7 +132,19 @@ impl Instances {
     /// Over a connection, with the ring that its secrets are encrypted with.
     #[must_use]
     pub fn new(database: DatabaseConnection, keyring: Arc<Keyring>) -> Self {
-        Self { database, keyring, by: Actor::hub("instances") }
+        Self { database, keyring, secrets: SecretSource::none(), by: Actor::hub("instances") }
+    }
+
+    /// The same, with where to ask for secrets that are kept somewhere else.
+    #[must_use]
+    pub fn with_secrets(self, secrets: SecretSource) -> Self {
+        Self { secrets, ..self }
+    }
+
+    /// Where secrets are asked for that are kept somewhere else.
+    #[must_use]
+    pub fn secrets(&self) -> &SecretSource {
+        &self.secrets
     }
 
     /// The same table, changed in somebody's name: the audit log says whose.
@@ -199,16 +223,6 @@ impl Instances {
         self.first(&Lookup::Default).await
     }
 
-    /// All that the lookup names, oldest first: at most one, but for
-    /// [`Lookup::WhatsappInstance`].
-    ///
-    /// # Errors
-    /// A failure of the database, or a row that cannot be read.
-    pub async fn find(&self, lookup: &Lookup) -> Result<Vec<Instance>, StoreError> {
-        let rows = Entity::find().filter(lookup.condition()).order_by_asc(Column::Id).all(&self.database).await?;
-        rows.into_iter().map(|row| self.read(row)).collect()
-    }
-
     /// A page of the instances within a reach, oldest first.
     ///
     /// # Errors
@@ -227,16 +241,6 @@ impl Instances {
     pub async fn versions(&self) -> Result<HashMap<i64, DateTime<Utc>>, StoreError> {
         let columns = Entity::find().select_only().columns([Column::Id, Column::UpdatedAt]);
         Ok(columns.into_tuple().all(&self.database).await?.into_iter().collect())
-    }
-
-    /// Those of these row ids that are there and can be read.
-    ///
-    /// # Errors
-    /// A failure of the database.
-    pub async fn by_ids(&self, ids: &[i64]) -> Result<Vec<Instance>, StoreError> {
-        let rows = Entity::find().filter(Column::Id.is_in(ids.iter().copied())).all(&self.database).await?;
-        // One that cannot be read is logged when somebody asks for it.
-        Ok(rows.into_iter().filter_map(|row| self.read(row).ok()).collect())
     }
 
     /// Changes an instance; `None` when there is none of this name.
@@ -335,6 +339,7 @@ impl Instances {
             agent: new.agent,
             turns: new.turns,
             reply: new.reply,
+            trace_retention_days: new.trace_retention_days,
             channel: new.channel,
             created_at: now,
             updated_at: now,
@@ -421,9 +426,14 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
             enable_auto_split: row.enable_auto_split,
             split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
         },
+        trace_retention_days: days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
+}
+
+fn days(value: Option<i32>) -> Result<Option<u32>, RowError> {
+    value.map(|days| u32::try_from(days).map_err(|_| RowError::Column("trace_retention_days"))).transpose()
 }
 
 fn read_turns(row: &Model) -> Result<TurnSettings, RowError> {
@@ -465,6 +475,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
             .map_err(|_| RowError::Column("debounce_max_ms"))?,
         overlap: instance.turns.overlap.as_str().to_owned(),
         max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+        trace_retention_days: instance.trace_retention_days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

@@ -51,9 +51,23 @@ impl Roster {
     /// Those to read: not read yet, changed since, or read longer ago than `keep`.
     fn due(&self, now: &HashMap<i64, DateTime<Utc>>, keep: Duration) -> Vec<i64> {
         let is_current = |id: &i64, version: &DateTime<Utc>| {
-            self.held.get(id).is_some_and(|held| held.instance.updated_at == *version && held.at.elapsed() < keep)
+            self.held.get(id).is_some_and(|held| {
+                // What a reference leads to changes without anybody's telling.
+                let may_differ = held.instance.has_references();
+                held.instance.updated_at == *version && held.at.elapsed() < keep && !may_differ
+            })
         };
         now.iter().filter(|(id, version)| !is_current(id, version)).map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a secret that is kept somewhere else is another one there now, or can be had at last:
+    /// nobody told of it, and conversations may be held for want of it.
+    fn is_other_secret(&self, read: &Instance) -> bool {
+        match self.held.get(&read.id).map(|held| &held.instance) {
+            Some(held) => held.updated_at == read.updated_at && held.version() != read.version(),
+            // It was there at the last look, and could not be read.
+            None => self.versions.as_ref().is_some_and(|versions| versions.get(&read.id) == Some(&read.updated_at)),
+        }
     }
 
     fn all(&self) -> impl Iterator<Item = &Arc<Instance>> {
@@ -85,6 +99,9 @@ impl Directory {
         for ids in due.chunks(AT_ONCE) {
             let at = Instant::now();
             let read = self.instances.by_ids(ids).await?;
+            for instance in read.iter().filter(|instance| roster.is_other_secret(instance)) {
+                self.changed(instance.id);
+            }
             roster
                 .held
                 .extend(read.into_iter().map(|instance| (instance.id, Held { instance: Arc::new(instance), at })));
@@ -134,7 +151,13 @@ fn differences(before: &HashMap<i64, DateTime<Utc>>, now: &HashMap<i64, DateTime
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::testing::instance;
+    use crate::{
+        instance::{
+            AgentSettings, Change, DirectorySettings,
+            testing::{TestTable, instance, new_instance},
+        },
+        secret::{Secret, SecretSource},
+    };
 
     fn at(second: i64) -> DateTime<Utc> {
         DateTime::from_timestamp(second, 0).unwrap()
@@ -160,5 +183,45 @@ mod tests {
         due.sort_unstable();
         assert_eq!(due, [2, 3]);
         assert_eq!(roster.due(&now, Duration::ZERO).len(), 3);
+    }
+
+    #[test]
+    fn what_leads_elsewhere_is_read_each_time() {
+        let mut roster = Roster::default();
+        let mut instance = Instance { updated_at: at(1), ..instance("a") };
+        instance.agent.api_key = Secret::read("env:A");
+        let other = Instance {
+            agent: AgentSettings { api_key: Secret::read("env:A"), ..instance.agent.clone() },
+            ..instance.clone()
+        };
+        assert!(!roster.is_other_secret(&instance), "nothing was known of it");
+        roster.versions = Some(HashMap::from([(1, at(1))]));
+        assert!(roster.is_other_secret(&instance), "it was there, and could not be read");
+        roster.held.insert(1, Held { instance: Arc::new(instance.clone()), at: Instant::now() });
+        assert_eq!(roster.due(&HashMap::from([(1, at(1))]), Duration::from_secs(3600)), [1]);
+        assert!(!roster.is_other_secret(&instance));
+        // One that is not resolved has a value of its own each time.
+        assert!(roster.is_other_secret(&other));
+        assert!(!roster.is_other_secret(&Instance { updated_at: at(2), ..other }), "that is told anyhow");
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_can_be_had_at_last_is_told_of() {
+        let table = TestTable::new().await;
+        let file = table.folder.path().join("agent-key");
+        let secrets = SecretSource::load(Arc::new(HashMap::<String, String>::new())).unwrap();
+        let instances = table.instances.clone().with_secrets(secrets);
+        let mut new = new_instance("a");
+        new.agent.api_key = Secret::read(format!("file:{}", file.display()));
+        let made = instances.create(new).await.unwrap();
+        let directory = Directory::new(Arc::new(instances), DirectorySettings::default());
+        let (mut roster, mut changes) = (Roster::default(), directory.changes());
+        directory.compare(&mut roster).await.unwrap();
+        assert!(roster.held.is_empty() && changes.try_recv().is_err());
+        std::fs::write(&file, "planted-agent-key").unwrap();
+        directory.compare(&mut roster).await.unwrap();
+        assert_eq!(changes.try_recv(), Ok(Change::One(made.id)));
+        directory.compare(&mut roster).await.unwrap();
+        assert!(changes.try_recv().is_err(), "once");
     }
 }

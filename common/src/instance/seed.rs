@@ -101,7 +101,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
         session_id_prefix: get("SESSION_ID_PREFIX"),
         agent: AgentSettings {
             api_url: service_url(&agent_url).map_err(|problem| SeedProblem::Url("AGENT_API_URL", problem))?,
-            api_key: Secret::new(agent_key),
+            api_key: Secret::read(agent_key),
             agent_id: None,
             default_agent: get("DEFAULT_AGENT_NAME"),
             timeout: timeout(get("AGENT_API_TIMEOUT"))?,
@@ -110,10 +110,11 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
         },
         turns: TurnSettings::default(),
         reply: ReplySettings::default(),
+        trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: service_url(&evolution_url)
                 .map_err(|problem| SeedProblem::Url("EVOLUTION_API_URL", problem))?,
-            evolution_key: Secret::new(evolution_key),
+            evolution_key: Secret::read(evolution_key),
             whatsapp_instance: slug.unwrap_or_else(|| name.to_string()),
             webhook_base64: true,
             webhook_secret: None,

@@ -28,6 +28,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         agent: new.agent,
         turns: new.turns,
         reply: new.reply,
+        trace_retention_days: new.trace_retention_days,
         channel: new.channel,
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,
@@ -52,6 +53,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
         },
         turns: TurnSettings::default(),
         reply: ReplySettings::default(),
+        trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: "http://evolution.test".to_owned(),
             evolution_key: Secret::new("planted-evolution-key"),

@@ -58,6 +58,16 @@ impl Trust {
         self.last_change = self.now;
     }
 
+    /// What something else is worth that belongs to one instance (or, under a row id that none has,
+    /// to the whole hub) and was read under `stamp`.
+    pub(super) fn worth_of(&self, instance: i64, stamp: u64) -> Worth {
+        let unwatched = self.watched_since.is_some_and(|since| stamp < since);
+        if unwatched || self.changed.get(&instance).is_some_and(|at| *at > stamp) {
+            return Worth::Nothing;
+        }
+        if self.is_watching() { Worth::Long } else { Worth::Briefly }
+    }
+
     /// What an answer is worth that was read under `stamp`.
     pub(super) fn worth(&self, lookup: &Lookup, found: &[Arc<Instance>], stamp: u64) -> Worth {
         if self.watched_since.is_some_and(|since| stamp < since) {

@@ -39,6 +39,7 @@ pub struct InstanceView {
     debounce_max_ms: u32,
     overlap: &'static str,
     max_backlog: Option<u32>,
+    trace_retention_days: Option<u32>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -95,6 +96,7 @@ impl InstanceView {
             debounce_max_ms: instance.turns.debounce_max_ms,
             overlap: instance.turns.overlap.as_str(),
             max_backlog: instance.turns.max_backlog,
+            trace_retention_days: instance.trace_retention_days,
         }
     }
 }

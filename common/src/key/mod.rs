@@ -13,6 +13,7 @@ mod pepper;
 mod reach;
 pub mod root;
 mod scope;
+pub(crate) mod sealed;
 
 pub use caller::{Actor, Caller};
 pub use keys::{ApiKey, KeyError, Keys, NewKey};

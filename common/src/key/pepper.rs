@@ -72,7 +72,8 @@ async fn make(database: &DatabaseConnection, keyring: &Keyring) -> Result<(), Ke
     Ok(())
 }
 
-fn place(row: i64) -> Place {
+/// The place of a row's secret.
+pub(super) fn place(row: i64) -> Place {
     // Of no instance: row ids begin at 1.
     Place { instance: 0, table: TABLE, row, field: "sealed" }
 }

@@ -14,7 +14,8 @@ use crate::{
     instance::{Directory, DirectorySettings, Instances, StoreError, seed_default},
     key::Keys,
     queue::{self, ConnectError, Layout, Nats, PrepareError},
-    secret::{CreateMissing, Keyring},
+    sealed::{MissingKeys, SealedValues},
+    secret::{CreateMissing, Keyring, SecretSource},
     telemetry::MetricsPage,
 };
 
@@ -54,6 +55,9 @@ pub enum GroundError {
     /// The tables cannot be read.
     #[error("the tables cannot be read: run `omnihub migrate up` first")]
     Tables(#[source] StoreError),
+    /// Rows are encrypted with keys that this process does not have.
+    #[error(transparent)]
+    Keys(#[from] MissingKeys),
     /// The database went away again while the tenants were read.
     #[error("the database does not answer")]
     Away(#[source] StoreError),
@@ -77,7 +81,7 @@ impl GroundError {
             Self::Connect(error) => error.is_away(),
             Self::Streams(error) => error.is_away(),
             Self::Away(_) => true,
-            Self::Config(_) | Self::Tables(_) | Self::Waiting(_) => false,
+            Self::Config(_) | Self::Tables(_) | Self::Keys(_) | Self::Waiting(_) => false,
         }
     }
 }
@@ -91,27 +95,30 @@ pub struct Tenants {
     pub directory: Arc<Directory>,
     /// Who may act on which of them.
     pub keys: Keys,
+    /// What lies encrypted, for whoever changes the key.
+    pub sealed: SealedValues,
 }
 
 impl Ground {
     /// The tenants, with the default instance seeded when there is none yet.
     ///
     /// # Errors
-    /// When the encryption keys are missing, or the tables are not there.
+    /// When encryption keys are missing that rows need, or the tables are not there.
     pub async fn tenants(&self) -> Result<Tenants, GroundError> {
         let keyring = Keyring::load(&*self.settings, &self.data, CreateMissing::No)?;
         let keyring = Arc::new(keyring);
-        let instances = Arc::new(Instances::new(self.database.clone(), Arc::clone(&keyring)));
-        let keys = Keys::new(self.database.clone(), keyring);
-        let seed = || seed_default(&instances, &*self.settings);
-        // It may have gone again since it was opened; its tables are not to blame then.
-        let waits = ExponentialBuilder::default().without_max_times().with_total_delay(Some(PATIENCE));
-        seed.retry(waits).when(StoreError::is_away).await.map_err(|error| match error.is_away() {
-            true => GroundError::Away(error),
-            false => GroundError::Tables(error),
-        })?;
+        let secrets = SecretSource::load(Arc::clone(&self.settings))?;
+        let instances = Instances::new(self.database.clone(), Arc::clone(&keyring)).with_secrets(secrets);
+        let instances = Arc::new(instances);
+        let keys = Keys::new(self.database.clone(), Arc::clone(&keyring));
+        let sealed = SealedValues::new(self.database.clone(), keyring);
+        let missing = || async { Ok(sealed.missing_keys(&*self.settings).await?) };
+        if let Some(missing) = patiently(missing).await? {
+            return Err(missing.into());
+        }
+        patiently(|| seed_default(&instances, &*self.settings)).await?;
         let directory = Directory::new(Arc::clone(&instances), DirectorySettings::load(&*self.settings)?);
-        Ok(Tenants { instances, directory: Arc::new(directory), keys })
+        Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed })
     }
 
     /// The queue: a connection under this name, and the layout its streams were made with.
@@ -178,6 +185,18 @@ impl Ground {
             health: Health::new(program.stop.token()),
         })
     }
+}
+
+/// The database may have gone again since it was opened; its tables are not to blame then.
+async fn patiently<T, R>(read: impl FnMut() -> R) -> Result<T, GroundError>
+where
+    R: Future<Output = Result<T, StoreError>>,
+{
+    let waits = ExponentialBuilder::default().without_max_times().with_total_delay(Some(PATIENCE));
+    read.retry(waits).when(StoreError::is_away).await.map_err(|error| match error.is_away() {
+        true => GroundError::Away(error),
+        false => GroundError::Tables(error),
+    })
 }
 
 /// Said of each try of a wait without end: every half minute or so, or as often as a broker that is

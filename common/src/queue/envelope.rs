@@ -62,6 +62,13 @@ impl MessageId {
         Self(id)
     }
 
+    /// Reads [`MessageId::to_hex`] back.
+    pub(super) fn of_hex(text: &str) -> Option<Self> {
+        let mut id = [0_u8; 16];
+        hex::decode_to_slice(text, &mut id).ok()?;
+        Some(Self(id))
+    }
+
     /// The id in hexadecimal.
     #[must_use]
     pub fn to_hex(self) -> String {
@@ -96,6 +103,13 @@ pub fn trace_id(provider_at_ms: Option<i64>, id: MessageId) -> Uuid {
     bytes[6..].copy_from_slice(&id.0[..10]);
     // new_v8 sets the version and variant bits and leaves the rest.
     Uuid::new_v8(bytes)
+}
+
+/// What a trace id says of its message, whenever that was sent: no other message says the same.
+pub(super) fn trace_tail(trace: Uuid) -> [u8; 10] {
+    let mut tail = [0_u8; 10];
+    tail.copy_from_slice(&trace.as_bytes()[6..]);
+    tail
 }
 
 /// One accepted message as it waits in `INBOUND`.
@@ -218,6 +232,15 @@ mod tests {
         let redriven = Envelope { redrive: Some(Redrive { nth: 3, at: 9 }), ..read };
         let read: Envelope = serde_json::from_slice(&serde_json::to_vec(&redriven).unwrap()).unwrap();
         assert_eq!((read.redrives(), read.counts_from()), (3, 9));
+    }
+
+    #[test]
+    fn a_trace_tells_its_message_whenever_that_was_sent() {
+        let (id, other) = (MessageId::of(&key("a@x", "1")), MessageId::of(&key("a@x", "2")));
+        assert_eq!(trace_tail(trace_id(Some(1_000), id)), trace_tail(trace_id(None, id)));
+        assert_ne!(trace_tail(trace_id(None, id)), trace_tail(trace_id(None, other)));
+        assert_eq!(MessageId::of_hex(&id.to_hex()), Some(id));
+        assert_eq!(MessageId::of_hex("x"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The object store: media taken out of webhooks, and bodies too large for a queue message.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use async_nats::jetstream::{
     Context,
@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use super::{
     InstanceToken, MessageId,
     connect::is_unanswered,
+    envelope::{trace_id, trace_tail},
     streams::{DEAD_MEDIA, MEDIA},
 };
 
@@ -152,6 +153,26 @@ impl Media {
         let read = tokio::time::timeout(READ_PATIENCE, object.take(limit).read_to_end(&mut bytes)).await;
         read.map_err(unavailable)?.map_err(unavailable)?;
         Ok(bytes)
+    }
+
+    /// Removes the objects of some messages of an instance, which are known by their traces.
+    pub(super) async fn remove_of(
+        &self,
+        instance: &InstanceToken,
+        traces: &HashSet<[u8; 10]>,
+    ) -> Result<(), MediaError> {
+        let prefix = format!("{}/", instance.as_str());
+        let is_meant = |name: &str| {
+            let id = name.strip_prefix(&prefix).and_then(|rest| MessageId::of_hex(rest.split('/').next()?));
+            id.is_some_and(|id| traces.contains(&trace_tail(trace_id(None, id))))
+        };
+        let mut objects = self.store.list().await.map_err(unavailable)?;
+        while let Some(object) = objects.try_next().await.map_err(unavailable)? {
+            if is_meant(&object.name) {
+                self.store.delete(&object.name).await.map_err(unavailable)?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes every object of an instance.

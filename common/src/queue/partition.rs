@@ -35,7 +35,7 @@ pub(super) const EXPECTED_SEQUENCE: &str = "Nats-Expected-Last-Subject-Sequence"
 /// The subject that is compared, when it is not the one written to.
 const EXPECTED_SUBJECT: &str = "Nats-Expected-Last-Subject-Sequence-Subject";
 /// How long a stored message lives (nats-server 2.11).
-const TTL_HEADER: &str = "Nats-TTL";
+pub(super) const TTL_HEADER: &str = "Nats-TTL";
 /// A conversation that has been silent for so long may be forgotten.
 const CLOSED_CHECKPOINT_TTL: &str = "720h";
 /// The shortest that the server takes.

@@ -167,11 +167,8 @@ impl Keyring {
     /// # Errors
     /// When the text is not in our form, its key is not in the ring, or it does not open here.
     pub fn decrypt(&self, place: Place, text: &str) -> Result<Secret, SealError> {
-        let mut parts = text.splitn(3, '.');
-        let (Some(VERSION), Some(id), Some(body)) = (parts.next(), parts.next(), parts.next()) else {
-            return Err(SealError::Malformed);
-        };
-        let key = self.keys().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey { id: short(id) })?;
+        let (id, body) = parts(text)?;
+        let key = self.keys().find(|key| key.id == id).ok_or_else(|| SealError::UnknownKey { id: id.to_owned() })?;
         let body = STANDARD.decode(body).map_err(|_| SealError::Malformed)?;
         let (nonce, ciphertext) = body.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Malformed)?;
         let aad = associated_data(place);
@@ -179,6 +176,29 @@ impl Keyring {
         let plain = key.cipher(place)?.decrypt(&XNonce::from(*nonce), payload).map_err(|_| SealError::Refused)?;
         let plain = String::from_utf8(plain).map_err(|_| SealError::Refused)?;
         Ok(Secret::new(plain))
+    }
+
+    /// The id of the key that encrypts.
+    #[must_use]
+    pub fn first_id(&self) -> &str {
+        &self.first.id
+    }
+
+    /// Whether a key is in the ring.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.keys().any(|key| key.id == id)
+    }
+
+    /// What stands in a place, encrypted anew with the first key; `None` when it already is.
+    ///
+    /// # Errors
+    /// As [`Keyring::decrypt`].
+    pub fn renew(&self, place: Place, text: &str) -> Result<Option<String>, SealError> {
+        if key_id(text)? == self.first.id {
+            return Ok(None);
+        }
+        self.encrypt(place, &self.decrypt(place, text)?).map(Some)
     }
 
     fn keys(&self) -> impl Iterator<Item = &RingKey> {
@@ -205,20 +225,37 @@ impl RingKey {
     }
 }
 
+/// The id of the key that a stored secret was encrypted with.
+///
+/// # Errors
+/// [`SealError::Malformed`] when it is not in the form that this version reads.
+pub fn key_id(text: &str) -> Result<&str, SealError> {
+    parts(text).map(|(id, _)| id)
+}
+
+/// The key id and the body of a stored secret.
+fn parts(text: &str) -> Result<(&str, &str), SealError> {
+    let mut parts = text.splitn(3, '.');
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(VERSION), Some(id), Some(body)) if is_key_id(id) => Ok((id, body)),
+        _ => Err(SealError::Malformed),
+    }
+}
+
 fn bad(problem: String) -> ConfigError {
     ConfigError::Bad { name: SETTING, problem }
 }
 
-/// An id as an error may show it: a broken row could hold anything in its place.
-fn short(id: &str) -> String {
-    id.chars().take(32).collect()
+/// A broken row could hold anything in the place of an id, and errors show it.
+fn is_key_id(text: &str) -> bool {
+    let known = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (1..=32).contains(&text.len()) && text.chars().all(known)
 }
 
 /// One `id:base64` entry; the error never shows the entry.
 fn parse_key(entry: &str) -> Result<RingKey, String> {
     let (id, key) = entry.split_once(':').ok_or("each entry is `id:base64 of 32 bytes`")?;
-    let known = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if id.is_empty() || id.len() > 32 || !id.chars().all(known) {
+    if !is_key_id(id) {
         return Err("a key id has 1 to 32 letters, digits, `_` or `-`".to_owned());
     }
     let decoded = Zeroizing::new(LENIENT.decode(key).map_err(|_| format!("key `{id}` is not base64"))?);
@@ -289,7 +326,7 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_malformed() {
         let ring = Keyring::generate();
-        for text in ["", "plain", "v1", "v1.k1", "v2.k1.AAAA", "v1.k1.!!!", "v1.k1.AAAA"] {
+        for text in ["", "plain", "v1", "v1.k1", "v2.k1.AAAA", "v1.k1.!!!", "v1.k1.AAAA", "v1.k 1.AAAA"] {
             assert_eq!(ring.decrypt(PLACE, text), Err(SealError::Malformed), "{text}");
         }
     }
@@ -305,6 +342,20 @@ mod tests {
         assert_eq!(new.decrypt(PLACE, &text), Err(SealError::UnknownKey { id: "a".to_owned() }));
         let swapped = ring(&format!("a:{}", key(2)));
         assert_eq!(swapped.decrypt(PLACE, &text), Err(SealError::Refused));
+    }
+
+    #[test]
+    fn what_another_key_encrypted_is_renewed_in_its_place_only() {
+        let old = ring(&format!("a:{}", key(1)));
+        let text = old.encrypt(PLACE, &Secret::new("secret")).unwrap();
+        let both = ring(&format!("b:{}, a:{}", key(2), key(1)));
+        let renewed = both.renew(PLACE, &text).unwrap().unwrap();
+        assert_eq!((key_id(&text), key_id(&renewed)), (Ok("a"), Ok("b")));
+        assert_eq!(both.decrypt(PLACE, &renewed).unwrap().expose(), "secret");
+        assert_eq!(both.renew(PLACE, &renewed), Ok(None));
+        assert_eq!(both.renew(Place { row: 8, ..PLACE }, &text), Err(SealError::Refused));
+        assert_eq!(both.renew(PLACE, "plain"), Err(SealError::Malformed));
+        assert_eq!((both.first_id(), both.has("a"), both.has("c")), ("b", true, false));
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, Utc};
 
-use super::{Outcome, TraceStatus};
+use super::{Outcome, TraceCursor, TraceStatus};
 
 /// How many traces a list holds when the reader does not say.
 pub const DEFAULT_LIMIT: u64 = 50;
-/// The most traces in one list: with their texts (64 KiB at most each) an answer stays readable.
-pub const MAX_LIMIT: u64 = 500;
+/// The most traces in one list, as the older system had it.
+pub const MAX_LIMIT: u64 = 1000;
 
 /// A list of traces, newest first: every field that is set narrows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,10 @@ pub struct TraceFilter {
     pub status: Option<TraceStatus>,
     /// How it ended.
     pub outcome: Option<Outcome>,
+    /// Why it ended so, in the hub's word.
+    pub outcome_reason: Option<String>,
+    /// The step at which an attempt failed.
+    pub error_stage: Option<String>,
     /// The kind of message, e.g. `text`.
     pub message_type: Option<String>,
     /// Whether it came with a file.
@@ -36,6 +40,8 @@ pub struct TraceFilter {
     pub limit: u64,
     /// How many to leave out first.
     pub offset: u64,
+    /// Only those behind this place: where an earlier page ended. The total is not counted again.
+    pub after: Option<TraceCursor>,
 }
 
 impl Default for TraceFilter {
@@ -47,12 +53,15 @@ impl Default for TraceFilter {
             session_id: None,
             status: None,
             outcome: None,
+            outcome_reason: None,
+            error_stage: None,
             message_type: None,
             has_media: None,
             from: None,
             to: None,
             limit: DEFAULT_LIMIT,
             offset: 0,
+            after: None,
         }
     }
 }

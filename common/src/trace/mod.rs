@@ -5,7 +5,9 @@
 //! waits for the database: only the outcome waits, and only for NATS. Payloads pass [`presentable`]
 //! before they are published: no secret and no file leaves the process that saw it.
 
+mod analytics;
 mod batch;
+mod cursor;
 pub mod entity;
 mod event;
 pub mod explain;
@@ -17,10 +19,13 @@ mod mask;
 mod packed;
 mod payload;
 mod repository;
+mod retention;
 mod tail;
 #[cfg(test)]
 mod tests;
 
+pub use analytics::{Analytics, Figures, Times};
+pub use cursor::TraceCursor;
 pub use event::{
     Outcome, Stage, StagePayload, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus,
     redriven_revision, revision,
@@ -30,5 +35,6 @@ pub use filter::{DEFAULT_LIMIT, MAX_LIMIT, TraceFilter, bare_phone};
 pub use mask::{PAYLOAD_CAP, cap, head, mask, original_size, presentable, without_nul};
 pub use packed::{pack, unpack};
 pub use payload::{Packed, compress, decompress};
-pub use repository::{Traces, Written};
+pub use repository::{TracePage, Traces, Written};
+pub use retention::{DEFAULT_RETENTION_DAYS, Older, RETENTION_DAYS, kept_since};
 pub use tail::{TailFilter, TailLine};

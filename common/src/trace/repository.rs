@@ -11,10 +11,10 @@ use sea_orm::{
 };
 use uuid::Uuid;
 
-use crate::key::Reach;
+use crate::{key::Reach, person::note_answered};
 
 use super::{
-    Stage, TraceEvent, TraceFilter, bare_phone,
+    Stage, TraceCursor, TraceEvent, TraceFilter, bare_phone,
     batch::Batch,
     entity::{message_trace, trace_payload},
     filter::MAX_LIMIT,
@@ -28,7 +28,18 @@ const STATEMENT_ROWS: [usize; 4] = [64, 16, 4, 1];
 /// The traces of one database.
 #[derive(Clone, Debug)]
 pub struct Traces {
-    database: DatabaseConnection,
+    pub(super) database: DatabaseConnection,
+}
+
+/// A page of a list.
+#[derive(Clone, Debug)]
+pub struct TracePage {
+    /// The newest first.
+    pub rows: Vec<message_trace::Model>,
+    /// How many there are without limit and offset; not counted behind a cursor.
+    pub total: Option<u64>,
+    /// Where the next page begins; none when this is the last one.
+    pub next: Option<TraceCursor>,
 }
 
 /// What became of a batch of events that was written.
@@ -60,12 +71,7 @@ impl Traces {
         if events.is_empty() {
             return Ok(Written::default());
         }
-        // Immediate: a SQLite transaction that reads before it writes cannot wait for its turn.
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..TransactionOptions::default()
-        };
-        let transaction = self.database.begin_with_options(options).await?;
+        let transaction = self.database.begin_with_options(writing()).await?;
         let living = living_instances(&transaction, events).await?;
         let kept: Vec<_> = events
             .iter()
@@ -76,6 +82,7 @@ impl Traces {
         let columns: Vec<_> =
             trace_payload::Column::iter().filter(|column| !matches!(column, trace_payload::Column::Id)).collect();
         upsert(&transaction, &batch.payloads, &columns, payload_conflict).await?;
+        note_answered(&transaction, &batch.traces).await?;
         transaction.commit().await?;
         Ok(Written { kept: kept.len(), dropped: events.len() - kept.len() })
     }
@@ -89,21 +96,30 @@ impl Traces {
         query.one(&self.database).await
     }
 
-    /// Traces, newest first, and how many there are without limit and offset.
+    /// Traces, newest first. A page behind a cursor is the same whatever has arrived meanwhile.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub async fn list(&self, reach: &Reach, filter: &TraceFilter) -> Result<(Vec<message_trace::Model>, u64), DbErr> {
+    pub async fn list(&self, reach: &Reach, filter: &TraceFilter) -> Result<TracePage, DbErr> {
         let query = message_trace::Entity::find().filter(within(reach)).filter(condition(filter));
-        let total = query.clone().count(&self.database).await?;
-        let rows = query
+        let total = match filter.after {
+            None => Some(query.clone().count(&self.database).await?),
+            Some(_) => None,
+        };
+        let limit = Ord::min(filter.limit, MAX_LIMIT);
+        // One more than asked for tells whether there is more.
+        let mut rows = query
+            .filter(Condition::all().add_option(filter.after.map(TraceCursor::behind)))
             .order_by_desc(message_trace::Column::ReceivedAt)
-            .order_by_asc(message_trace::Column::TraceId)
-            .limit(Ord::min(filter.limit, MAX_LIMIT))
+            .order_by_desc(message_trace::Column::TraceId)
+            .limit(limit + 1)
             .offset(filter.offset)
             .all(&self.database)
             .await?;
-        Ok((rows, total))
+        let more = rows.len() as u64 > limit;
+        rows.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        let next = rows.last().filter(|_| more).map(TraceCursor::of);
+        Ok(TracePage { rows, total, next })
     }
 
     /// The payloads of a trace, in the order of a message's way; none when the trace is not
@@ -205,14 +221,24 @@ fn excluded(column: impl IntoIden) -> Expr {
     Expr::col(("excluded", column))
 }
 
-fn within(reach: &Reach) -> Condition {
+/// Immediate: a SQLite transaction that reads before it writes cannot wait for its turn.
+pub(super) fn writing() -> TransactionOptions {
+    TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    }
+}
+
+/// The traces of these tenants.
+pub(super) fn within(reach: &Reach) -> Condition {
     match reach.names() {
         Some(names) => Condition::all().add(message_trace::Column::InstanceName.is_in(names)),
         None => Condition::all(),
     }
 }
 
-fn condition(filter: &TraceFilter) -> Condition {
+/// What a filter asks for, apart from its page.
+pub(super) fn condition(filter: &TraceFilter) -> Condition {
     use message_trace::Column;
     let phone = filter.phone.as_deref().map(bare_phone);
     Condition::all()
@@ -222,6 +248,8 @@ fn condition(filter: &TraceFilter) -> Condition {
         .add_option(filter.session_id.as_ref().map(|id| Column::SessionId.eq(id)))
         .add_option(filter.status.map(|status| Column::Status.eq(status.as_str())))
         .add_option(filter.outcome.map(|outcome| Column::Outcome.eq(outcome.as_str())))
+        .add_option(filter.outcome_reason.as_ref().map(|reason| Column::OutcomeReason.eq(reason)))
+        .add_option(filter.error_stage.as_ref().map(|stage| Column::ErrorStage.eq(stage)))
         .add_option(filter.message_type.as_ref().map(|kind| Column::MessageType.eq(kind)))
         .add_option(filter.has_media.map(|has| Column::HasMedia.eq(has)))
         .add_option(filter.from.map(|from| Column::ReceivedAt.gte(from)))

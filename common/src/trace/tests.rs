@@ -158,8 +158,8 @@ async fn a_large_batch_is_written_in_one_go() {
             .map(|n| with_payload(full(n), Stage::WebhookReceived, json!({"n": n.to_string()})))
             .collect();
         assert_eq!(traces.write(&events).await.unwrap().kept, 1_003);
-        let (rows, total) = traces.list(&all(), &TraceFilter { limit: 9_999, ..TraceFilter::default() }).await.unwrap();
-        assert_eq!((rows.len(), total), (500, 1_003));
+        let page = traces.list(&all(), &TraceFilter { limit: 9_999, ..TraceFilter::default() }).await.unwrap();
+        assert_eq!((page.rows.len(), page.total), (1_000, Some(1_003)));
         assert_eq!(payloads(&traces, &all(), 1_002).await, ["{\"n\":\"1002\"}"]);
     }
 }
@@ -210,9 +210,9 @@ async fn a_reader_sees_only_its_reach() {
         assert!(traces.payloads(&only("acme"), Uuid::from_u128(2)).await.unwrap().is_empty());
         assert_eq!(traces.payloads(&only("globex"), Uuid::from_u128(2)).await.unwrap().len(), 1);
         let theirs = TraceFilter { instance_name: Some("globex".into()), ..TraceFilter::default() };
-        assert_eq!(traces.list(&only("acme"), &theirs).await.unwrap().1, 0);
-        assert_eq!(traces.list(&only("acme"), &TraceFilter::default()).await.unwrap().1, 1);
-        assert_eq!(traces.list(&all(), &TraceFilter::default()).await.unwrap().1, 2);
+        assert_eq!(traces.list(&only("acme"), &theirs).await.unwrap().total, Some(0));
+        assert_eq!(traces.list(&only("acme"), &TraceFilter::default()).await.unwrap().total, Some(1));
+        assert_eq!(traces.list(&all(), &TraceFilter::default()).await.unwrap().total, Some(2));
     }
 }
 
@@ -230,8 +230,8 @@ async fn a_list_is_narrowed_by_each_filter_and_paged() {
         traces.write(&events).await.unwrap();
 
         let page = |limit, offset| TraceFilter { limit, offset, ..TraceFilter::default() };
-        assert_eq!(ids(&traces, &page(50, 0)).await, (vec![4, 3, 2, 1, 0, 9], 6));
-        assert_eq!(ids(&traces, &page(2, 3)).await, (vec![1, 0], 6));
+        assert_eq!(ids(&traces, &page(50, 0)).await, (vec![4, 3, 2, 1, 9, 0], 6));
+        assert_eq!(ids(&traces, &page(2, 3)).await, (vec![1, 9], 6));
 
         let d = TraceFilter::default;
         let at = |ms: i64| DateTime::from_timestamp_millis(1_760_000_000_000 + ms);
@@ -243,6 +243,8 @@ async fn a_list_is_narrowed_by_each_filter_and_paged() {
             TraceFilter { session_id: Some("i".into()), ..d() },
             TraceFilter { status: Some(TraceStatus::Completed), ..d() },
             TraceFilter { outcome: Some(Outcome::Answered), ..d() },
+            TraceFilter { outcome_reason: Some("r".into()), ..d() },
+            TraceFilter { error_stage: Some("e".into()), ..d() },
             TraceFilter { message_type: Some("text".into()), ..d() },
             TraceFilter { has_media: Some(false), ..d() },
         ];
@@ -252,9 +254,38 @@ async fn a_list_is_narrowed_by_each_filter_and_paged() {
     }
 }
 
+#[tokio::test]
+async fn pages_behind_a_cursor_hold_each_trace_once_whatever_arrives() {
+    let databases = databases().await;
+    for database in &databases.connections {
+        let traces = Traces::new(database.clone());
+        // Several in one millisecond: the id decides.
+        let mut events: Vec<_> = (0..23).map(|n| event(n, 1, TraceStatus::Processing)).collect();
+        for (n, event) in (0..).zip(events.iter_mut()) {
+            event.record.received_at += n / 4;
+        }
+        traces.write(&events).await.unwrap();
+        let (mut seen, mut after, mut newer) = (Vec::new(), None, 100);
+        loop {
+            let page = traces.list(&all(), &TraceFilter { limit: 5, after, ..TraceFilter::default() }).await.unwrap();
+            assert_eq!(page.total.is_some(), after.is_none());
+            seen.extend(page.rows.iter().map(|row| row.trace_id.as_u128()));
+            let Some(next) = page.next else { break };
+            after = Some(next);
+            let mut arrived = event(newer, 1, TraceStatus::Processing);
+            arrived.record.received_at += 1_000;
+            traces.write(&[arrived]).await.unwrap();
+            newer += 1;
+        }
+        assert_eq!(seen, (0..23).rev().collect::<Vec<u128>>());
+        let last = TraceFilter { after, ..TraceFilter::default() };
+        assert!(traces.list(&only("globex"), &last).await.unwrap().rows.is_empty());
+    }
+}
+
 async fn ids(traces: &Traces, filter: &TraceFilter) -> (Vec<u128>, u64) {
-    let (rows, total) = traces.list(&all(), filter).await.unwrap();
-    (rows.iter().map(|row| row.trace_id.as_u128()).collect(), total)
+    let page = traces.list(&all(), filter).await.unwrap();
+    (page.rows.iter().map(|row| row.trace_id.as_u128()).collect(), page.total.unwrap())
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::{fmt::Display, ops::RangeInclusive};
 
 use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
-use omnihub_common::secret::Secret;
+use omnihub_common::secret::{MayRefer, Reference, Secret};
 use serde_json::{Map, Value};
 
 use crate::problem::{FieldError, Problem};
@@ -88,6 +88,17 @@ impl Fields {
         }
     }
 
+    /// Reads an object that is a part of a body.
+    pub(super) fn of(body: Map<String, Value>) -> Self {
+        Self { body, errors: Vec::new() }
+    }
+
+    /// What is wrong, under the path of the part that was read.
+    pub(super) fn errors_under(self, path: &str) -> Vec<FieldError> {
+        let under = |error: FieldError| FieldError { field: format!("{path}.{}", error.field), ..error };
+        self.errors.into_iter().map(under).collect()
+    }
+
     /// Takes empty fields for absent ones: whoever makes something has nothing to empty.
     pub(super) fn without_empty(mut self) -> Self {
         self.body.retain(|_, value| match value {
@@ -131,6 +142,11 @@ impl Fields {
         }
     }
 
+    /// Whether a field is there, whatever it holds.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.body.contains_key(name)
+    }
+
     /// Whether a field is exactly this text.
     pub(super) fn is_text(&self, name: &str, text: &str) -> bool {
         self.body.get(name).and_then(Value::as_str).is_some_and(|given| given.trim() == text)
@@ -153,6 +169,16 @@ impl Fields {
         match texts {
             Some(texts) => Given::Value(texts),
             None => self.wrong(name, "must be a list of texts"),
+        }
+    }
+
+    /// An object of the caller's own words.
+    pub(super) fn object(&mut self, name: &str) -> Given<Map<String, Value>> {
+        match self.body.get(name) {
+            None => Given::Absent,
+            Some(Value::Null) => Given::Null,
+            Some(Value::Object(object)) => Given::Value(object.clone()),
+            Some(_) => self.wrong(name, "must be an object"),
         }
     }
 
@@ -179,16 +205,22 @@ impl Fields {
         }
     }
 
-    /// A secret. Its own mask stands for itself; another mask is no secret.
-    pub(super) fn secret(&mut self, name: &str, current: Option<&Secret>) -> Given<Secret> {
+    /// A secret, or a reference to one that the caller may give. Its own mask stands for itself, and
+    /// so does the reference that is there; another mask is no secret.
+    pub(super) fn secret(&mut self, name: &str, current: Option<&Secret>, may: &MayRefer) -> Given<Secret> {
         self.text(name).check(self, name, |text| {
             let own_mask = current.is_some_and(|current| current.mask() == text);
+            match Reference::parse(&text) {
+                Some(Err(problem)) => return Err(problem.to_string()),
+                Some(Ok(reference)) if !own_mask && !may.allows(&reference) => return Err(refusal(may)),
+                Some(Ok(_)) | None => {}
+            }
             if text.starts_with("****") && text.chars().count() <= 8 && !own_mask {
-                Err("is the mask of a secret, not the secret")
+                Err("is the mask of a secret, not the secret".to_owned())
             } else if !text.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ') {
-                Err("must be printable ASCII, since it travels in a header")
+                Err("must be printable ASCII, since it travels in a header".to_owned())
             } else {
-                Ok(Secret::new(text))
+                Ok(Secret::read(text))
             }
         })
     }
@@ -216,6 +248,16 @@ impl Fields {
     /// Ends the reading: everything that is wrong, at once.
     pub(super) fn finish(self) -> Result<(), Problem> {
         if self.errors.is_empty() { Ok(()) } else { Err(invalid(self.errors)) }
+    }
+}
+
+/// Why a reference may not be given.
+fn refusal(may: &MayRefer) -> String {
+    match may {
+        MayRefer::Below(folder) => format!("may refer only to vault://{folder}/... with a key for some instances"),
+        MayRefer::Anywhere | MayRefer::Nowhere => {
+            "may be a reference only with a key that reaches every instance".to_owned()
+        }
     }
 }
 

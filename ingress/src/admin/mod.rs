@@ -2,16 +2,22 @@
 
 pub mod access;
 pub mod audit;
+pub mod conversations;
 pub mod dead;
 pub mod door;
 pub mod explanation;
 mod fields;
 pub mod instances;
 pub mod keys;
+mod path;
+pub mod people;
+pub mod rotation;
+pub mod rules;
 pub mod tail;
 #[cfg(test)]
 mod testing;
 pub mod traces;
+pub mod users;
 pub mod whereabouts;
 
 use std::sync::Arc;
@@ -35,7 +41,12 @@ pub fn routes() -> Router<AppState> {
         .merge(whereabouts::routes())
         .merge(explanation::routes())
         .merge(keys::routes())
+        .merge(rotation::routes())
         .merge(audit::routes())
+        .merge(rules::routes())
+        .merge(conversations::routes())
+        .merge(users::routes())
+        .merge(people::routes())
         .into()
 }
 

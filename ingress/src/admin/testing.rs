@@ -9,13 +9,16 @@ use axum::{
 use omnihub_common::{
     instance::{Announcer, Directory, DirectorySettings, EvolutionFallback, Instances},
     key::{AdminKey, Keys},
+    sealed::SealedValues,
     secret::{Keyring, Secret},
+    trace::{Outcome, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, Traces},
 };
 use omnihub_migrations::Migrator;
 use sea_orm::{ConnectOptions, Database};
 use sea_orm_migration::MigratorTrait;
 use serde_json::{Value, json};
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::routes;
 use crate::{
@@ -55,16 +58,24 @@ impl Hub {
     }
 
     pub(super) async fn with(fallback: EvolutionFallback) -> Self {
+        Self::make(fallback, Arc::new(Keyring::generate())).await
+    }
+
+    pub(super) async fn new_with_ring(keyring: Arc<Keyring>) -> Self {
+        Self::make(EvolutionFallback::default(), keyring).await
+    }
+
+    async fn make(fallback: EvolutionFallback, keyring: Arc<Keyring>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}?mode=rwc", folder.path().join("t.db").display());
         let database = Database::connect(ConnectOptions::new(url)).await.unwrap();
         Migrator::up(&database, None).await.unwrap();
-        let keyring = Arc::new(Keyring::generate());
         let instances = Arc::new(Instances::new(database.clone(), Arc::clone(&keyring)));
         let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
         let fallback = Arc::new(fallback);
         let state = AppState {
-            keys: Keys::new(database.clone(), keyring),
+            keys: Keys::new(database.clone(), Arc::clone(&keyring)),
+            sealed: SealedValues::new(database.clone(), keyring),
             database,
             announcer: Announcer::local(Arc::clone(&directory)),
             directory,
@@ -116,5 +127,29 @@ impl Hub {
         });
         let made = self.call("POST", "/instances", body).await;
         assert_eq!(made.status, 201, "{}", made.text);
+    }
+
+    /// Somebody wrote to an instance and was answered, as the recorder writes it down.
+    pub(super) async fn answered(&self, instance: &str, phone: &str) {
+        let id = self.state.instances.get(instance).await.unwrap().unwrap().id;
+        let details = TraceDetails {
+            outcome: Some(Outcome::Answered),
+            sender_phone: Some(phone.to_owned()),
+            sender_id: Some(format!("{phone}@s.whatsapp.net")),
+            message_content: Some(format!("the words of {phone}")),
+            session_name: Some(format!("{instance}_{phone}")),
+            ..TraceDetails::default()
+        };
+        let record = TraceRecord {
+            trace_id: Uuid::new_v4(),
+            instance_id: id,
+            instance_name: instance.to_owned(),
+            channel_type: "whatsapp".to_owned(),
+            status: TraceStatus::Completed,
+            received_at: 1_760_000_000_000,
+            details,
+        };
+        let event = TraceEvent { v: TRACE_EVENT_VERSION, revision: 1, record, payload: None };
+        Traces::new(self.state.database.clone()).write(&[event]).await.unwrap();
     }
 }

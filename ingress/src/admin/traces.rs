@@ -1,10 +1,14 @@
-//! `GET /api/v1/traces`, `/traces/{trace_id}` and `/traces/{trace_id}/payloads`: what happened to
-//! each message.
+//! `/api/v1/traces`: what happened to each message, and what many come to.
+//!
+//! `query` reads what is asked for, `view` shows traces, `summary` the figures of many; `cleanup`
+//! removes old ones.
 //!
 //! The paths and names are those of the older system, so that its clients go on working; what it
 //! lacked (totals, the texts, the agent's answer, the four payloads) is beside them.
 
+mod cleanup;
 mod query;
+mod summary;
 mod view;
 
 use std::{collections::HashMap, time::Duration};
@@ -12,12 +16,12 @@ use std::{collections::HashMap, time::Duration};
 use axum::{
     Json,
     extract::{Path, Query, State, rejection::QueryRejection},
-    http::StatusCode,
-    response::{IntoResponse, Response},
+    http::{HeaderName, StatusCode},
+    response::{AppendHeaders, IntoResponse, Response},
 };
 use omnihub_common::{
     key::Reach,
-    trace::{Traces, entity::message_trace},
+    trace::{Traces, bare_phone, entity::message_trace},
 };
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -28,7 +32,7 @@ pub(super) use query::{END_OF_DAY, moment};
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead},
-    door::{Routes, get},
+    door::{Routes, get, post},
 };
 use crate::problem::{FieldError, Problem};
 
@@ -37,23 +41,43 @@ use crate::problem::{FieldError, Problem};
 const APPEARS_WITHIN: Duration = Duration::from_secs(2);
 /// How often the database is asked meanwhile.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// Where the next page of a list begins.
+const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
+/// The most traces of one phone in one list, as the older system had it.
+const MAX_OF_A_PHONE: u64 = 500;
+
+/// The parameters of a query; of one that is given twice the last.
+type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
 
 /// The routes of traces.
 pub fn routes() -> Routes {
     Routes::new()
         .route("/api/v1/traces", get(list))
+        .route("/api/v1/traces/analytics/summary", get(summary::summary))
+        .route("/api/v1/traces/cleanup", post(cleanup::by_body).delete(cleanup::by_query))
+        .route("/api/v1/traces/phone/{phone}", get(of_a_phone))
         .route("/api/v1/traces/{trace_id}", get(show))
         .route("/api/v1/traces/{trace_id}/payloads", get(payloads))
 }
 
-/// `GET /api/v1/traces`: newest first, a plain array; the total is in `x-total-count`.
+/// `GET /api/v1/traces`: newest first, a plain array. The total is in `x-total-count`; while there is
+/// more, `x-next-cursor` is the `cursor` of the next page, which counts no total again.
 async fn list(
     access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    query: Parameters,
 ) -> Result<Response, Problem> {
-    let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
-    list_traces(&Traces::new(database), access.reach(), &given).await
+    list_traces(&Traces::new(database), access.reach(), &given(query)?).await
+}
+
+/// `GET /api/v1/traces/phone/{phone}`: those of one person, newest first.
+async fn of_a_phone(
+    access: Allowed<CanRead>,
+    State(database): State<DatabaseConnection>,
+    Path(phone): Path<String>,
+    query: Parameters,
+) -> Result<Response, Problem> {
+    list_of_a_phone(&Traces::new(database), access.reach(), phone, given(query)?).await
 }
 
 /// `GET /api/v1/traces/{trace_id}`: every column and the four payloads.
@@ -65,20 +89,47 @@ async fn show(
     show_trace(&Traces::new(database), access.reach(), &trace_id).await
 }
 
-/// `GET /api/v1/traces/{trace_id}/payloads`: what was sent and received on the way.
+/// `GET /api/v1/traces/{trace_id}/payloads`: what was sent and received on the way;
+/// `include_payload=false` leaves the payloads themselves out.
 async fn payloads(
     access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
     Path(trace_id): Path<String>,
+    query: Parameters,
 ) -> Result<Response, Problem> {
-    show_payloads(&Traces::new(database), access.reach(), &trace_id).await
+    show_payloads(&Traces::new(database), access.reach(), &trace_id, &given(query)?).await
 }
 
 async fn list_traces(traces: &Traces, reach: &Reach, given: &HashMap<String, String>) -> Result<Response, Problem> {
     let filter = query::filter(given).map_err(invalid)?;
-    let (rows, total) = traces.list(reach, &filter).await.map_err(unavailable)?;
-    let views: Vec<_> = rows.into_iter().map(view::TraceView::from).collect();
-    Ok(([(TOTAL_COUNT, total.to_string())], Json(views)).into_response())
+    let page = traces.list(reach, &filter).await.map_err(unavailable)?;
+    let views: Vec<_> = page.rows.into_iter().map(view::TraceView::from).collect();
+    let total = page.total.map(|total| (TOTAL_COUNT, total.to_string()));
+    let next = page.next.map(|next| (NEXT_CURSOR, next.to_string()));
+    let headers: Vec<_> = total.into_iter().chain(next).collect();
+    Ok((AppendHeaders(headers), Json(views)).into_response())
+}
+
+/// `limit` alone is read of the query: a person's traces are of any time.
+async fn list_of_a_phone(
+    traces: &Traces,
+    reach: &Reach,
+    phone: String,
+    mut given: HashMap<String, String>,
+) -> Result<Response, Problem> {
+    given.retain(|name, _| name == "limit");
+    if given.get("limit").is_some_and(|limit| limit.trim().parse().is_ok_and(|limit: u64| limit > MAX_OF_A_PHONE)) {
+        return Err(invalid(vec![field("limit", format!("expected a number from 1 to {MAX_OF_A_PHONE}"))]));
+    }
+    if bare_phone(&phone).is_empty() {
+        return Err(invalid(vec![field("phone", "expected a phone number")]));
+    }
+    given.insert("phone".to_owned(), phone);
+    list_traces(traces, reach, &given).await
+}
+
+fn given(query: Parameters) -> Result<HashMap<String, String>, Problem> {
+    query.map(|Query(given)| given).map_err(|error| invalid(vec![field("query", error.body_text())]))
 }
 
 async fn show_trace(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<Response, Problem> {
@@ -87,10 +138,16 @@ async fn show_trace(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<Re
     Ok(Json(view::TraceDetail::new(trace, &payloads)).into_response())
 }
 
-async fn show_payloads(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<Response, Problem> {
+async fn show_payloads(
+    traces: &Traces,
+    reach: &Reach,
+    trace_id: &str,
+    given: &HashMap<String, String>,
+) -> Result<Response, Problem> {
+    let include = query::flag(given, "include_payload").map_err(invalid)?.unwrap_or(true);
     let trace = awaited(traces, reach, trace_id).await?;
     let payloads = traces.payloads(reach, trace.trace_id).await.map_err(unavailable)?;
-    let views: Vec<_> = payloads.iter().map(view::PayloadView::from).collect();
+    let views: Vec<_> = payloads.iter().map(|row| view::PayloadView::new(row, &trace, include)).collect();
     Ok(Json(views).into_response())
 }
 

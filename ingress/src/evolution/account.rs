@@ -10,6 +10,7 @@ use omnihub_common::{
         registration::Registration,
     },
     instance::WhatsappSettings,
+    key::Everyone,
     secret::Secret,
 };
 use uuid::Uuid;
@@ -50,14 +51,15 @@ pub struct Registered {
 }
 
 impl EvolutionDesk {
-    /// Looks for the account of an instance.
+    /// Looks for the account of an instance; for who may act on the whole hub also with the key of
+    /// the settings, which opens every account there.
     ///
     /// # Errors
     /// When the server does not tell, or what it tells cannot be used.
-    pub async fn look(&self, settings: &WhatsappSettings) -> Result<Look, Trouble> {
+    pub async fn look(&self, settings: &WhatsappSettings, whole_hub: Option<Everyone>) -> Result<Look, Trouble> {
         let slug = settings.whatsapp_instance.as_str();
         let mut keys = vec![Self::key(settings).clone()];
-        let shared = self.shared_key(settings).filter(|key| !keys.contains(key));
+        let shared = whole_hub.and_then(|_| self.shared_key(settings)).filter(|key| !keys.contains(key));
         keys.extend(shared);
         let found = self.find(settings, &keys).await?;
         if let Some(account) = found {

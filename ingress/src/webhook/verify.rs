@@ -122,6 +122,7 @@ mod tests {
             },
             turns: TurnSettings::default(),
             reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
+            trace_retention_days: None,
             channel: ChannelSettings::Whatsapp(WhatsappSettings {
                 evolution_url: "http://evolution".into(),
                 evolution_key: Secret::new("e"),

@@ -1,4 +1,4 @@
-//! Fakes of what stands outside the hub: Evolution, agents, customers.
+//! Fakes of what stands outside the hub: Evolution, agents, customers, Vault.
 //!
 //! The hub itself, its queue and its database are never faked. [`FakeEvolution`] takes the
 //! replies and checks them as the real Evolution API does, [`FakeAgent`] answers turns as the
@@ -15,6 +15,8 @@ pub mod customers;
 pub mod evolution;
 mod record;
 mod server;
+pub mod vault;
 
 pub use agent::{AgentCall, Answer, Behaviour, FakeAgent};
 pub use evolution::{AdminCall, FakeEvolution, Presence, Rejected, Sent};
+pub use vault::{FakeVault, VaultRead};

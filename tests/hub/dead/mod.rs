@@ -1,5 +1,6 @@
 //! Dead letters: listed, shown, redriven and dropped, over REST and by `omnihub dead`.
 
+mod audited;
 mod commands;
 mod large;
 mod many;

@@ -43,33 +43,22 @@ async fn everything_stands_on_three_servers() {
     assert!(consumers.iter().all(|consumer| consumer.cluster.as_ref().is_some_and(|c| c.replicas.len() == 2)));
 }
 
-async fn one_dies(stream: &str) {
+/// The leaders of the messages, of the checkpoints and of the members, one after the other.
+#[tokio::test]
+async fn a_leader_dies_and_nobody_notices_but_by_a_pause() {
     let mut deployment = Deployment::apart_on_three(slow(), &["w1", "w2"]).await;
     let mut ledger = Ledger::default();
-    ledger.post(&deployment, 0..20, 2, 20).await;
-    let leader = leader(&deployment, stream).await;
-    deployment.cluster.as_mut().unwrap().named(&leader).unwrap().kill9();
-    ledger.post(&deployment, 0..20, 4, 20).await;
-    ledger.assert_answered(&deployment, 0).await;
-    deployment.cluster.as_mut().unwrap().start_again().await.unwrap();
+    for stream in ["INBOUND", "TURNS", "KV_members"] {
+        ledger.post(&deployment, 0..20, 2, 20).await;
+        let leader = leader(&deployment, stream).await;
+        deployment.cluster.as_mut().unwrap().named(&leader).unwrap().kill9();
+        ledger.post(&deployment, 0..20, 3, 20).await;
+        ledger.assert_answered(&deployment, 0).await;
+        deployment.cluster.as_mut().unwrap().start_again().await.unwrap();
+    }
     ledger.post(&deployment, 0..20, 1, 20).await;
     ledger.assert_answered(&deployment, 0).await;
     deployment.settle(20).await;
-}
-
-#[tokio::test]
-async fn the_leader_of_the_messages_dies_and_nobody_notices_but_by_a_pause() {
-    one_dies("INBOUND").await;
-}
-
-#[tokio::test]
-async fn the_leader_of_the_checkpoints_dies_and_nobody_notices_but_by_a_pause() {
-    one_dies("TURNS").await;
-}
-
-#[tokio::test]
-async fn the_leader_of_the_members_dies_and_nobody_notices_but_by_a_pause() {
-    one_dies("KV_members").await;
 }
 
 #[tokio::test]

@@ -81,7 +81,6 @@ async fn a_store_put_back_loses_what_it_lost_and_takes_nothing_new_for_old() {
 }
 
 #[tokio::test]
-#[ignore = "now and then some partitions are not listened to again: a known fault, see docs/measurements.md"]
 async fn three_stores_put_back_lose_what_they_lost_and_take_nothing_new_for_old() {
     put_back(Deployment::apart_on_three(slow(), &["w1", "w2"]).await).await;
 }

@@ -41,7 +41,7 @@ pub(crate) struct Site {
     pub(crate) agent: FakeAgent,
     http: Client,
     /// The database, gone last.
-    _store: Store,
+    store: Store,
 }
 
 /// An answer of the hub.
@@ -75,7 +75,7 @@ impl Site {
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let mut hub = Hub::spawn(&["up"], &env);
         hub.wait_ready().await;
-        Self { hub, worker: None, nats: None, evolution, agent, http: Client::new(), _store: store }
+        Self { hub, worker: None, nats: None, evolution, agent, http: Client::new(), store }
     }
 
     /// An ingress and a worker, a NATS server of their own, and the tenant.
@@ -99,7 +99,12 @@ impl Site {
         hub.wait_ready().await;
         worker.wait_ready().await;
         let (http, worker, nats) = (Client::new(), Some(worker), Some(nats));
-        Self { hub, worker, nats, evolution, agent, http, _store: store }
+        Self { hub, worker, nats, evolution, agent, http, store }
+    }
+
+    /// Where the tables are of a hub in parts.
+    pub(crate) fn database_url(&self) -> String {
+        self.store.url()
     }
 
     /// Posts JSON to a path.

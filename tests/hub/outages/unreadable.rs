@@ -40,7 +40,7 @@ async fn messages_of_an_unreadable_instance_wait_and_die_of_old_age() {
     grow_old(&site).await;
     let waiting = site.say(PHONE, "hello").await;
     let database = sea_orm::Database::connect(store.url()).await.unwrap();
-    let key = stored_key(&database, "v1.gone.AAAA").await;
+    let key = stored_key(&database, "v1.test.AAAA").await;
     site.worker.as_mut().unwrap().start_again();
 
     let trace = site.ended(&old).await;

@@ -118,8 +118,9 @@ pub(super) struct Book {
     places: BTreeMap<u16, Place>,
     /// The highest epoch that was seen of each partition.
     epochs: HashMap<u16, u64>,
-    /// Partitions in no place whose record may say mine: from an earlier life, from a claim without
-    /// an answer, or because they were dropped without a word.
+    /// Partitions that are not mine and whose record may say so: from an earlier life, from a claim
+    /// without an answer, because they were dropped without a word, or because the connection
+    /// changed while they were being handed over.
     unsaid: BTreeSet<u16>,
     asked: Ask,
     stopping: bool,
@@ -192,7 +193,8 @@ impl Book {
             Event::Released { partition, epoch, done } => {
                 // One that was cut in the meantime may be ours again by now.
                 if matches!(self.places.get(&partition), Some(Place::Leaving(mine)) if mine.epoch == epoch) {
-                    self.gone(partition, done);
+                    // What the broker took before a reconnection says nothing of the store since.
+                    self.gone(partition, done && !self.unsaid.contains(&partition));
                 }
                 Vec::new()
             }
@@ -248,7 +250,7 @@ impl Book {
         self.forget_all_but(|place| matches!(place, Place::Mine(_) | Place::Leaving(_)));
         // A store put back may name me for what I have given to another since, who could wait for
         // as long as I live.
-        let strange = (0..self.partitions).filter(|partition| !self.places.contains_key(partition));
+        let strange = (0..self.partitions).filter(|number| !matches!(self.places.get(number), Some(Place::Mine(_))));
         self.unsaid.extend(strange);
         let ours: Vec<u16> = self.places.keys().copied().collect();
         ours.into_iter().flat_map(|partition| self.verify(partition)).collect()

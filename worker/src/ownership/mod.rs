@@ -61,12 +61,22 @@ struct Held {
     pump: Option<AbortHandle>,
 }
 
+/// What a worker owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Owned {
+    /// How many partitions.
+    pub partitions: usize,
+    /// Whether partition 0 is among them: one worker at a time has it, so its owner does what one
+    /// of them is enough for. While it changes hands there may be two for a moment, or none.
+    pub first: bool,
+}
+
 /// The task that owns partitions.
 pub(crate) struct Ownership {
     claimant: Claimant,
     events: mpsc::UnboundedSender<Event>,
-    /// Partitions this worker owns now; `None` until it is settled for the first time.
-    owned: watch::Sender<Option<usize>>,
+    /// What this worker owns now; `None` until it is settled for the first time.
+    owned: watch::Sender<Option<Owned>>,
     /// Cancelled when nothing of this worker may act any more.
     end: CancellationToken,
     life: Life,
@@ -91,7 +101,7 @@ impl Ownership {
     pub(crate) fn new(
         claimant: Claimant,
         events: mpsc::UnboundedSender<Event>,
-        owned: watch::Sender<Option<usize>>,
+        owned: watch::Sender<Option<Owned>>,
         end: CancellationToken,
         life: Life,
     ) -> Self {
@@ -154,14 +164,15 @@ impl Ownership {
             self.drop_all_if_lapsed();
             self.show();
         }
-        self.owned.send_replace(Some(0));
+        self.owned.send_replace(Some(Owned { partitions: 0, first: false }));
     }
 
     /// Tells how many partitions are owned, once nothing is on its way and all are listened to.
     fn show(&self) {
         let listening = |number| self.held.get(&number).is_some_and(|held| held.partition.is_listening());
         if self.looked && !self.book.is_claiming() && self.claimant.lease.holds() && self.book.owned().all(listening) {
-            self.owned.send_replace(Some(self.book.owned().count()));
+            let first = self.book.owned().any(|partition| partition == 0);
+            self.owned.send_replace(Some(Owned { partitions: self.book.owned().count(), first }));
         }
     }
 

@@ -9,6 +9,8 @@ use omnihub_common::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ignored {
     Inactive,
+    Blocked,
+    Paused,
     StatusBroadcast,
     Newsletter,
     FromMe,
@@ -22,6 +24,8 @@ impl Ignored {
     pub(super) fn reason(self) -> &'static str {
         match self {
             Self::Inactive => "inactive",
+            Self::Blocked => "blocked",
+            Self::Paused => "paused",
             Self::StatusBroadcast => "status_broadcast",
             Self::Newsletter => "newsletter",
             Self::FromMe => "from_me",

@@ -1,9 +1,10 @@
 //! Asking the agent.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use omnihub_common::{
     conversation::Decision,
+    person::Profile,
     queue::{AgentSession, Answer, Phase, now_ms},
     telemetry::propagation,
     trace::{Outcome, Stage, TraceStatus},
@@ -31,7 +32,8 @@ impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
     pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
         let asked_at = now_ms();
-        let request = self.request(opened, story, asked_at);
+        let profile = Box::pin(self.profile(opened)).await;
+        let request = self.request(opened, story, profile.as_deref(), asked_at);
         let payload = (Stage::AgentRequest, None, request.clone());
         Box::pin(story.step(TraceStatus::AgentCalled, Some(payload))).await;
 
@@ -69,10 +71,16 @@ impl Turn {
         }
     }
 
+    /// What operators have told of the person.
+    async fn profile(&self, opened: &Opened) -> Option<Arc<Profile>> {
+        let phone = opened.message.sender.phone.as_deref()?;
+        self.kit.profiles.of(&opened.instance, phone).await
+    }
+
     /// What the agent is asked, noted in the story. Of all that it is made of nothing is kept while
     /// the agent takes its time.
-    fn request(&self, opened: &Opened, story: &mut Story, asked_at: i64) -> Value {
-        let question = question(opened, self.checkpoint.session.clone().unwrap_or_default());
+    fn request(&self, opened: &Opened, story: &mut Story, profile: Option<&Profile>, asked_at: i64) -> Value {
+        let question = question(opened, self.checkpoint.session.clone().unwrap_or_default(), profile);
         let details = story.details();
         details.session_id = Some(question.session_id.clone());
         details.user_id = Some(question.user_id.clone());

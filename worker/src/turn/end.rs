@@ -26,9 +26,10 @@ pub(crate) struct Wait {
     pub(crate) at_most: Duration,
     /// Why, as a snake_case word.
     pub(crate) reason: &'static str,
-    /// The instance as the failed attempt knew it (when it last changed, in microseconds since
-    /// 1970): a newer one ends the wait.
-    pub(crate) instance: Option<i64>,
+    /// The instance as the failed attempt knew it ([`Instance::version`]): another one ends the wait.
+    ///
+    /// [`Instance::version`]: omnihub_common::instance::Instance::version
+    pub(crate) instance: Option<u64>,
     /// A change here ends the wait: the breaker that the lane waits for.
     pub(crate) circuit: Option<watch::Receiver<u64>>,
 }

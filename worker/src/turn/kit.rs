@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use omnihub_common::{
+    access::Gate,
     instance::{Change, Directory, Instance},
+    person::Profiles,
     queue::{DeadLetters, InstanceToken, LaneAddress, Media, TraceBus},
 };
 use opentelemetry::{
@@ -23,6 +25,10 @@ use crate::{agent::Client, breaker::Breakers};
 #[derive(Debug)]
 pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
+    /// Who is blocked, and which conversations are paused.
+    pub(crate) gate: Arc<Gate>,
+    /// What operators have told of people.
+    pub(crate) profiles: Profiles,
     /// For agents.
     pub(crate) agents: Client,
     /// For channels.
@@ -59,11 +65,11 @@ impl Kit {
             // An attempt that never saw its instance waits for another one than there is now.
             let known = match wait.instance {
                 Some(known) => Some(known),
-                None => Box::pin(self.changed_at(lane)).await,
+                None => Box::pin(self.version(lane)).await,
             };
             loop {
                 // First what changed since the failed attempt, then what is told from here on.
-                let now = Box::pin(self.changed_at(lane)).await;
+                let now = Box::pin(self.version(lane)).await;
                 if now.is_some() && now != known {
                     return;
                 }
@@ -74,10 +80,10 @@ impl Kit {
         let _ = tokio::time::timeout(wait.at_most, changed).await;
     }
 
-    async fn changed_at(&self, lane: &LaneAddress) -> Option<i64> {
+    async fn version(&self, lane: &LaneAddress) -> Option<u64> {
         let id = InstanceToken::row_id(&lane.instance)?;
         let instance: Arc<Instance> = self.directory.by_id(id).await.ok()??;
-        Some(instance.updated_at.timestamp_micros())
+        Some(instance.version())
     }
 }
 

@@ -72,8 +72,8 @@ pub(crate) struct Turn {
     withdraw: CancellationToken,
     /// The instance's, once it was read.
     settings: Option<TurnSettings>,
-    /// When the instance that this turn knows had last changed, in microseconds since 1970.
-    known: Option<i64>,
+    /// The version of the instance that this turn knows.
+    known: Option<u64>,
     /// For those who ask how far it is.
     progress: Arc<Progress>,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use omnihub_common::{
+    access::Passage,
     channel::{InboundMessage, whatsapp::inbound::read_message},
     instance::{Instance, Unavailable},
     queue::{Envelope, EnvelopeBody, InstanceToken, MediaError, Phase, now_ms},
@@ -71,13 +72,14 @@ impl Turn {
             Ok(Some(instance)) => instance,
             Ok(None) => return Err(Exit::Vanish),
             Err(Unavailable::Away) => return Err(Exit::Later(retry::PAUSE, "database_away")),
+            Err(Unavailable::SecretAway) => return Err(Exit::Later(retry::PAUSE, "secret_away")),
             Err(Unavailable::Unreadable) if self.items.iter().all(|item| is_too_old(item.counts_from)) => {
                 return Ok(None);
             }
             Err(Unavailable::Unreadable) => return Err(Exit::Later(retry::HOLD, "instance_unreadable")),
         };
         self.settings = Some(instance.turns);
-        self.known = Some(instance.updated_at.timestamp_micros());
+        self.known = Some(instance.version());
         Ok(Some(instance))
     }
 
@@ -128,12 +130,30 @@ impl Turn {
             let admitted = if sending {
                 worth_an_answer(&message, envelope.own_id.as_deref())
             } else {
-                admit(instance, &message, envelope.own_id.as_deref())
+                match admit(instance, &message, envelope.own_id.as_deref()) {
+                    Ok(()) => self.let_in(instance, &envelope.session_name, &message).await?,
+                    ignored => ignored,
+                }
             };
             part.end = admitted.err().map(|why: Ignored| (Outcome::Ignored, why.reason().to_owned()));
             part.message = Some(message);
         }
         Ok(())
+    }
+
+    /// What an operator has decided about the person and the conversation.
+    async fn let_in(
+        &self,
+        instance: &Instance,
+        session_name: &str,
+        message: &InboundMessage,
+    ) -> Result<Result<(), Ignored>, Exit> {
+        match self.kit.gate.passage(instance, session_name, &message.sender).await {
+            Ok(Passage::Open) => Ok(Ok(())),
+            Ok(Passage::Blocked) => Ok(Err(Ignored::Blocked)),
+            Ok(Passage::Paused) => Ok(Err(Ignored::Paused)),
+            Err(_) => Err(Exit::Later(retry::PAUSE, "database_away")),
+        }
     }
 
     /// A body from the object store, or why there is none: the reason, and the same for people.

@@ -1,11 +1,12 @@
 //! What the agent is asked: one question, out of one message or of several that were gathered.
 
 use omnihub_common::{
-    channel::InboundMessage,
+    channel::{InboundMessage, Person},
     conversation::{session_id, user_id},
+    person::Profile,
     queue::AgentSession,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Opened;
 use crate::agent::Question;
@@ -13,8 +14,9 @@ use crate::agent::Question;
 /// So much of a quoted text is shown to the agent.
 const QUOTE_LENGTH: usize = 200;
 
-/// The question; `known` is what the agent called this conversation and its person before.
-pub(super) fn question(opened: &Opened, known: AgentSession) -> Question {
+/// The question; `known` is what the agent called this conversation and its person before, `profile`
+/// what operators have told of them.
+pub(super) fn question(opened: &Opened, known: AgentSession, profile: Option<&Profile>) -> Question {
     let (message, instance) = (&opened.message, opened.instance.name.as_str());
     let session_name = opened.envelope.session_name.clone();
     let sender = &message.sender;
@@ -28,13 +30,24 @@ pub(super) fn question(opened: &Opened, known: AgentSession) -> Question {
         session_id: known.session_id.unwrap_or_else(|| session_id(instance, &session_name).to_string()),
         user_id: known.user_id.unwrap_or_else(|| user_id(sender.phone.as_deref(), &sender.id).to_string()),
         session_name,
-        user: json!({
-            "phone_number": sender.phone.as_ref().map(|phone| format!("+{phone}")),
-            "email": null,
-            "user_data": {"name": sender.name, "whatsapp_id": sender.id, "source": "whatsapp"},
-        }),
+        user: user(sender, profile),
         quoted,
     }
+}
+
+/// The person as the agent is told of them; what an operator has told goes before what the channel
+/// says.
+fn user(sender: &Person, profile: Option<&Profile>) -> Value {
+    let mut user = json!({
+        "phone_number": sender.phone.as_ref().map(|phone| format!("+{phone}")),
+        "email": profile.and_then(|profile| profile.email.as_deref()),
+        "user_data": {"name": sender.name, "whatsapp_id": sender.id, "source": "whatsapp"},
+    });
+    let told = profile.map(|profile| profile.user_data.clone()).unwrap_or_default();
+    if let Some(data) = user["user_data"].as_object_mut() {
+        data.extend(told);
+    }
+    user
 }
 
 /// The messages in their order, one below the other; in a group where several people wrote, with
@@ -65,7 +78,7 @@ fn text_with_quote(message: &InboundMessage) -> String {
 
 #[cfg(test)]
 mod tests {
-    use omnihub_common::channel::{Content, MessageKind, Person, Quoted};
+    use omnihub_common::channel::{Content, MessageKind, Quoted};
 
     use super::*;
 
@@ -88,6 +101,19 @@ mod tests {
         assert_eq!(text(&[], &message("ana", "hello")), "hello");
         assert_eq!(text(&[message("ana", "hello")], &message("ana", "anyone?")), "hello\nanyone?");
         assert_eq!(text(&[message("ana", "hello")], &message("bo", "hi")), "ANA: hello\nBO: hi");
+    }
+
+    #[test]
+    fn what_an_operator_has_told_goes_before_what_the_channel_says() {
+        let sender =
+            Person { id: "1@s".into(), phone: Some("1".into()), name: Some("Ana".into()), ..Person::default() };
+        let data = json!({"name": "Ana Maria", "plan": "gold"}).as_object().unwrap().clone();
+        let profile = Profile { email: Some("a@x.test".into()), user_data: data };
+        let told = json!({"name": "Ana Maria", "whatsapp_id": "1@s", "source": "whatsapp", "plan": "gold"});
+        let expected = json!({"phone_number": "+1", "email": "a@x.test", "user_data": told});
+        assert_eq!(user(&sender, Some(&profile)), expected);
+        let said = json!({"name": "Ana", "whatsapp_id": "1@s", "source": "whatsapp"});
+        assert_eq!(user(&sender, None), json!({"phone_number": "+1", "email": null, "user_data": said}));
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(crate) fn instance() -> Instance {
         },
         turns: TurnSettings::default(),
         reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
+        trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: "http://127.0.0.1:1".into(),
             evolution_key: Secret::new("evolution-key-for-tests"),

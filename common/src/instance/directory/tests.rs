@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use omnihub_fakes::FakeVault;
 use sea_orm::ConnectionTrait;
 
 use super::*;
@@ -9,6 +10,7 @@ use crate::instance::{
     AgentPatch, Patch,
     testing::{TestTable, new_instance},
 };
+use crate::secret::{Secret, SecretSource};
 
 /// Everything takes a twentieth of its time.
 const QUICK: DirectorySettings = DirectorySettings {
@@ -185,4 +187,86 @@ async fn an_outage_is_answered_from_what_was_known_while_changes_are_told_too() 
     table.instances.update("a", agent_url("http://new.test")).await.unwrap();
     // What was answered in the outage is not trusted for long, although no further change is told.
     until(&directory, |found| found.unwrap().unwrap().agent.api_url == "http://new.test").await;
+}
+
+/// An instance whose agent key lies in a file of the table's folder; answers the file.
+async fn with_a_key_in_a_file(table: &mut TestTable) -> std::path::PathBuf {
+    let file = table.folder.path().join("agent-key");
+    std::fs::write(&file, "planted-first").unwrap();
+    let secrets = SecretSource::load(Arc::new(HashMap::<String, String>::new())).unwrap();
+    table.instances = table.instances.clone().with_secrets(secrets);
+    let mut new = new_instance("a");
+    new.agent.api_key = Secret::read(format!("file:{}", file.display()));
+    table.instances.create(new).await.unwrap();
+    file
+}
+
+#[tokio::test]
+async fn a_secret_that_is_kept_elsewhere_is_there() {
+    let mut table = TestTable::new().await;
+    let file = with_a_key_in_a_file(&mut table).await;
+    // It is good for a minute unless somebody must be sure.
+    let directory = directory(&table, DirectorySettings { fresh_for: Duration::from_millis(1), ..QUICK });
+    let first = directory.by_name("a").await.unwrap().unwrap();
+    assert_eq!(first.agent.api_key.expose(), "planted-first");
+    std::fs::write(&file, "planted-second").unwrap();
+    until(&directory, |found| found.is_ok()).await;
+    let sure = async || directory.fresh_by_name("a").await.unwrap().unwrap();
+    let wait = async {
+        while sure().await.agent.api_key.expose() != "planted-second" {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.expect("a forced read asks again");
+    let second = sure().await;
+    assert!(second.version() != first.version() && second.updated_at == first.updated_at);
+
+    std::fs::remove_file(&file).unwrap();
+    let wait = async {
+        while directory.fresh_by_name("a").await.err() != Some(Unavailable::Unreadable) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, wait).await.expect("who must be sure is told that it is gone");
+    let known = directory.by_name("a").await.unwrap().unwrap();
+    assert_eq!(known.agent.api_key.expose(), "planted-second", "others go on with what is known");
+}
+
+#[tokio::test]
+async fn an_instance_whose_secret_is_nowhere_is_not_answered() {
+    let mut table = TestTable::new().await;
+    let file = with_a_key_in_a_file(&mut table).await;
+    std::fs::remove_file(&file).unwrap();
+    let directory = directory(&table, QUICK);
+    assert_eq!(directory.by_name("a").await.err(), Some(Unavailable::Unreadable));
+    assert!(table.instances.get("a").await.unwrap().is_some(), "whoever mends it sees it");
+    std::fs::write(&file, "planted-first").unwrap();
+    until(&directory, |found| found.is_ok()).await;
+}
+
+#[tokio::test]
+async fn who_keeps_a_secret_may_be_away_for_a_while() {
+    let (vault, mut table) = (FakeVault::start().await.unwrap(), TestTable::new().await);
+    vault.put("secret/a", &[("key", "planted-first")]);
+    let settings = [("VAULT_ADDR", vault.url()), ("VAULT_TOKEN", FakeVault::TOKEN), ("OMNIHUB_SECRET_TTL", "1")];
+    let settings: HashMap<String, String> =
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let secrets = SecretSource::load(Arc::new(settings)).unwrap();
+    table.instances = table.instances.clone().with_secrets(secrets);
+    let mut new = new_instance("a");
+    new.agent.api_key = Secret::read("vault://secret/a#key");
+    table.instances.create(new).await.unwrap();
+
+    vault.seal(true);
+    let directory = directory(&table, QUICK);
+    assert_eq!(directory.by_name("a").await.err(), Some(Unavailable::SecretAway));
+    vault.seal(false);
+    until(&directory, |found| found.is_ok()).await;
+    vault.seal(true);
+    // An hour long, whatever becomes of what the source itself remembers.
+    for _ in 0..3 {
+        directory.changed(1);
+        let known = directory.by_name("a").await.unwrap().unwrap();
+        assert_eq!(known.agent.api_key.expose(), "planted-first");
+    }
 }

@@ -146,3 +146,22 @@ async fn pages_are_in_the_order_of_making() {
     assert_eq!(page(2, 2).await, ["b"]);
     assert!(page(3, 2).await.is_empty());
 }
+
+#[tokio::test]
+async fn a_reference_lies_encrypted_and_comes_out_as_it_was() {
+    let table = TestTable::new().await;
+    let mut new = new_instance("a");
+    new.agent.api_key = Secret::read("vault://secret/planted#key");
+    table.instances.create(new).await.unwrap();
+    assert!(!row(&table, "a").await.contains("planted"), "nobody without the ring can write one into a row");
+    let found = table.instances.get("a").await.unwrap().unwrap();
+    assert_eq!(found.agent.api_key.mask(), "vault://secret/planted#key");
+    assert!(found.has_references());
+
+    let echoed = Some(Secret::read("vault://secret/planted#key"));
+    let patch = Patch { agent: AgentPatch { api_key: echoed, ..AgentPatch::default() }, ..Patch::default() };
+    let same = table.instances.update("a", patch).await.unwrap().unwrap();
+    assert_eq!(same.agent.api_key, found.agent.api_key);
+    let unresolved = table.instances.resolve(same, None).await;
+    assert!(matches!(unresolved, Err(StoreError::Unresolved { name, .. }) if name == "a"));
+}

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Summary;
-use crate::{queue::InstanceToken, trace::bare_phone};
+use crate::{
+    queue::{InstanceToken, PersonTracks},
+    trace::bare_phone,
+};
 
 /// Letters to list, redrive or drop: every field that is set narrows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +23,8 @@ pub struct DeadFilter {
     pub since: Option<i64>,
     /// Died at or before this moment.
     pub until: Option<i64>,
+    /// Of one of this person's messages, by whatever is known of them.
+    pub person: Option<PersonTracks>,
     /// Of one of these instances; what a reader may see, beside what they ask for.
     pub within: Option<BTreeSet<String>>,
 }
@@ -40,6 +45,7 @@ impl DeadFilter {
             && self.reason.as_ref().is_none_or(|reason| *reason == letter.reason)
             && self.session_name.as_ref().is_none_or(|name| letter.session_name.as_ref() == Some(name))
             && self.phone.as_deref().is_none_or(|phone| is_of_phone(bare_phone(phone), letter))
+            && self.person.as_ref().is_none_or(|person| person.has(letter))
             && self.since.is_none_or(|since| since <= letter.at)
             && self.until.is_none_or(|until| letter.at <= until)
     }

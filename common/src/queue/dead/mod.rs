@@ -25,7 +25,7 @@ use super::{Media, MediaError, connect::Nats, streams::DEAD};
 
 pub use filter::{DeadFilter, Stretch};
 pub use letter::{DeadLetter, LetterId, Summary};
-pub use read::{Found, KeptLetter, Page};
+pub use read::{Found, KeptLetter, Matching, Page};
 pub use redrive::{RedriveError, Redriver, Skip};
 
 /// The header of a stored letter that holds its summary: JSON in base64.

@@ -3,7 +3,10 @@
 //! A list goes through the headers of the whole stream, so that it knows how many letters match,
 //! and holds no more than one page in memory.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 
 use async_nats::jetstream::{
     Message,
@@ -34,6 +37,17 @@ pub struct Found {
     pub sequence: u64,
     /// What is shown of it.
     pub summary: Summary,
+}
+
+/// The letters that match in a stretch.
+#[derive(Clone, Debug)]
+pub struct Matching {
+    /// Their places, the oldest first.
+    pub places: Vec<u64>,
+    /// How many of each instance, by its token.
+    pub instances: BTreeMap<String, u64>,
+    /// The stretch as it is now, with an end.
+    pub stretch: Stretch,
 }
 
 /// One page of a list, the newest letter first.
@@ -119,25 +133,21 @@ impl DeadLetters {
         Ok(self.list(filter, Some(0), 0).await?.matched)
     }
 
-    /// The letters that match in a stretch, by their places, the oldest first; and the stretch as
-    /// it is now, with an end.
+    /// The letters that match in a stretch.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn matching(
-        &self,
-        filter: &DeadFilter,
-        stretch: Stretch,
-    ) -> Result<(Vec<u64>, Stretch), DeadLetterError> {
-        let (mut places, mut last) = (Vec::new(), stretch.after);
+    pub async fn matching(&self, filter: &DeadFilter, stretch: Stretch) -> Result<Matching, DeadLetterError> {
+        let (mut places, mut instances, mut last) = (Vec::new(), BTreeMap::new(), stretch.after);
         self.scan(stretch, |found| {
             last = last.max(found.sequence);
             if filter.matches(&found.instance_token, &found.summary) {
                 places.push(found.sequence);
+                *instances.entry(found.instance_token).or_default() += 1;
             }
         })
         .await?;
-        Ok((places, Stretch { upto: stretch.upto.min(last), ..stretch }))
+        Ok(Matching { places, instances, stretch: Stretch { upto: stretch.upto.min(last), ..stretch } })
     }
 
     /// One letter.

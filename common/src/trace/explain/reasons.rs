@@ -25,11 +25,21 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 9] = [
+const IGNORED: [Reason; 11] = [
     mended(
         "inactive",
         "the instance is switched off.",
         "Switch it on with `omnihub instance update NAME --active true`; messages that came meanwhile stay unanswered.",
+    ),
+    mended(
+        "blocked",
+        "an access rule blocks the person who wrote it.",
+        "`omnihub access check PHONE --instance NAME` shows the rule; what comes once it is gone is answered.",
+    ),
+    mended(
+        "paused",
+        "the bot was silent in this conversation, because somebody had paused it.",
+        "Resume it with `omnihub conversation resume SESSION --instance NAME`; what came meanwhile stays unanswered.",
     ),
     plain("status_broadcast", "it is a WhatsApp status, which is for all contacts and for nobody to answer."),
     plain("newsletter", "it came through a WhatsApp channel (newsletter), which takes no answers."),
@@ -74,9 +84,9 @@ const HELD: [Reason; 6] = [
     mended(
         "instance_unreadable",
         "what the database holds of the instance cannot be read: a secret in it does not open with the worker's keys, \
-         or the row is damaged.",
-        "Give the workers the keys with which it was written (`OMNIHUB_ENCRYPTION_KEYS`); what waits then goes on, \
-         and what has died can be redriven.",
+         one that is kept elsewhere is not to be had there, or the row is damaged.",
+        "Give the workers the keys with which it was written (`OMNIHUB_ENCRYPTION_KEYS`), or mend the reference that \
+         their log names; what waits then goes on, and what has died can be redriven.",
     ),
     mended(
         "newer_version",
@@ -86,7 +96,7 @@ const HELD: [Reason; 6] = [
 ];
 
 /// What a conversation waits for beside its own attempts.
-const WAITING: [Reason; 6] = [
+const WAITING: [Reason; 7] = [
     mended(
         "agent_breaker_open",
         "most calls to the agent's server failed lately, so it is left alone for a moment.",
@@ -99,6 +109,12 @@ const WAITING: [Reason; 6] = [
     ),
     plain("turn_cut", "its turn was cut in the middle, as if its worker had died, and is begun again after a while."),
     plain("database_away", "the hub's database does not answer."),
+    mended(
+        "secret_away",
+        "who keeps a secret of the instance does not answer.",
+        "Look at Vault (it may be sealed), or at what the worker's log says of the reference; what waits goes on by \
+         itself.",
+    ),
     plain("queue_away", "NATS does not answer."),
     plain("object_store_away", "the object store does not answer."),
 ];

@@ -7,7 +7,10 @@ use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
 use chrono::{NaiveTime, TimeDelta, Utc};
 use omnihub_common::{
     key::Reach,
-    queue::dead::{DeadFilter, Stretch},
+    queue::{
+        PersonTracks,
+        dead::{DeadFilter, Stretch},
+    },
 };
 use serde_json::Value;
 
@@ -43,6 +46,13 @@ impl Asked {
         self
     }
 
+    /// All letters of a person.
+    pub(super) fn of_person(person: PersonTracks) -> Self {
+        let (instance_name, person) = (Some(person.instance_name.clone()), Some(person));
+        let filter = DeadFilter { instance_name, person, ..DeadFilter::default() };
+        Self { filter, limit: 0, before: None, stretch: Stretch::ALL, dry_run: false }
+    }
+
     /// `limit`, `cursor` and the filter.
     pub(super) fn for_a_list(pairs: &[(String, String)]) -> Result<Self, Problem> {
         let mut given = Given::new(pairs, &["limit", "cursor"]);
@@ -70,7 +80,7 @@ impl Asked {
 }
 
 /// A JSON body as pairs; an empty one has none.
-pub(super) fn body(body: Result<Bytes, BytesRejection>) -> Result<Vec<(String, String)>, Problem> {
+pub(in crate::admin) fn body(body: Result<Bytes, BytesRejection>) -> Result<Vec<(String, String)>, Problem> {
     let body = body.map_err(|rejection| Problem::new(rejection.status(), "unreadable_body", rejection.body_text()))?;
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Vec::new());
@@ -126,6 +136,7 @@ impl<'a> Given<'a> {
             session_name: self.read("session_name", "a name", text),
             since: self.read("since", times, |text| time(text, NaiveTime::MIN)),
             until: self.read("until", times, |text| time(text, END_OF_DAY)),
+            person: None,
             within: None,
         }
     }

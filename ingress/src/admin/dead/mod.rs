@@ -1,9 +1,10 @@
 //! `/api/v1/dead-letters`: messages that could not be answered, and what may be done with them.
 //!
-//! `asked` reads what is meant, `view` shows letters with their secrets masked, `desk` does one
+//! `asked` reads what is meant, `audited` notes who wants it, `view` shows letters with their secrets masked, `desk` does one
 //! letter, `work` does many.
 
 mod asked;
+mod audited;
 mod desk;
 mod view;
 mod work;
@@ -12,7 +13,7 @@ use axum::{
     Json,
     body::Bytes,
     extract::{
-        Path, Query, State,
+        Query, State,
         rejection::{BytesRejection, QueryRejection},
     },
     http::StatusCode,
@@ -21,18 +22,20 @@ use axum::{
 use omnihub_common::{
     key::Reach,
     queue::{
-        InstanceToken, IntakeError, MediaError,
+        InstanceToken, IntakeError, MediaError, PersonTracks,
         dead::{DeadLetterError, KeptLetter, LetterId, RedriveError},
     },
 };
 use serde_json::{Value, json};
 
-use self::asked::Asked;
+pub(super) use self::asked::body as pairs_of_body;
 pub use self::desk::DeadDesk;
+use self::{asked::Asked, audited::Deed};
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead, CanWrite},
     door::{Routes, get, post},
+    path::Path,
 };
 use crate::{problem::Problem, state::AppState};
 
@@ -85,6 +88,8 @@ async fn redrive_one(
     let desk = desk(&state)?;
     let kept = found(desk, access.reach(), &id).await?;
     let instance = desk::instance_of(&state, &kept).await?;
+    desk.check(&kept, instance.as_deref()).await.map_err(not_done)?;
+    audited::one(&state, access.actor(), Deed::Redrive, &kept).await?;
     let envelope = desk.redrive(&kept, instance.as_deref()).await.map_err(not_done)?;
     tracing::info!(trace.id = %envelope.trace_id, dead.redrives = envelope.redrives(), "a dead letter was redriven");
     Ok(Json(json!({
@@ -102,7 +107,10 @@ async fn redrive_many(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Value>, Problem> {
     let asked = Asked::for_work(&asked::body(body)?)?.within(access.reach());
-    work::redrive(&state, desk(&state)?, &asked).await.map(Json)
+    let desk = desk(&state)?;
+    let meant = work::Meant::find(desk, &asked).await?;
+    audited::many(&state, access.actor(), Deed::Redrive, &asked, &meant).await?;
+    work::redrive(&state, desk, &asked, meant).await.map(Json)
 }
 
 /// `DELETE /api/v1/dead-letters/{id}`.
@@ -113,6 +121,7 @@ async fn drop_one(
 ) -> Result<Json<Value>, Problem> {
     let desk = desk(&state)?;
     let kept = found(desk, access.reach(), &id).await?;
+    audited::one(&state, access.actor(), Deed::Drop, &kept).await?;
     desk.letters().drop_one(&kept).await.map_err(unreachable)?;
     tracing::info!(dead.id = kept.id, instance.token = kept.instance_token, "a dead letter was dropped");
     Ok(Json(json!({"message": format!("Dead letter '{}' dropped", kept.id)})))
@@ -125,7 +134,23 @@ async fn drop_many(
     query: Pairs,
 ) -> Result<Json<Value>, Problem> {
     let asked = Asked::for_work(&pairs(query)?)?.within(access.reach());
-    work::drop_letters(desk(&state)?, &asked).await.map(Json)
+    let desk = desk(&state)?;
+    let meant = work::Meant::find(desk, &asked).await?;
+    audited::many(&state, access.actor(), Deed::Drop, &asked, &meant).await?;
+    work::drop_letters(desk, &asked, meant).await.map(Json)
+}
+
+/// Drops every letter of a person, since they are erased; answers how many there were. What the
+/// audit log says of it is said of the erasure.
+pub(super) async fn drop_of_person(state: &AppState, person: &PersonTracks) -> Result<u64, Problem> {
+    let Some(desk) = state.dead.as_ref() else { return Ok(0) };
+    let asked = Asked::of_person(person.clone());
+    let meant = work::Meant::find(desk, &asked).await?;
+    let done = work::drop_letters(desk, &asked, meant).await?;
+    match done["next_cursor"].is_null() {
+        true => Ok(done["dropped"].as_u64().unwrap_or_default()),
+        false => Err(queue_unavailable("there are more dead letters than could be dropped at once; call again")),
+    }
 }
 
 fn pairs(query: Pairs) -> Result<Vec<(String, String)>, Problem> {
@@ -149,7 +174,8 @@ async fn found(desk: &DeadDesk, reach: &Reach, id: &str) -> Result<KeptLetter, P
     })
 }
 
-fn queue_unavailable(detail: &str) -> Problem {
+/// The queue does not do it now.
+pub(super) fn queue_unavailable(detail: &str) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "queue_unavailable", detail).retry_after(RETRY_AFTER)
 }
 

@@ -23,6 +23,22 @@ const AT_ONCE: usize = 32;
 /// So many skipped letters are named one by one; all are counted.
 const NAMED: usize = 100;
 
+/// The letters that are meant.
+pub(super) struct Meant {
+    places: Vec<u64>,
+    stretch: Stretch,
+    /// How many of each instance, by its token.
+    pub(super) instances: BTreeMap<String, u64>,
+}
+
+impl Meant {
+    /// Those that are there now.
+    pub(super) async fn find(desk: &DeadDesk, asked: &Asked) -> Result<Self, Problem> {
+        let matching = desk.letters().matching(&asked.filter, asked.stretch).await.map_err(unreachable)?;
+        Ok(Self { places: matching.places, stretch: matching.stretch, instances: matching.instances })
+    }
+}
+
 /// What a redrive of many has come to.
 #[derive(Default)]
 struct Tally {
@@ -47,9 +63,9 @@ impl Tally {
 }
 
 /// Redrives what is asked for, or only says what would come of it.
-pub(super) async fn redrive(state: &AppState, desk: &DeadDesk, asked: &Asked) -> Result<Value, Problem> {
+pub(super) async fn redrive(state: &AppState, desk: &DeadDesk, asked: &Asked, meant: Meant) -> Result<Value, Problem> {
     let (began, mut tally) = (Instant::now(), Tally::default());
-    let (places, stretch) = desk.letters().matching(&asked.filter, asked.stretch).await.map_err(unreachable)?;
+    let Meant { places, stretch, .. } = meant;
     let mut next = None;
     for (nth, chunk) in places.chunks(AT_ONCE).enumerate() {
         if began.elapsed() > WORK_FOR && nth > 0 {
@@ -106,9 +122,9 @@ async fn redrive_lane(
 }
 
 /// Drops what is asked for, or only counts it.
-pub(super) async fn drop_letters(desk: &DeadDesk, asked: &Asked) -> Result<Value, Problem> {
+pub(super) async fn drop_letters(desk: &DeadDesk, asked: &Asked, meant: Meant) -> Result<Value, Problem> {
     let (began, mut dropped) = (Instant::now(), 0_u64);
-    let (places, stretch) = desk.letters().matching(&asked.filter, asked.stretch).await.map_err(unreachable)?;
+    let Meant { places, stretch, .. } = meant;
     let (mut next, matched) = (None, places.len());
     let chunks = if asked.dry_run { &[][..] } else { &places[..] }.chunks(AT_ONCE);
     for (nth, chunk) in chunks.enumerate() {

@@ -9,7 +9,8 @@ use omnihub_common::{
         Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, TurnPatch, TurnSettings,
         WhatsappPatch, WhatsappSettings, service_url,
     },
-    secret::Secret,
+    secret::{MayRefer, Secret},
+    trace::RETENTION_DAYS,
 };
 
 use super::{RESERVED_PATHS, SUPPORTED_CHANNELS};
@@ -27,7 +28,8 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
     let name = name(&mut fields);
     let name = fields.require("name", name);
     let channel_type = channel_type(&mut fields).unwrap_or(ChannelType::Whatsapp);
-    let patch = patch(&mut fields, None);
+    // Only whoever reaches every instance makes one.
+    let patch = patch(&mut fields, None, &MayRefer::Anywhere);
     let ignored = ignored(&mut fields);
     let new = NewInstance {
         is_active: patch.is_active.unwrap_or(true),
@@ -36,6 +38,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         agent: new_agent(&mut fields, patch.agent),
         turns: new_turns(patch.turns),
         reply: new_reply(patch.reply),
+        trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
             ChannelType::Discord => ChannelSettings::Discord(new_discord(patch.discord)),
             ChannelType::Whatsapp | ChannelType::Slack => {
@@ -48,8 +51,13 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
     Ok((new, ignored))
 }
 
-/// A change of an instance, and remarks on what was given and not used.
-pub(super) fn read_patch(mut fields: Fields, current: &Instance) -> Result<(Patch, Vec<String>), Problem> {
+/// A change of an instance, with references as far as the caller may give them, and remarks on what
+/// was given and not used.
+pub(super) fn read_patch(
+    mut fields: Fields,
+    current: &Instance,
+    may: &MayRefer,
+) -> Result<(Patch, Vec<String>), Problem> {
     let given = fields.verbatim("name");
     if let Some(name) = fields.kept("name", given)
         && name != current.name.as_str()
@@ -61,7 +69,7 @@ pub(super) fn read_patch(mut fields: Fields, current: &Instance) -> Result<(Patc
     {
         fields.wrong::<()>("channel_type", "cannot be changed: make another instance and delete this one");
     }
-    let patch = patch(&mut fields, Some(current));
+    let patch = patch(&mut fields, Some(current), may);
     let ignored = ignored(&mut fields);
     fields.finish()?;
     Ok((patch, ignored))
@@ -86,7 +94,7 @@ fn channel_type(fields: &mut Fields) -> Option<ChannelType> {
 }
 
 /// Every field that can be changed.
-fn patch(fields: &mut Fields, current: Option<&Instance>) -> Patch {
+fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Patch {
     let is_active = fields.flag("is_active");
     let is_default = fields.flag("is_default");
     let (whatsapp, discord) = match current.map(|current| &current.channel) {
@@ -98,7 +106,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>) -> Patch {
         is_active: fields.kept("is_active", is_active),
         is_default: fields.kept("is_default", is_default),
         session_id_prefix: fields.text("session_id_prefix").clearable(),
-        agent: agent(fields, current.map(|current| &current.agent)),
+        agent: agent(fields, current.map(|current| &current.agent), may),
         turns: turns(fields),
         reply: ReplyPatch {
             enable_auto_split: fields.flag("enable_auto_split").or_default(ReplySettings::default().enable_auto_split),
@@ -107,10 +115,11 @@ fn patch(fields: &mut Fields, current: Option<&Instance>) -> Patch {
                 .check(fields, "split_over", usize::try_from)
                 .or_default(ReplySettings::default().split_over),
         },
-        whatsapp: whatsapp_patch(fields, whatsapp),
+        trace_retention_days: number(fields, "trace_retention_days", RETENTION_DAYS).clearable(),
+        whatsapp: whatsapp_patch(fields, whatsapp, may),
         discord: DiscordPatch {
             bot_token: fields
-                .secret("discord_bot_token", discord.and_then(|settings| settings.bot_token.as_ref()))
+                .secret("discord_bot_token", discord.and_then(|settings| settings.bot_token.as_ref()), may)
                 .clearable(),
             client_id: fields.text("discord_client_id").clearable(),
             guild_id: fields.text("discord_guild_id").clearable(),
@@ -139,9 +148,9 @@ fn number(fields: &mut Fields, name: &str, range: RangeInclusive<u64>) -> Given<
     fields.number(name, range).check(fields, name, u32::try_from)
 }
 
-fn agent(fields: &mut Fields, current: Option<&AgentSettings>) -> AgentPatch {
+fn agent(fields: &mut Fields, current: Option<&AgentSettings>, may: &MayRefer) -> AgentPatch {
     let api_url = url(fields, "agent_api_url");
-    let api_key = fields.secret("agent_api_key", current.map(|agent| &agent.api_key));
+    let api_key = fields.secret("agent_api_key", current.map(|agent| &agent.api_key), may);
     let protocol = fields.text("agent_instance_type").check(fields, "agent_instance_type", |word| {
         let words = AgentProtocol::ALL.map(AgentProtocol::as_str).join(", ");
         AgentProtocol::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
@@ -160,16 +169,16 @@ fn agent(fields: &mut Fields, current: Option<&AgentSettings>) -> AgentPatch {
     }
 }
 
-fn whatsapp_patch(fields: &mut Fields, current: Option<&WhatsappSettings>) -> WhatsappPatch {
+fn whatsapp_patch(fields: &mut Fields, current: Option<&WhatsappSettings>, may: &MayRefer) -> WhatsappPatch {
     let evolution_url = url(fields, "evolution_url");
-    let evolution_key = fields.secret("evolution_key", current.map(|settings| &settings.evolution_key));
+    let evolution_key = fields.secret("evolution_key", current.map(|settings| &settings.evolution_key), may);
     let secret = current.and_then(|settings| settings.webhook_secret.as_ref());
     WhatsappPatch {
         evolution_url: fields.kept("evolution_url", evolution_url),
         evolution_key: fields.kept("evolution_key", evolution_key),
         whatsapp_instance: fields.text("whatsapp_instance").clearable(),
         webhook_base64: fields.flag("webhook_base64").or_default(true),
-        webhook_secret: fields.secret("webhook_secret", secret).clearable(),
+        webhook_secret: fields.secret("webhook_secret", secret, may).clearable(),
         forget_previous_secret: fields.text("webhook_secret_previous") == Given::Null,
         // Not for callers: what the hub has registered, and how.
         replace_webhook_secrets: None,
@@ -184,7 +193,7 @@ fn url(fields: &mut Fields, name: &str) -> Given<String> {
 fn new_agent(fields: &mut Fields, patch: AgentPatch) -> AgentSettings {
     AgentSettings {
         api_url: fields.require("agent_api_url", patch.api_url),
-        api_key: Secret::new(fields.require("agent_api_key", patch.api_key.map(|key| key.expose().to_owned()))),
+        api_key: Secret::read(fields.require("agent_api_key", patch.api_key.map(|key| key.stored().to_string()))),
         agent_id: patch.agent_id.flatten(),
         default_agent: patch.default_agent.flatten(),
         timeout: patch.timeout.unwrap_or(AgentSettings::DEFAULT_TIMEOUT),
@@ -223,7 +232,7 @@ fn new_whatsapp(
     let key = patch.evolution_key.or_else(|| fallback.key.clone());
     WhatsappSettings {
         evolution_url: fields.require("evolution_url", url),
-        evolution_key: Secret::new(fields.require("evolution_key", key.map(|key| key.expose().to_owned()))),
+        evolution_key: Secret::read(fields.require("evolution_key", key.map(|key| key.stored().to_string()))),
         whatsapp_instance: patch.whatsapp_instance.flatten().unwrap_or_else(|| name.to_string()),
         webhook_base64: patch.webhook_base64.unwrap_or(true),
         webhook_secret: patch.webhook_secret.flatten(),

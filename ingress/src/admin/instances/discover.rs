@@ -16,7 +16,7 @@ use axum::{
 use futures_util::{StreamExt as _, stream};
 use omnihub_common::{
     instance::{ChannelSettings, Instance, service_url},
-    secret::Secret,
+    secret::{MayRefer, Secret},
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -24,6 +24,7 @@ use serde_json::{Value, json};
 use super::{
     lifecycle::{status_of, word},
     problem,
+    troubles::not_at_hand,
 };
 use crate::{
     admin::{
@@ -71,11 +72,11 @@ pub(super) async fn discover(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Discovery>, Problem> {
     let (skip, limit) = page(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
-    let server = server(&state, body)?;
+    let server = server(&state, access.everyone().is_ok(), body).await?;
     let rows = state.instances.list(access.reach(), skip, limit).await.map_err(problem)?;
     let mut instances = ask_all(&state, rows).await;
     let mut warnings = Vec::new();
-    if let (Ok(_), Some((url, key))) = (access.everyone(), server) {
+    if let Some((url, key)) = server {
         match strangers(&state, &url, &key).await {
             Ok(found) => instances.extend(found),
             Err(warning) => warnings.push(warning),
@@ -85,23 +86,33 @@ pub(super) async fn discover(
     Ok(Json(Discovery { message: "Instance discovery completed", instances, total_discovered, warnings }))
 }
 
-/// The server whose accounts are listed, with a key that sees them; none when nobody names one.
-fn server(state: &AppState, body: Result<Bytes, BytesRejection>) -> Result<Option<(String, Secret)>, Problem> {
+/// The server whose accounts are listed, with a key that sees them; none when nobody names one, or
+/// for who does not act on the `whole_hub`.
+async fn server(
+    state: &AppState,
+    whole_hub: bool,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Option<(String, Secret)>, Problem> {
+    if !whole_hub {
+        return Ok(None);
+    }
     let fallback = &state.evolution_fallback;
-    let mut given = (None, None);
+    let mut named = (None, None);
     if body.as_ref().is_ok_and(|body| !body.iter().all(u8::is_ascii_whitespace)) {
         let mut fields = Fields::read(body)?.without_empty();
         let url = fields.text("evolution_url").check(&mut fields, "evolution_url", |text| service_url(&text));
-        let key = fields.secret("evolution_key", None);
-        given = (url.clearable().flatten(), key.clearable().flatten());
-        if given.0.is_some() && given.1.is_none() {
+        let key = fields.secret("evolution_key", None, &MayRefer::Anywhere);
+        named = (url.clearable().flatten(), key.clearable().flatten());
+        if named.0.is_some() && named.1.is_none() {
             // The key of the settings goes to the server of the settings only.
             fields.require::<String>("evolution_key", None);
         }
         fields.finish()?;
     }
-    let (url, key) = (given.0.or_else(|| fallback.url.clone()), given.1.or_else(|| fallback.key.clone()));
-    Ok(url.zip(key))
+    let (url, key) = (named.0.or_else(|| fallback.url.clone()), named.1.or_else(|| fallback.key.clone()));
+    let Some((url, key)) = url.zip(key) else { return Ok(None) };
+    let key = state.instances.secrets().resolve(&key, None).await.map_err(|error| not_at_hand("discover", &error))?;
+    Ok(Some((url, key)))
 }
 
 /// How each instance is connected; one that did not tell in time says so.

@@ -7,7 +7,7 @@ use axum::{
 use omnihub_common::{
     audit::{self, Change},
     channel::whatsapp::admin::{AdminError, Connecting, Connection, Pairing},
-    instance::{ChannelSettings, Instance, Patch},
+    instance::{ChannelSettings, Instance, Patch, WhatsappSettings},
     key::Actor,
 };
 use serde::Serialize;
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::{
     problem,
-    provision::{arrange, to_its_end, update, whatsapp},
+    provision::{Asker, arrange, at_hand, to_its_end, update, whatsapp},
     troubles::{After, trouble},
 };
 use crate::{
@@ -62,8 +62,8 @@ async fn status(
 
 /// The word for how an instance is connected, and what Evolution says of it.
 pub(super) async fn status_of(state: &AppState, instance: &Instance) -> Result<(&'static str, Value), Problem> {
-    let settings = whatsapp(instance)?;
-    let told = match state.evolution.account(settings) {
+    let settings = open(state, instance).await?;
+    let told = match state.evolution.account(&settings) {
         Ok(account) => account.connection().await,
         Err(error) => Err(error),
     };
@@ -112,8 +112,8 @@ async fn qr(
 ) -> Result<Json<Qr>, Problem> {
     access.sees(&name)?;
     let instance = find(&state, &name).await?;
-    let settings = whatsapp(&instance)?;
-    let told = match state.evolution.account(settings) {
+    let settings = open(&state, &instance).await?;
+    let told = match state.evolution.account(&settings) {
         Ok(account) => account.connect().await,
         Err(error) => Err(error),
     };
@@ -191,13 +191,13 @@ async fn connect(
 ) -> Result<Json<Changed>, Problem> {
     access.sees(&name)?;
     let current = find(&state, &name).await?;
-    let actor = access.actor().clone();
+    let asker = Asker::new(&access);
     to_its_end(async move {
         let patch = Patch { is_active: Some(true), ..Patch::default() };
-        let (instance, warnings) = arrange(state.clone(), actor.clone(), current, patch).await?;
-        let account = state.evolution.account(whatsapp(&instance)?);
+        let (instance, warnings) = arrange(state.clone(), asker.clone(), current, patch).await?;
+        let account = state.evolution.account(&open(&state, &instance).await?);
         let told = account.map_err(not_done("Connecting"))?.connect().await.map_err(not_done("Connecting"))?;
-        note(&state, &actor, "instance.connect", &instance).await?;
+        note(&state, &asker.actor, "instance.connect", &instance).await?;
         let (status, message, pairing) = scan(Ok(told));
         let mut result = Outcome::new(if status == "unavailable" { "success" } else { status }, message);
         if let Some(pairing) = pairing {
@@ -219,10 +219,10 @@ async fn disconnect(
     let current = find(&state, &name).await?;
     let actor = access.actor().clone();
     to_its_end(async move {
-        whatsapp(&current)?;
+        let settings = open(&state, &current).await?;
         // Inactive first: the watch over webhooks leaves it alone from here on.
         let instance = set_active(&state, &actor, current, false).await?;
-        let silenced = state.evolution.silence(whatsapp(&instance)?).await;
+        let silenced = state.evolution.silence(&settings).await;
         let silenced = silenced.map_err(|error| trouble(&error, After::RowChanged))?;
         note(&state, &actor, "instance.disconnect", &instance).await?;
         let result = match silenced {
@@ -246,7 +246,7 @@ async fn restart(
     let current = find(&state, &name).await?;
     let actor = access.actor().clone();
     to_its_end(async move {
-        let account = state.evolution.account(whatsapp(&current)?).map_err(not_done("Restarting"))?;
+        let account = state.evolution.account(&open(&state, &current).await?).map_err(not_done("Restarting"))?;
         let restarted = account.restart().await.map_err(not_done("Restarting"))?;
         let instance = set_active(&state, &actor, current, true).await?;
         note(&state, &actor, "instance.restart", &instance).await?;
@@ -271,7 +271,7 @@ async fn logout(
     let current = find(&state, &name).await?;
     let actor = access.actor().clone();
     to_its_end(async move {
-        let account = state.evolution.account(whatsapp(&current)?).map_err(not_done("Logging out"))?;
+        let account = state.evolution.account(&open(&state, &current).await?).map_err(not_done("Logging out"))?;
         let parted = account.log_out().await.map_err(not_done("Logging out"))?;
         let instance = set_active(&state, &actor, current, false).await?;
         note(&state, &actor, "instance.logout", &instance).await?;
@@ -286,6 +286,11 @@ async fn logout(
 
 async fn find(state: &AppState, name: &str) -> Result<Instance, Problem> {
     state.instances.get(name).await.map_err(problem)?.ok_or_else(|| no_such_instance(name))
+}
+
+/// The settings of an instance on WhatsApp, with its secrets.
+async fn open(state: &AppState, instance: &Instance) -> Result<WhatsappSettings, Problem> {
+    at_hand(state, instance.name.as_str(), whatsapp(instance)?).await
 }
 
 async fn set_active(state: &AppState, actor: &Actor, current: Instance, is_active: bool) -> Result<Instance, Problem> {

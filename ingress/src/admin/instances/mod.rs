@@ -20,6 +20,8 @@ mod removal;
 mod tests;
 mod troubles;
 
+use std::time::Duration;
+
 use axum::{
     Json,
     body::Bytes,
@@ -30,12 +32,16 @@ use axum::{
     http::StatusCode,
 };
 use omnihub_common::{
-    instance::{ChannelSettings, Deleted, StoreError},
+    instance::{ChannelSettings, Deleted, Instance, StoreError},
     queue::InstanceToken,
+    secret::MayRefer,
 };
 use serde::Serialize;
 
-use self::{answer::InstanceAnswer, provision::to_its_end};
+use self::{
+    answer::InstanceAnswer,
+    provision::{Asker, to_its_end},
+};
 use crate::{
     admin::{
         access::{Allowed, CanAdmin, CanRead, CanWrite, no_such_instance},
@@ -86,13 +92,14 @@ async fn create(
     let provision = fields.flag("provision").clearable().flatten().unwrap_or(true);
     let (new, mut remarks) = body::read_new(fields, &state.evolution_fallback)?;
     if provision && matches!(new.channel, ChannelSettings::Whatsapp(_)) {
-        let (made, warnings) = to_its_end(provision::make(state, access.actor().clone(), new)).await?;
+        let (made, warnings) = to_its_end(provision::make(state, Asker::new(&access), new)).await?;
         remarks.extend(warnings);
         return Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, remarks))));
     }
     let made = state.instances.by(access.actor()).create(new).await.map_err(problem)?;
     state.announcer.changed(made.id).await;
     tracing::info!(instance.name = %made.name, instance.id = made.id, "an instance was made");
+    let remarks = with_unresolved(&state, &made, remarks).await;
     Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, remarks))))
 }
 
@@ -125,17 +132,32 @@ async fn update(
     access.sees(&name)?;
     let mut fields = Fields::read(body)?;
     let current = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
+    let may = match access.everyone() {
+        Ok(_) => MayRefer::Anywhere,
+        Err(_) => state.instances.secrets().for_tenant(&name),
+    };
     let provision = fields.flag("provision").clearable().flatten();
     let named = fields.names_any(&EVOLUTION_FIELDS);
-    let (patch, mut remarks) = body::read_patch(fields, &current)?;
+    let (patch, mut remarks) = body::read_patch(fields, &current, &may)?;
     if patch.is_default.is_some_and(|is_default| is_default != current.is_default) {
         // Another instance would lose it.
         access.everyone()?;
     }
-    let change = provision::change(state, access.actor().clone(), current, patch, provision, named);
+    let change = provision::change(state.clone(), Asker::new(&access), current, patch, provision, named);
     let (changed, warnings) = to_its_end(change).await?;
     remarks.extend(warnings);
+    let remarks = with_unresolved(&state, &changed, remarks).await;
     Ok(Json(InstanceAnswer::new(&changed, remarks)))
+}
+
+/// Whoever gives a reference that leads nowhere is told at once; it is kept all the same, since it
+/// may lead somewhere where the workers run, or later.
+async fn with_unresolved(state: &AppState, instance: &Instance, mut remarks: Vec<String>) -> Vec<String> {
+    let resolved = state.instances.resolve(instance.clone(), Some(Duration::ZERO)).await;
+    if let Err(StoreError::Unresolved { source, .. }) = resolved {
+        remarks.push(source.to_string());
+    }
+    remarks
 }
 
 async fn set_default(
@@ -174,7 +196,7 @@ fn problem(error: StoreError) -> Problem {
             let detail = "An instance of this name exists. Change it with PUT, or choose another name.";
             return Problem::new(StatusCode::CONFLICT, "instance_exists", detail);
         }
-        StoreError::Database(_) | StoreError::Unreadable { .. } => error.with_causes(),
+        StoreError::Database(_) | StoreError::Unreadable { .. } | StoreError::Unresolved { .. } => error.with_causes(),
     };
     tracing::error!(error.message = message, "the table of instances failed");
     match error {

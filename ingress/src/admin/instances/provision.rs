@@ -8,19 +8,36 @@
 use axum::http::StatusCode;
 use omnihub_common::{
     instance::{ChannelSettings, Instance, Lookup, NewInstance, Patch, StoreError, WhatsappSettings},
-    key::Actor,
+    key::{Actor, Everyone},
     secret::Secret,
 };
 
 use super::{
     after_delete, problem,
-    troubles::{After, not_on_whatsapp, trouble},
+    troubles::{After, not_at_hand, not_on_whatsapp, trouble},
 };
 use crate::{
+    admin::access::{Allowed, no_such_instance},
     evolution::{Look, Progress, Registered, Trouble, same_server},
     problem::Problem,
     state::AppState,
 };
+
+/// Who asks for a change.
+#[derive(Clone, Debug)]
+pub(super) struct Asker {
+    /// For the audit log.
+    pub(super) actor: Actor,
+    /// Whether they may act on the whole hub.
+    pub(super) whole_hub: Option<Everyone>,
+}
+
+impl Asker {
+    /// The caller.
+    pub(super) fn new<S>(access: &Allowed<S>) -> Self {
+        Self { actor: access.actor().clone(), whole_hub: access.everyone().ok() }
+    }
+}
 
 /// Runs a change to its end, also when the caller hangs up or the request takes too long.
 pub(super) async fn to_its_end<T: Send + 'static>(
@@ -38,19 +55,21 @@ pub(super) async fn to_its_end<T: Send + 'static>(
 /// Evolution side does not work.
 pub(super) async fn make(
     state: AppState,
-    actor: Actor,
+    asker: Asker,
     mut new: NewInstance,
 ) -> Result<(Instance, Vec<String>), Problem> {
-    let ChannelSettings::Whatsapp(given) = new.channel.clone() else { return Err(not_on_whatsapp()) };
+    let actor = asker.actor;
+    let ChannelSettings::Whatsapp(given) = &new.channel else { return Err(not_on_whatsapp()) };
+    let given = at_hand(&state, new.name.as_str(), given).await?;
     if state.instances.get(new.name.as_str()).await.map_err(problem)?.is_some() {
         return Err(problem(StoreError::NameTaken));
     }
     let asked = |error| trouble(&error, After::NothingDone);
-    let look = state.evolution.look(&given).await.map_err(asked)?;
+    let look = state.evolution.look(&given, asker.whole_hub).await.map_err(asked)?;
     nobody_else_has(&state, &look, &given.evolution_url, None).await?;
     let url = state.evolution.webhook_url(&new.name, &given.evolution_url).await;
     let wanted = WhatsappSettings {
-        evolution_key: look.token.clone(),
+        evolution_key: own_key(&given, &look),
         whatsapp_instance: look.name.clone(),
         webhook_secret: given.webhook_secret.clone().or_else(|| url.get().map(|_| Secret::random())),
         webhook_url: url.get().map(str::to_owned),
@@ -80,7 +99,7 @@ pub(super) async fn make(
 /// `provision` takes the account on, or lets go of it.
 pub(super) async fn change(
     state: AppState,
-    actor: Actor,
+    asker: Asker,
     current: Instance,
     mut patch: Patch,
     provision: Option<bool>,
@@ -94,13 +113,13 @@ pub(super) async fn change(
         _ => (false, false),
     };
     match provision {
-        Some(true) => return arrange(state, actor, current, patch).await,
-        None if is_ours && differs => return arrange(state, actor, current, patch).await,
+        Some(true) => return arrange(state, asker, current, patch).await,
+        None if is_ours && differs => return arrange(state, asker, current, patch).await,
         None if is_ours && names_evolution => {
             // Nothing is to change there: what Evolution cannot confirm now is not in the way.
-            match arrange(state.clone(), actor.clone(), current.clone(), patch.clone()).await {
+            match arrange(state.clone(), asker.clone(), current.clone(), patch.clone()).await {
                 Err(problem) if problem.status == StatusCode::BAD_GATEWAY.as_u16() => {
-                    let changed = update(&state, &actor, &current, patch).await?;
+                    let changed = update(&state, &asker.actor, &current, patch).await?;
                     return Ok((changed, vec![problem.detail]));
                 }
                 done => return done,
@@ -109,7 +128,7 @@ pub(super) async fn change(
         Some(false) => patch.whatsapp.webhook_url = Some(None),
         None => {}
     }
-    let changed = update(&state, &actor, &current, patch).await?;
+    let changed = update(&state, &asker.actor, &current, patch).await?;
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
     Ok((changed, Vec::new()))
 }
@@ -117,20 +136,20 @@ pub(super) async fn change(
 /// Changes an instance and brings its account in line: makes or adopts it, registers the webhook.
 pub(super) async fn arrange(
     state: AppState,
-    actor: Actor,
+    asker: Asker,
     current: Instance,
     mut patch: Patch,
 ) -> Result<(Instance, Vec<String>), Problem> {
-    let ChannelSettings::Whatsapp(before) = &current.channel else { return Err(not_on_whatsapp()) };
-    let asked = |error| trouble(&error, After::NothingDone);
-    let given = patch.clone().applied(&current);
-    let given = whatsapp(&given)?;
-    let look = state.evolution.look(given).await.map_err(asked)?;
+    let before = whatsapp(&current)?;
+    let name = current.name.as_str();
+    let given = at_hand(&state, name, whatsapp(&patch.clone().applied(&current))?).await?;
+    let look = state.evolution.look(&given, asker.whole_hub).await;
+    let look = look.map_err(|error| trouble(&error, After::NothingDone))?;
     nobody_else_has(&state, &look, &given.evolution_url, Some(current.id)).await?;
     let url = state.evolution.webhook_url(&current.name, &given.evolution_url).await;
     let moved = !same_server(&before.evolution_url, &given.evolution_url) || before.whatsapp_instance != look.name;
     patch.whatsapp.whatsapp_instance = Some(Some(look.name.clone()));
-    patch.whatsapp.evolution_key = Some(look.token.clone());
+    patch.whatsapp.evolution_key = Some(own_key(&given, &look));
     patch.whatsapp.webhook_url = Some(url.get().map(str::to_owned));
     if moved && before.webhook_url.is_some() {
         // Who knew the secret was the account that is left.
@@ -142,17 +161,26 @@ pub(super) async fn arrange(
     // Where webhooks were accepted without a secret, Evolution learns it before we ask for it;
     // everywhere else we accept the new one before Evolution uses it.
     let evolution_first = before.webhook_secret.is_none() && !moved;
-    let change = Arranged { state: &state, actor: &actor, look: &look, new_to_us };
+    let change = Arranged { state: &state, actor: &asker.actor, look: &look, new_to_us };
     let (changed, registered) = match evolution_first {
         true => change.evolution_first(&current, patch).await?,
         false => change.row_first(&current, patch).await?,
     };
     let mut warnings = warnings(url.warning(), registered);
-    if moved && let Err(error) = state.evolution.silence(before).await {
-        warnings.push(format!("the account that was left may still post here, and is refused: {error}"));
+    if moved {
+        warnings.extend(leave(&state, name, before).await);
     }
     tracing::info!(instance.name = %changed.name, instance.id = changed.id, "an instance was changed");
     Ok((changed, warnings))
+}
+
+/// Silences the account that an instance has left.
+async fn leave(state: &AppState, name: &str, before: &WhatsappSettings) -> Option<String> {
+    let said = match at_hand(state, name, before).await {
+        Ok(before) => state.evolution.silence(&before).await.err()?.to_string(),
+        Err(problem) => problem.detail,
+    };
+    Some(format!("the account that was left may still post here, and is refused: {said}"))
 }
 
 /// The two orders of [`arrange`].
@@ -166,16 +194,18 @@ struct Arranged<'a> {
 impl Arranged<'_> {
     async fn row_first(&self, current: &Instance, patch: Patch) -> Result<(Instance, Registered), Problem> {
         let changed = self.update(current, patch).await?;
+        let settings = at_hand(self.state, changed.name.as_str(), whatsapp(&changed)?).await?;
         let mut progress = Progress::default();
-        let settled = self.settle(&changed, &mut progress).await;
+        let settled = self.state.evolution.settle(&settings, self.look, self.new_to_us, &mut progress).await;
         let registered = settled.map_err(|error| trouble(&error, After::RowChanged))?;
         Ok((keep_token(self.state, self.actor, changed, progress.token).await?, registered))
     }
 
     async fn evolution_first(&self, current: &Instance, mut patch: Patch) -> Result<(Instance, Registered), Problem> {
         let wanted = patch.clone().applied(current);
+        let settings = at_hand(self.state, wanted.name.as_str(), whatsapp(&wanted)?).await?;
         let mut progress = Progress::default();
-        let settled = self.settle(&wanted, &mut progress).await;
+        let settled = self.state.evolution.settle(&settings, self.look, self.new_to_us, &mut progress).await;
         if let Some(token) = progress.token.clone() {
             patch.whatsapp.evolution_key = Some(token);
         }
@@ -186,13 +216,8 @@ impl Arranged<'_> {
             },
             Err(error) => Ok(error),
         };
-        let left = self.state.evolution.undo(whatsapp(&wanted)?, progress).await;
+        let left = self.state.evolution.undo(&settings, progress).await;
         Err(failed.map_or_else(|problem| problem, |error| trouble(&error, After::Undone(left))))
-    }
-
-    async fn settle(&self, wanted: &Instance, progress: &mut Progress) -> Result<Registered, Trouble> {
-        let ChannelSettings::Whatsapp(settings) = &wanted.channel else { return Ok(Registered::default()) };
-        self.state.evolution.settle(settings, self.look, self.new_to_us, progress).await
     }
 
     async fn update(&self, current: &Instance, patch: Patch) -> Result<Instance, Problem> {
@@ -209,7 +234,7 @@ pub(super) async fn update(
 ) -> Result<Instance, Problem> {
     let name = current.name.as_str();
     let changed = state.instances.by(actor).update(name, patch).await.map_err(problem)?;
-    let changed = changed.ok_or_else(|| crate::admin::access::no_such_instance(name))?;
+    let changed = changed.ok_or_else(|| no_such_instance(name))?;
     state.announcer.changed(changed.id).await;
     Ok(changed)
 }
@@ -237,6 +262,27 @@ async fn nobody_else_has(state: &AppState, look: &Look, url: &str, but: Option<i
         ChannelSettings::Discord(_) => false,
     };
     if others.iter().any(has_it) { Err(trouble(&Trouble::InUse, After::NothingDone)) } else { Ok(()) }
+}
+
+/// The account's own key; a reference that leads to it is kept as it is.
+fn own_key(given: &WhatsappSettings, look: &Look) -> Secret {
+    let leads_there = given.evolution_key.matches(look.token.expose());
+    if leads_there { given.evolution_key.clone() } else { look.token.clone() }
+}
+
+/// The settings of an instance with the values of its secrets, also those that are kept elsewhere.
+pub(super) async fn at_hand(
+    state: &AppState,
+    name: &str,
+    settings: &WhatsappSettings,
+) -> Result<WhatsappSettings, Problem> {
+    let mut settings = settings.clone();
+    let secrets = [Some(&mut settings.evolution_key), settings.webhook_secret.as_mut()];
+    for secret in secrets.into_iter().flatten() {
+        let resolved = state.instances.secrets().resolve(secret, None).await;
+        *secret = resolved.map_err(|error| not_at_hand(name, &error))?;
+    }
+    Ok(settings)
 }
 
 /// The settings of an instance that is on WhatsApp.

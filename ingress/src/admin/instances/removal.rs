@@ -18,7 +18,7 @@ use super::{
     after_delete,
     lifecycle::note,
     problem,
-    provision::to_its_end,
+    provision::{at_hand, to_its_end},
     troubles::{After, trouble},
 };
 use crate::{
@@ -92,14 +92,20 @@ fn side(pairs: &[(String, String)]) -> Result<Side, Problem> {
 /// Parts an instance from its account.
 async fn part(state: &AppState, actor: &Actor, instance: &Instance, side: Side) -> Result<Vec<String>, Problem> {
     let ChannelSettings::Whatsapp(settings) = &instance.channel else { return Ok(Vec::new()) };
+    let settings = at_hand(state, instance.name.as_str(), settings).await;
     match side {
-        Side::Keep => Ok(match state.evolution.silence(settings).await {
-            Ok(_) => Vec::new(),
-            Err(error) => vec![format!("Evolution may still post here, and gets 404: {error}")],
-        }),
+        Side::Keep => {
+            let silenced = match settings {
+                Ok(settings) => state.evolution.silence(&settings).await.map_err(|error| error.to_string()),
+                Err(problem) => Err(problem.detail),
+            };
+            let left = silenced.err().map(|error| format!("Evolution may still post here, and gets 404: {error}"));
+            Ok(left.into_iter().collect())
+        }
         Side::Remove => {
+            let settings = settings?;
             let step = "Removing the instance from Evolution";
-            remove(state, settings).await.map_err(|error| trouble(&Trouble::Step { step, error }, After::Asked))?;
+            remove(state, &settings).await.map_err(|error| trouble(&Trouble::Step { step, error }, After::Asked))?;
             note(state, actor, "instance.evolution_removed", instance).await?;
             Ok(Vec::new())
         }

@@ -233,3 +233,39 @@ async fn trouble_is_a_problem_and_says_no_secret() {
     assert_eq!((down.status, &down.json["code"]), (503, &json!("database_unavailable")));
     assert_eq!(down.headers[header::RETRY_AFTER], "5");
 }
+
+#[tokio::test]
+async fn a_reference_is_kept_and_shown_as_it_is() {
+    let hub = Hub::new().await;
+    let body = whatsapp("a").tap("evolution_key", json!("vault://secret/acme#key"));
+    let made = hub.call("POST", "", body.tap("agent_api_key", json!("env:AGENT_KEY"))).await;
+    assert_eq!((made.status, &made.json["evolution_key"]), (201, &json!("vault://secret/acme#key")), "{}", made.text);
+    assert_eq!(made.json["agent_api_key"], "env:AGENT_KEY");
+    let warnings = made.json["warnings"].as_array().unwrap();
+    assert!(warnings.len() == 1 && warnings[0].as_str().unwrap().contains("`env:AGENT_KEY` is not to be had"));
+    let changed = hub.call("PUT", "/a", json!({"webhook_secret": "file:/run/secrets/webhook"})).await.json;
+    assert_eq!(changed["webhook_secret"], "file:/run/secrets/webhook");
+    assert_eq!(hub.call("PUT", "/a", &changed).await.status, 200, "an answer can be sent back");
+    let stored = hub.0.state.instances.get("a").await.unwrap().unwrap();
+    assert_eq!(stored.agent.api_key.stored().as_str(), "env:AGENT_KEY");
+    assert_ne!(stored.agent.api_key.expose(), "env:AGENT_KEY");
+    let wrong = json!({"evolution_key": "vault://secret/acme", "agent_api_key": "env:", "webhook_secret": "file:a"});
+    let mut fields = hub.call("PUT", "/a", wrong).await.wrong_fields();
+    fields.sort();
+    assert_eq!(fields, ["agent_api_key", "evolution_key", "webhook_secret"]);
+}
+
+#[tokio::test]
+async fn a_key_of_some_instances_gives_no_reference_and_keeps_what_is_there() {
+    let hub = Hub::new().await;
+    hub.call("POST", "", whatsapp("a").tap("agent_api_key", json!("env:AGENT_KEY"))).await;
+    let key = json!({"name": "some", "instances": ["a"], "scopes": ["write"]});
+    let key = hub.0.call("POST", "/keys", key).await.json["key"].as_str().unwrap().to_owned();
+    let put = async |body: Value| hub.0.call_as(&key, "PUT", "/instances/a", body).await;
+    for reference in ["env:OMNIHUB_API_KEY", "file:/etc/passwd", "vault://secret/acme#key"] {
+        assert_eq!(put(json!({"evolution_key": reference})).await.wrong_fields(), ["evolution_key"], "{reference}");
+    }
+    let kept = put(json!({"agent_api_key": "env:AGENT_KEY", "agent_timeout": 7})).await;
+    assert_eq!((kept.status, &kept.json["agent_timeout"]), (200, &json!(7)), "{}", kept.text);
+    assert_eq!(put(json!({"agent_api_key": "planted-own-key-1234"})).await.status, 200);
+}

@@ -1,7 +1,7 @@
 //! What an answer says of an Evolution server that did not do its part.
 
 use axum::http::StatusCode;
-use omnihub_common::channel::whatsapp::admin::AdminError;
+use omnihub_common::{channel::whatsapp::admin::AdminError, secret::SourceError};
 
 use crate::{
     admin::fields::invalid,
@@ -76,6 +76,16 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
             AdminError::Unreadable => said(gateway, "evolution_unreadable", ""),
         },
     }
+}
+
+/// The answer about an instance whose secrets are kept where they cannot be had.
+pub(super) fn not_at_hand(name: &str, error: &SourceError) -> Problem {
+    tracing::warn!(instance.name = name, error.message = %error, "a secret cannot be had");
+    let detail = format!("{error}. Nothing was asked of Evolution.");
+    if error.is_away() {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "secret_away", detail).retry_after(super::RETRY_AFTER);
+    }
+    Problem::new(StatusCode::CONFLICT, "secret_refused", detail)
 }
 
 /// The answer about an instance on another channel.

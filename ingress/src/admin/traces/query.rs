@@ -1,9 +1,11 @@
-//! The query of `GET /api/v1/traces`, in the older system's names and ours.
+//! The queries of traces, in the older system's names and ours.
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
-use omnihub_common::trace::{DEFAULT_LIMIT, MAX_LIMIT, Outcome, TraceFilter, TraceStatus};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
+use omnihub_common::trace::{
+    DEFAULT_LIMIT, DEFAULT_RETENTION_DAYS, MAX_LIMIT, Outcome, RETENTION_DAYS, TraceFilter, TraceStatus, kept_since,
+};
 
 use super::field;
 use crate::problem::FieldError;
@@ -14,15 +16,15 @@ struct Given<'a> {
     errors: Vec<FieldError>,
 }
 
-/// Reads the filter: `limit` (1 to [`MAX_LIMIT`]), `offset`, `instance_name`, `phone` or
+/// Reads the filter: `limit` (1 to [`MAX_LIMIT`]), `offset` or `cursor`, `instance_name`, `phone` or
 /// `sender_phone`, `session_name`, `session_id` or `agent_session_id`, `status` or `trace_status`,
-/// `outcome`, `message_type`, `has_media`, `start_date`, `end_date`, and `all_time`, which beats
-/// the dates. Other parameters are ignored.
+/// `outcome`, `outcome_reason`, `error_stage`, `message_type`, `has_media`, `start_date`,
+/// `end_date`, and `all_time`, which beats the dates. Other parameters are ignored.
 ///
 /// # Errors
 /// Every parameter that cannot be read, at once.
 pub(super) fn filter(parameters: &HashMap<String, String>) -> Result<TraceFilter, Vec<FieldError>> {
-    let mut given = Given { parameters, errors: Vec::new() };
+    let mut given = Given::new(parameters);
     let all_time = given.read(&["all_time"], "true or false", boolean).unwrap_or(false);
     let dates = "an RFC 3339 time, e.g. 2026-01-31T09:00:00Z";
     let filter = TraceFilter {
@@ -32,6 +34,8 @@ pub(super) fn filter(parameters: &HashMap<String, String>) -> Result<TraceFilter
         session_id: given.text(&["session_id", "agent_session_id"]),
         status: given.read(&["status", "trace_status"], STATUS_WORDS, status),
         outcome: given.read(&["outcome"], "answered, ignored, handed_off or dead", Outcome::parse),
+        outcome_reason: given.text(&["outcome_reason"]),
+        error_stage: given.text(&["error_stage"]),
         message_type: given.text(&["message_type"]),
         has_media: given.read(&["has_media"], "true or false", boolean),
         from: given.read(&["start_date"], dates, |text| moment(text, NaiveTime::MIN)).filter(|_| !all_time),
@@ -39,11 +43,76 @@ pub(super) fn filter(parameters: &HashMap<String, String>) -> Result<TraceFilter
         limit: given.number("limit", 1, MAX_LIMIT).unwrap_or(DEFAULT_LIMIT),
         // As far as a database's bigint goes.
         offset: given.number("offset", 0, i64::MAX.unsigned_abs()).unwrap_or(0),
+        after: given.read(&["cursor"], "the x-next-cursor of an earlier answer", |text| text.parse().ok()),
     };
-    if given.errors.is_empty() { Ok(filter) } else { Err(given.errors) }
+    if filter.after.is_some() && filter.offset > 0 {
+        given.errors.push(field("offset", "expected none beside a cursor, which is a place already"));
+    }
+    given.end(filter)
 }
 
-impl Given<'_> {
+/// Reads the filter of a summary: as [`filter`], but without a date it is of the last 24 hours, and
+/// one date makes the other: what begins goes on until now, what ends began a day before.
+///
+/// # Errors
+/// Every parameter that cannot be read, at once.
+pub(super) fn period(parameters: &HashMap<String, String>, now: DateTime<Utc>) -> Result<TraceFilter, Vec<FieldError>> {
+    let filter = filter(parameters)?;
+    if Given::new(parameters).read(&["all_time"], "", boolean) == Some(true) {
+        return Ok(filter);
+    }
+    let to = filter.to.unwrap_or(now);
+    let from = filter.from.unwrap_or(to - TimeDelta::days(1));
+    Ok(TraceFilter { from: Some(from), to: Some(to), ..filter })
+}
+
+/// What is to be cleaned up.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cleanup {
+    pub(super) days_old: u32,
+    pub(super) than: DateTime<Utc>,
+    pub(super) instance_name: Option<String>,
+    pub(super) dry_run: bool,
+}
+
+/// Reads `days_old` (30 unless given), `instance_name` and `dry_run`, which must be said to be
+/// false. A name that nobody knows is an error here: a misspelled one would mean more traces than
+/// its author had in mind.
+///
+/// # Errors
+/// Every parameter that cannot be read, at once.
+pub(super) fn cleanup(parameters: &HashMap<String, String>, now: DateTime<Utc>) -> Result<Cleanup, Vec<FieldError>> {
+    const KNOWN: [&str; 3] = ["days_old", "dry_run", "instance_name"];
+    let mut given = Given::new(parameters);
+    for name in parameters.keys().filter(|name| !KNOWN.contains(&name.as_str())) {
+        given.errors.push(field(name, format!("expected one of {}", KNOWN.join(", "))));
+    }
+    let days = given.number("days_old", *RETENTION_DAYS.start(), *RETENTION_DAYS.end());
+    let days_old = days.and_then(|days| u32::try_from(days).ok()).unwrap_or(DEFAULT_RETENTION_DAYS);
+    let instance_name = given.text(&["instance_name"]);
+    let dry_run = given.read(&["dry_run"], "true or false", boolean).unwrap_or(true);
+    given.end(Cleanup { days_old, than: kept_since(now, days_old), instance_name, dry_run })
+}
+
+/// Reads a parameter that is true or false.
+///
+/// # Errors
+/// When it is there and neither.
+pub(super) fn flag(parameters: &HashMap<String, String>, name: &str) -> Result<Option<bool>, Vec<FieldError>> {
+    let mut given = Given::new(parameters);
+    let flag = given.read(&[name], "true or false", boolean);
+    given.end(flag)
+}
+
+impl<'a> Given<'a> {
+    fn new(parameters: &'a HashMap<String, String>) -> Self {
+        Self { parameters, errors: Vec::new() }
+    }
+
+    fn end<T>(self, read: T) -> Result<T, Vec<FieldError>> {
+        if self.errors.is_empty() { Ok(read) } else { Err(self.errors) }
+    }
+
     /// The first of these parameters that is there, with its name.
     fn first<'n>(&self, names: &[&'n str]) -> Option<(&'n str, String)> {
         let named = |name: &&'n str| self.parameters.get(*name).map(|text| (*name, text.trim().to_owned()));
@@ -99,20 +168,56 @@ pub(in crate::admin) const END_OF_DAY: NaiveTime = match NaiveTime::from_hms_mil
 /// its first or its last moment. A `+` that nobody encoded arrives as a space.
 pub(in crate::admin) fn moment(text: &str, time_of_day: NaiveTime) -> Option<DateTime<Utc>> {
     let mended = text.replace(' ', if text.contains('T') { "+" } else { "T" });
-    if let Ok(moment) = DateTime::parse_from_rfc3339(&mended) {
-        return Some(moment.to_utc());
-    }
-    let naive = mended.parse::<NaiveDateTime>().ok();
-    naive.or_else(|| Some(text.parse::<NaiveDate>().ok()?.and_time(time_of_day))).map(|naive| naive.and_utc())
+    let zoned = DateTime::parse_from_rfc3339(&mended).map(|moment| moment.to_utc());
+    let naive = || mended.parse::<NaiveDateTime>().ok();
+    let day = || Some(text.parse::<NaiveDate>().ok()?.and_time(time_of_day));
+    let moment = zoned.ok().or_else(|| Some(naive().or_else(day)?.and_utc()))?;
+    // Years that both databases can compare.
+    (1..=9999).contains(&moment.year()).then_some(moment)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const CURSOR: &str = "1760000000000000.00000000000000000000000000000007";
+
+    fn map(pairs: &[(&str, &str)]) -> HashMap<String, String> {
+        pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect()
+    }
+
+    fn names(errors: Vec<FieldError>) -> Vec<String> {
+        errors.into_iter().map(|error| error.field).collect()
+    }
+
     fn read(pairs: &[(&str, &str)]) -> Result<TraceFilter, Vec<String>> {
-        let parameters = pairs.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
-        filter(&parameters).map_err(|errors| errors.into_iter().map(|error| error.field).collect())
+        filter(&map(pairs)).map_err(names)
+    }
+
+    #[test]
+    fn a_summary_is_of_a_day_unless_told() {
+        let now: DateTime<Utc> = "2026-01-31T09:00:00Z".parse().unwrap();
+        let of = |pairs: &[(&str, &str)]| {
+            let filter = period(&map(pairs), now).unwrap();
+            let shown = |moment: Option<DateTime<Utc>>| moment.map(|at| at.format("%d %H").to_string());
+            (shown(filter.from), shown(filter.to))
+        };
+        let between = |from: &str, to: &str| (Some(from.to_owned()), Some(to.to_owned()));
+        assert_eq!(of(&[]), between("30 09", "31 09"));
+        assert_eq!(of(&[("start_date", "2026-01-10")]), between("10 00", "31 09"));
+        assert_eq!(of(&[("end_date", "2026-01-10T12:00:00Z")]), between("09 12", "10 12"));
+        assert_eq!(of(&[("end_date", "2026-01-10"), ("all_time", "true")]), (None, None));
+    }
+
+    #[test]
+    fn a_cleanup_is_dry_unless_told_and_takes_no_unknown_name() {
+        let now: DateTime<Utc> = "2026-01-31T09:00:00Z".parse().unwrap();
+        let asked = cleanup(&map(&[]), now).unwrap();
+        assert_eq!((asked.days_old, asked.dry_run, asked.than), (30, true, "2026-01-01T09:00:00Z".parse().unwrap()));
+        let asked = cleanup(&map(&[("days_old", "7"), ("dry_run", "false"), ("instance_name", "a")]), now).unwrap();
+        assert_eq!((asked.days_old, asked.dry_run, asked.instance_name.as_deref()), (7, false, Some("a")));
+        let wrong = cleanup(&map(&[("days_old", "0"), ("dry_run", "no"), ("instance", "a")]), now).map_err(names);
+        assert_eq!(wrong.unwrap_err(), ["instance", "days_old", "dry_run"]);
     }
 
     #[test]
@@ -132,7 +237,7 @@ mod tests {
     #[test]
     fn every_wrong_parameter_is_named_at_once() {
         let wrong = read(&[
-            ("limit", "501"),
+            ("limit", "1001"),
             ("offset", "-1"),
             ("status", "lost"),
             ("outcome", "x"),
@@ -141,12 +246,26 @@ mod tests {
             ("end_date", "2026-13-01T00:00:00Z"),
             ("phone", "55\u{0}11"),
             ("all_time", "7"),
+            ("cursor", "7"),
         ]);
         let mut fields = wrong.unwrap_err();
         fields.sort();
-        let expected =
-            ["all_time", "end_date", "has_media", "limit", "offset", "outcome", "phone", "start_date", "status"];
+        let expected = [
+            "all_time",
+            "cursor",
+            "end_date",
+            "has_media",
+            "limit",
+            "offset",
+            "outcome",
+            "phone",
+            "start_date",
+            "status",
+        ];
         assert_eq!(fields, expected);
+        assert_eq!(read(&[("cursor", CURSOR), ("offset", "1")]).unwrap_err(), ["offset"]);
+        assert!(read(&[("cursor", CURSOR), ("offset", "0")]).unwrap().after.is_some());
+        assert!(read(&[("start_date", "+10000-01-01")]).is_err() && read(&[("end_date", "-0001-01-01")]).is_err());
         assert!(read(&[("limit", "0")]).is_err());
         assert!(read(&[("offset", "9223372036854775808")]).is_err());
     }

@@ -69,10 +69,16 @@ pub(super) struct PayloadView {
     payload: Option<Value>,
     payload_size_original: i32,
     payload_size_compressed: usize,
+    compression_ratio: Option<f64>,
+    contains_media: bool,
+    /// Files are taken out of a payload before it is kept.
+    contains_base64: bool,
 }
 
-impl From<&trace_payload::Model> for PayloadView {
-    fn from(row: &trace_payload::Model) -> Self {
+impl PayloadView {
+    /// Of a row of this trace, with or without the payload itself.
+    pub(super) fn new(row: &trace_payload::Model, trace: &message_trace::Model, include: bool) -> Self {
+        let (original, compressed) = (row.payload_size_original, row.payload.len());
         Self {
             id: row.id,
             trace_id: row.trace_id,
@@ -81,11 +87,19 @@ impl From<&trace_payload::Model> for PayloadView {
             at: row.at,
             timestamp: row.at,
             status_code: row.status_code,
-            payload: unpacked(row),
-            payload_size_original: row.payload_size_original,
-            payload_size_compressed: row.payload.len(),
+            payload: include.then(|| unpacked(row)).flatten(),
+            payload_size_original: original,
+            payload_size_compressed: compressed,
+            compression_ratio: (original > 0).then(|| rounded(compressed as f64 / f64::from(original))),
+            contains_media: row.stage == Stage::WebhookReceived.as_str() && trace.has_media == Some(true),
+            contains_base64: false,
         }
     }
+}
+
+/// With two decimals, as the older system had it.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 100.0).round() / 100.0
 }
 
 /// The older system's word for the direction of a stage.

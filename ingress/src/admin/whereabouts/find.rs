@@ -84,7 +84,7 @@ impl<'a> Finder<'a> {
     /// What the database has seen. Without it a named instance can still be guessed.
     async fn seen(&self, filter: &TraceFilter, instance: Option<&str>) -> Result<Vec<Candidate>, Problem> {
         match self.traces.list(self.reach, filter).await {
-            Ok((rows, _)) => Ok(seen(rows, CONVERSATIONS)),
+            Ok(page) => Ok(seen(page.rows, CONVERSATIONS)),
             Err(_) if instance.is_some() => Ok(Vec::new()),
             Err(error) => Err(unavailable(error)),
         }

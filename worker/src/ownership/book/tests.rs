@@ -123,3 +123,12 @@ fn after_a_reconnection_a_name_that_a_store_put_back_may_bear_again_is_taken_off
     let asked = book.on(look(&["another"]));
     assert!(matches!(asked[..], [Action::Waive { partition: 0, .. }]), "{asked:?}");
 }
+
+#[test]
+fn a_release_from_before_a_reconnection_says_nothing_of_the_store_since() {
+    let mut book = owner();
+    assert_eq!(book.on(look(&["another"])), [Action::HandOver(0)]);
+    assert_eq!(book.on(Event::Reconnected), [Action::Verify { partition: 0, ask: 2 }]);
+    book.on(Event::Released { partition: 0, epoch: 4, done: true });
+    assert_eq!(book.on(look(&["another"])), [Action::Waive { partition: 0, ask: 3 }]);
+}

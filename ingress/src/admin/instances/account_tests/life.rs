@@ -75,6 +75,22 @@ async fn connecting_takes_on_what_was_made_by_hand_and_makes_what_was_lost() {
 }
 
 #[tokio::test]
+async fn the_key_of_the_settings_serves_nobody_but_the_whole_hub() {
+    let site = Site::with_shared_key().await;
+    site.evolution.add_instance("theirs", OWN);
+    site.make("acme", json!({"provision": false, "evolution_key": "planted-of-no-use"})).await;
+    let body = json!({"name": "tenant", "instances": ["acme"], "scopes": ["admin"]});
+    let key = site.hub.call("POST", "/keys", body).await.json["key"].as_str().unwrap().to_owned();
+    let change = json!({"whatsapp_instance": "theirs", "provision": false});
+    assert_eq!(site.hub.call_as(&key, "PUT", "/instances/acme", change).await.status, 200);
+    let refused = site.hub.call_as(&key, "POST", "/instances/acme/connect", "").await;
+    assert_eq!(refused.wrong_fields(), ["evolution_key"]);
+    assert_eq!(site.evolution.webhook("theirs"), Value::Null);
+    site.well("POST", "/acme/connect", "").await;
+    site.assert_registered("acme").await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_away_is_a_status_and_not_an_error() {
     let site = Site::new().await;
     site.make("acme", json!({})).await;

@@ -154,3 +154,29 @@ async fn an_account_has_one_instance() {
     site.assert_registered("acme").await;
     site.assert_registered("third").await;
 }
+
+#[tokio::test]
+async fn a_reference_to_the_own_key_stays_one_and_one_to_the_servers_does_not() {
+    let site = Site::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, value: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, value).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        format!("file:{}", path.display())
+    };
+    let (own, global, hook) = (file("own", OWN), file("global", GLOBAL), file("hook", "planted-hook-secret"));
+    site.evolution.add_instance("shop", OWN);
+    let made = site.make("shop", json!({"evolution_key": own, "webhook_secret": hook})).await;
+    assert_eq!((&made["evolution_key"], &made["webhook_secret"]), (&json!(own), &json!(hook)));
+    assert_eq!(site.evolution.webhook("shop")["headers"]["jwt_key"], "planted-hook-secret");
+    let made = site.make("acme", json!({"evolution_key": global})).await;
+    assert_ne!(made["evolution_key"], json!(global));
+    site.assert_registered("acme").await;
+    site.well("POST", "/shop/connect", "").await;
+
+    std::fs::remove_file(folder.path().join("own")).unwrap();
+    let lost = site.new_instance("lost", json!({"evolution_key": file("gone", "x").replace("gone", "none")}));
+    let refused = site.call("POST", "", lost).await;
+    assert!(matches!(refused.json["code"].as_str(), Some("secret_away" | "secret_refused")), "{}", refused.text);
+}

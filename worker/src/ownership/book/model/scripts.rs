@@ -234,3 +234,32 @@ fn a_release_that_was_overtaken_takes_the_next_ownership_with_it() {
         world.settle()
     });
 }
+
+#[test]
+fn a_store_put_back_during_a_handover_names_nobody_who_does_not_know() {
+    let script = |world: &mut World| {
+        world.gather()?;
+        let wanted = world.owner(0);
+        world.kill(wanted);
+        world.gather()?;
+        let owner = world.owner(0);
+        world.restart(wanted);
+        while !world.broker.ready().contains(&world.workers[wanted].id) {
+            world.advance(TTL / 12)?;
+            (0..3).try_for_each(|nth| world.finish(nth))?;
+        }
+        world.snapshot = Some(world.broker.clone());
+        let all = world.workers.iter().map(|worker| worker.id.clone()).collect();
+        world.workers[owner].on(Event::Look { ready: all, from_the_dead: false });
+        world.release(owner, false);
+        let find = |world: &World, wanted: fn(&What) -> bool| {
+            world.workers[owner].requests.iter().position(|request| wanted(&request.what)).expect("a request")
+        };
+        // The broker takes it, and its word comes after that of the next connection.
+        world.progress(owner, find(world, |what| matches!(what, What::Release { .. })))?;
+        world.put_back();
+        world.progress(owner, find(world, |what| matches!(what, What::Reconnected)))?;
+        world.settle()
+    };
+    assert_eq!(script(&mut World::new(Fault::None)), Ok(()));
+}

@@ -220,8 +220,10 @@ impl Worker {
         self.tell(What::Reconnected);
     }
 
+    /// A release goes on by itself: its answer may have come before, and the client library may
+    /// send it again over the next connection.
     pub(super) fn fail_requests(&mut self) {
-        for request in &mut self.requests {
+        for request in self.requests.iter_mut().filter(|request| !matches!(request.what, What::Release { .. })) {
             request.answer = Some(Answer::Failed);
         }
     }

@@ -1,0 +1,106 @@
+//! Many rules at once.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{State, rejection::BytesRejection},
+    http::header,
+    response::{IntoResponse, Response},
+};
+use omnihub_common::{
+    access::{AccessRules, Imported, Rule, RuleFilter},
+    key::Reach,
+};
+use serde::Serialize;
+
+use super::{Asked, Pairs, RuleAnswer, body, csv, may_rule, problem, wrong};
+use crate::{
+    admin::access::{Allowed, CanRead, CanWrite},
+    problem::Problem,
+    state::AppState,
+};
+
+/// Rules that one read fetches.
+const AT_ONCE: u64 = 2_000;
+/// The columns of a table of rules; an import takes them in any order.
+const COLUMNS: [&str; 4] = ["phone_number", "action", "reason", "instance_name"];
+
+/// The answer to an import.
+#[derive(Debug, Serialize)]
+pub(super) struct ImportAnswer {
+    #[serde(flatten)]
+    imported: Imported,
+    dry_run: bool,
+}
+
+/// `POST /api/v1/access/rules/import?instance_name=&dry_run=`: a JSON list or CSV, all or nothing.
+pub(super) async fn import(
+    access: Allowed<CanWrite>,
+    State(state): State<AppState>,
+    query: Pairs,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<ImportAnswer>, Problem> {
+    let asked = Asked::of(query)?;
+    let dry_run = match asked.text("dry_run") {
+        None | Some("false") => false,
+        Some("true") => true,
+        Some(_) => return Err(wrong("dry_run", "must be true or false")),
+    };
+    let body = body.map_err(|rejection| Problem::new(rejection.status(), "unreadable_body", rejection.body_text()))?;
+    let rules = body::read_many(&body, asked.text("instance_name"))?;
+    let mut named = None;
+    for rule in &rules {
+        may_rule(&access, rule.instance_name.as_deref())?;
+        // One instance that is not there is named as well as another.
+        if let Some(name) = rule.instance_name.as_deref().filter(|name| Some(*name) != named) {
+            super::super::narrowed(&state.directory, name).await?;
+            named = Some(name);
+        }
+    }
+    let table = AccessRules::new(state.database.clone());
+    let imported = table.import(access.actor(), rules, dry_run).await.map_err(|error| problem(error, None))?;
+    for changed in &imported.announce {
+        state.announcer.changed(*changed).await;
+    }
+    Ok(Json(ImportAnswer { imported, dry_run }))
+}
+
+/// `GET /api/v1/access/rules/export?format=json|csv`, narrowed as a list is: what an import takes.
+pub(super) async fn export(
+    access: Allowed<CanRead>,
+    State(state): State<AppState>,
+    query: Pairs,
+) -> Result<Response, Problem> {
+    let asked = Asked::of(query)?;
+    let filter = asked.filter()?;
+    let format = asked.text("format").unwrap_or("json");
+    if !matches!(format, "json" | "csv") {
+        return Err(wrong("format", "must be json or csv"));
+    }
+    let rules = all(&AccessRules::new(state.database), access.reach(), filter).await?;
+    if format == "json" {
+        return Ok(Json(rules.into_iter().map(RuleAnswer::from).collect::<Vec<_>>()).into_response());
+    }
+    let mut table = csv::line(COLUMNS);
+    for rule in &rules {
+        let or_nothing = |text: &Option<String>| text.clone().unwrap_or_default();
+        let (reason, instance) = (or_nothing(&rule.reason), or_nothing(&rule.instance_name));
+        table.push_str(&csv::line([&*rule.phone_number, rule.action.as_str(), &reason, &instance]));
+    }
+    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], table).into_response())
+}
+
+/// All that match, newest first, page by page.
+async fn all(table: &AccessRules, reach: &Reach, mut filter: RuleFilter) -> Result<Vec<Rule>, Problem> {
+    let mut all = Vec::new();
+    loop {
+        let page = table.list(reach, &filter, 0, AT_ONCE).await;
+        let (page, _) = page.map_err(|error| problem(error, None))?;
+        let is_last = (page.len() as u64) < AT_ONCE;
+        filter.before = page.last().map(|rule| rule.id);
+        all.extend(page);
+        if is_last {
+            return Ok(all);
+        }
+    }
+}
