@@ -152,6 +152,17 @@ impl EvolutionDesk {
         Err(failed(error))
     }
 
+    /// What is wrong with the webhook that is there; nothing where it is not ours to look after.
+    ///
+    /// # Errors
+    /// When Evolution does not tell.
+    pub async fn wrong_with(&self, settings: &WhatsappSettings) -> Result<Vec<&'static str>, Trouble> {
+        let Some(ours) = registration(settings) else { return Ok(Vec::new()) };
+        let account = self.account(settings).map_err(Trouble::at("Reading the webhook"))?;
+        let found = account.webhook().await.map_err(Trouble::at("Reading the webhook"))?;
+        Ok(ours.wrong_with(found.as_ref()))
+    }
+
     /// Puts the webhook right where it is wrong; without an address of ours it is left alone.
     ///
     /// # Errors

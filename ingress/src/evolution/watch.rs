@@ -160,6 +160,12 @@ impl Watch {
         let actor = Actor::hub("webhooks");
         let instance = self.at_its_address(instance, &actor).await?;
         let Some(settings) = watched(&instance) else { return Ok(false) };
+        if self.desk.wrong_with(settings).await?.is_empty() {
+            return Ok(false);
+        }
+        // Since it was read somebody may have parted it, or given it another account.
+        let Some(instance) = self.instances.by_ids(&[instance.id]).await?.pop() else { return Ok(false) };
+        let Some(settings) = watched(&instance) else { return Ok(false) };
         let registered = self.desk.register(settings, &mut Progress::default()).await?;
         if registered.wrong.is_empty() {
             return Ok(false);
