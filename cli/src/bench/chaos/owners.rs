@@ -72,26 +72,40 @@ pub(super) async fn read(site: &Site, conversations: usize, began_ms: i128) -> a
         let name = whatsapp_session_name(None, &instance, &play::phone(conversation));
         owners.partition.insert(conversation, partition_of(*id, &name, PARTITIONS));
     }
-    // The stream keeps one record of a partition: while the mirror is cut off, others may be missed.
-    let mut last: HashMap<u16, (u64, u64)> = HashMap::new();
+    let mut history: HashMap<u16, Vec<(OwnershipRecord, u64)>> = HashMap::new();
     for Kept { subject, payload, at } in kept(site, OWNERS).await? {
         let record: OwnershipRecord = serde_json::from_slice(&payload)?;
         let partition =
             subject.rsplit('.').next().and_then(|word| word.parse().ok()).context("an ownership subject")?;
-        let at = u64::try_from(at - began_ms).unwrap_or_default();
-        let (last_epoch, since) = last.insert(partition, (record.epoch, at)).unwrap_or((record.epoch, at));
-        let tenures: &mut Vec<Tenure> = owners.tenures.entry(partition).or_default();
+        history.entry(partition).or_default().push((record, u64::try_from(at - began_ms).unwrap_or_default()));
+    }
+    owners.tenures = history.iter().map(|(partition, records)| (*partition, tenures(records))).collect();
+    Ok(owners)
+}
+
+/// Who owned a partition and when, by its records in their order.
+///
+/// The stream keeps one record of a partition: of those that were written while the mirror was cut
+/// off only the last one is there. Whoever may have owned it meanwhile is nobody known.
+fn tenures(records: &[(OwnershipRecord, u64)]) -> Vec<Tenure> {
+    let mut tenures: Vec<Tenure> = Vec::new();
+    let mut last: Option<(u64, u64)> = None;
+    for (record, at) in records {
+        let (last_epoch, since) = last.replace((record.epoch, *at)).unwrap_or((record.epoch, *at));
         if let Some(open) = tenures.last_mut().filter(|last| last.span.to == u64::MAX) {
-            open.span.to = at;
+            open.span.to = *at;
         }
-        if record.epoch > last_epoch + 1 {
-            tenures.push(Tenure { worker: None, span: Span { from: since, to: at } });
+        let owner = worker(&record.owner);
+        // A claim has the next epoch, and what gives a partition back that of its claim.
+        let next = if owner.is_some() { last_epoch + 1 } else { last_epoch };
+        if record.epoch > next {
+            tenures.push(Tenure { worker: None, span: Span { from: since, to: *at } });
         }
-        if let Some(worker) = worker(&record.owner) {
-            tenures.push(Tenure { worker: Some(worker), span: Span { from: at, to: u64::MAX } });
+        if owner.is_some() {
+            tenures.push(Tenure { worker: owner, span: Span { from: *at, to: u64::MAX } });
         }
     }
-    Ok(owners)
+    tenures
 }
 
 /// A record, and when it was kept in milliseconds of the Unix epoch.
@@ -129,4 +143,31 @@ async fn instance_ids(site: &Site) -> anyhow::Result<HashMap<String, i64>> {
     let page = page.as_array().cloned().unwrap_or_default();
     let id = |one: &Value| Some((one["name"].as_str()?.to_owned(), one["id"].as_i64()?));
     Ok(page.iter().filter_map(id).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(records: &[(&str, u64, u64)]) -> Vec<(Option<Worker>, u64, u64)> {
+        let records: Vec<_> =
+            records.iter().map(|(owner, epoch, at)| (OwnershipRecord::new(*owner, *epoch), *at)).collect();
+        tenures(&records).into_iter().map(|tenure| (tenure.worker, tenure.span.from, tenure.span.to)).collect()
+    }
+
+    #[test]
+    fn a_tenure_lasts_from_a_claim_to_the_next_record() {
+        let seen = told(&[("worker-0", 1, 10), ("", 1, 20), ("worker-1", 2, 30), ("worker-0", 3, 40)]);
+        assert_eq!(seen, [(Some(0), 10, 20), (Some(1), 30, 40), (Some(0), 40, u64::MAX)]);
+    }
+
+    #[test]
+    fn of_records_that_are_missing_nobody_is_known() {
+        assert_eq!(
+            told(&[("worker-0", 1, 10), ("worker-0", 4, 40)]),
+            [(Some(0), 10, 40), (None, 10, 40), (Some(0), 40, u64::MAX)]
+        );
+        // The claim is missing, and what gave the partition back is there.
+        assert_eq!(told(&[("worker-0", 1, 10), ("", 2, 40)]), [(Some(0), 10, 40), (None, 10, 40)]);
+    }
 }

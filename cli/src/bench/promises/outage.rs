@@ -43,7 +43,8 @@ pub(super) async fn measure(terms: Terms) -> anyhow::Result<Vec<Row>> {
     for nth in 0..INSTANCES {
         site.make_instance(&instance(nth), "20", &json!({})).await?;
     }
-    // The outage finds a hub that knows its instances.
+    // The outage finds a hub that knows its instances, and is at work.
+    site.knows(INSTANCES).await?;
     let poster = site.poster()?;
     poster.all((0..INSTANCES).map(|nth| message("before", nth)), 1).await?;
     until("the first messages are answered", PATIENCE, async || site.outside.bubbles() >= INSTANCES).await?;

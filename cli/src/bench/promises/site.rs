@@ -158,6 +158,21 @@ impl Site {
         .await
     }
 
+    /// Waits until each worker has read so many instances, those too that it never had a message of:
+    /// it does so a moment after it heard of them.
+    pub(super) async fn knows(&self, instances: usize) -> anyhow::Result<()> {
+        let wanted = format!("omnihub_instances_known {instances}");
+        for worker in &self.workers {
+            let url = format!("{}/metrics", worker.url());
+            until("a worker knows every instance", SHARED, async || {
+                let Ok(answer) = self.client.get(&url).send().await else { return false };
+                answer.text().await.is_ok_and(|metrics| metrics.lines().any(|line| line == wanted))
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
     /// Waits until no message and no outcome is left in the broker, and answers how long it took.
     pub(super) async fn settled(&self, deadline: Duration) -> anyhow::Result<Duration> {
         let began = Instant::now();
