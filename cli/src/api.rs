@@ -162,6 +162,25 @@ impl Api {
         self.deliver(request).await
     }
 
+    /// A POST that is done once for each `key`, and answered within this time.
+    ///
+    /// # Errors
+    /// When the hub is not reachable or refuses.
+    pub async fn post_once(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        body: &Value,
+        key: Option<&str>,
+        patience: Duration,
+    ) -> Result<Value, ApiError> {
+        let mut request = self.client.post(self.url(path)).query(query).json(body).timeout(patience);
+        if let Some(key) = key {
+            request = request.header("idempotency-key", key);
+        }
+        Ok(self.deliver(request).await?.1)
+    }
+
     /// Posts a file as it is, and gives the answer's JSON.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ pub mod instance;
 pub mod key;
 pub mod migrate;
 pub mod progress;
+pub mod send;
 pub mod show;
 #[cfg(test)]
 mod testing;
@@ -71,6 +72,9 @@ pub enum Command {
     Conversation(conversation::ConversationCommand),
     /// Say who changed what, over the admin API.
     Audit(audit::AuditArgs),
+    /// Send a message to a person or a group, over the admin API.
+    #[command(subcommand)]
+    Send(send::SendCommand),
     /// List, show, redrive and drop messages that could not be answered, over the admin API.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -105,6 +109,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::User(command) => process::block_on(async { user::run(command, &target()?).await }),
         Command::Conversation(command) => process::block_on(async { conversation::run(command, &target()?).await }),
         Command::Audit(arguments) => process::block_on(async { audit::run(arguments, &target()?).await }),
+        Command::Send(command) => process::block_on(async { send::run(command, &target()?).await }),
         Command::Dead(command) => process::block_on(async { dead::run(command, &target()?).await }),
         Command::Trace(command) => process::block_on(async { trace::run(command, &target()?).await }),
         Command::Where(arguments) => process::block_on(async { whereabouts::run(arguments, &target()?).await }),

@@ -61,6 +61,7 @@ impl Hub {
             evolution_fallback: Arc::new(EvolutionFallback::default()),
             purger: omnihub_ingress::purge::Purger::idle(),
             dead: None,
+            sends: None,
             live: omnihub_ingress::live::Live::idle(),
         };
         let routes: Router = admin::routes().with_state(state);

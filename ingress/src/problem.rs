@@ -6,6 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// An error answer. `Display` inside, status only here: one table from error to status per door.
 #[derive(Clone, Debug, Serialize)]
@@ -21,6 +22,9 @@ pub struct Problem {
     /// The fields that are wrong, each with its path (422).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<FieldError>,
+    /// What else a program may want to know, beside the members of every problem.
+    #[serde(flatten)]
+    pub more: Option<Box<Map<String, Value>>>,
     /// Seconds after which to try again (`Retry-After`).
     #[serde(skip)]
     pub retry_after: Option<u64>,
@@ -44,6 +48,7 @@ impl Problem {
             status: status.as_u16(),
             detail: detail.into(),
             errors: Vec::new(),
+            more: None,
             retry_after: None,
         }
     }
@@ -52,6 +57,15 @@ impl Problem {
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after = Some(seconds);
+        self
+    }
+
+    /// The same with one more member; nothing when there is no value.
+    #[must_use]
+    pub fn with(mut self, name: &str, value: Option<impl Into<Value>>) -> Self {
+        if let Some(value) = value {
+            self.more.get_or_insert_default().insert(name.to_owned(), value.into());
+        }
         self
     }
 

@@ -1,6 +1,6 @@
 //! The ingress as a role: alone in its process, or beside a worker in `omnihub up`.
 
-use std::{io::Write as _, sync::Arc};
+use std::{io::Write as _, sync::Arc, time::Duration};
 
 use omnihub_common::{
     config::HttpSettings,
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::dead::DeadDesk,
+    admin::{dead::DeadDesk, send::SendDesk},
     evolution::{Door, EvolutionDesk, watch::Watch},
     live::Live,
     purge::Purger,
@@ -108,11 +108,9 @@ async fn open_doors(
     let evolution_fallback = Arc::new(EvolutionFallback::load(&*ground.settings));
     let door = Door { public: settings.public_url.clone(), listener: Some(listener.local_addr()?) };
     let evolution = EvolutionDesk::new(door, evolution_fallback.clone())?;
-    if let Some(every) = settings.webhook_check {
-        let (instances, database) = (tenants.instances.clone(), ground.database.clone());
-        let watch = Watch::new(evolution.clone(), instances, announcer.clone(), database);
-        tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run(every)));
-    }
+    let watch = Watch::new(evolution.clone(), tenants.instances.clone(), announcer.clone(), ground.database.clone());
+    keep_watching(watch, settings.webhook_check, &stop);
+    let quota = Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog);
     let doors = Doors {
         admin: AppState {
             database: ground.database,
@@ -126,11 +124,12 @@ async fn open_doors(
             sealed: tenants.sealed,
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
-            live: Live::new(nats.clone(), layout.clone(), stop.clone()),
+            sends: Some(SendDesk::new(nats.clone(), intake.clone(), quota.clone(), stop.clone())),
+            live: Live::new(nats.clone(), layout, stop.clone()),
         },
         webhook: WebhookState {
             directory: tenants.directory,
-            quota: Quota::new(Backlogs::follow(nats.clone(), layout), settings.backlog),
+            quota,
             intake,
             traces: TraceBus::new(nats),
             webhooks: WebhookMeters::default(),
@@ -139,6 +138,13 @@ async fn open_doors(
         metrics: ground.metrics,
     };
     Ok(serve(listener, doors, &settings, stop).await?)
+}
+
+/// Looks at the registered webhooks until told to stop, unless nobody wants it.
+fn keep_watching(watch: Watch, every: Option<Duration>, stop: &CancellationToken) {
+    if let Some(every) = every {
+        tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run(every)));
+    }
 }
 
 /// Shows an admin key that was just made.

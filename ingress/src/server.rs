@@ -17,7 +17,7 @@ use tower::{Layer, ServiceBuilder, limit::GlobalConcurrencyLimitLayer};
 use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePathLayer, trace::TraceLayer};
 
 use crate::{
-    admin,
+    admin::{self, send::LONGEST_WAIT},
     problem::Problem,
     settings::IngressSettings,
     state::AppState,
@@ -66,20 +66,26 @@ pub async fn serve(
 fn app(doors: Doors, settings: &IngressSettings) -> tower_http::normalize_path::NormalizePath<Router> {
     let meters = doors.webhook.webhooks.clone();
     let api = Router::new()
-        .merge(admin::routes().with_state(doors.admin))
+        .merge(admin::quick_routes().with_state(doors.admin.clone()))
         .merge(webhook::routes(settings.webhook_limit).with_state(doors.webhook))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
-        .method_not_allowed_fallback(|| async {
-            let detail = "this path does not take this method";
-            Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
-        });
-    let api = stack(api, settings, meters);
+        .method_not_allowed_fallback(wrong_method);
+    let waiting = admin::waiting_routes().with_state(doors.admin).method_not_allowed_fallback(wrong_method);
+    // One limit for all routes together.
+    let limit = GlobalConcurrencyLimitLayer::new(settings.concurrency);
+    let api = stack(api, &limit, REQUEST_TIMEOUT, meters.clone());
+    let api = api.merge(stack(waiting, &limit, REQUEST_TIMEOUT + LONGEST_WAIT, meters));
     // Health answers outside the limits: a probe of a busy hub must not be shed.
     NormalizePathLayer::trim_trailing_slash().layer(health::routes(doors.health, doors.metrics).merge(api))
 }
 
+async fn wrong_method() -> Problem {
+    let detail = "this path does not take this method";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
 /// The stack, outermost first.
-fn stack(api: Router, settings: &IngressSettings, meters: WebhookMeters) -> Router {
+fn stack(api: Router, limit: &GlobalConcurrencyLimitLayer, timeout: Duration, meters: WebhookMeters) -> Router {
     let failed = move |error: BoxError| {
         let problem = overloaded(&error);
         meters.refused(problem.code);
@@ -97,10 +103,9 @@ fn stack(api: Router, settings: &IngressSettings, meters: WebhookMeters) -> Rout
         .layer(HandleErrorLayer::new(failed))
         // At the limit a request is refused at once instead of waiting: senders have timeouts.
         .load_shed()
-        // One limit for all routes together.
-        .layer(GlobalConcurrencyLimitLayer::new(settings.concurrency))
+        .layer(limit.clone())
         // Evolution gives up after 30 s; an answer after that would only make it post again.
-        .timeout(REQUEST_TIMEOUT);
+        .timeout(timeout);
     api.layer(layers)
 }
 

@@ -10,7 +10,12 @@ use omnihub_common::{
 };
 use sea_orm::DatabaseConnection;
 
-use crate::{admin::dead::DeadDesk, evolution::EvolutionDesk, live::Live, purge::Purger};
+use crate::{
+    admin::{dead::DeadDesk, send::SendDesk},
+    evolution::EvolutionDesk,
+    live::Live,
+    purge::Purger,
+};
 
 /// The state of an ingress.
 #[derive(Clone, FromRef)]
@@ -37,6 +42,8 @@ pub struct AppState {
     pub purger: Purger,
     /// The dead letters; a process without a queue has none.
     pub dead: Option<DeadDesk>,
+    /// Where sends are taken in; a process without a queue takes none.
+    pub sends: Option<SendDesk>,
     /// What happens in the hub at this moment.
     pub live: Live,
 }

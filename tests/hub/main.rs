@@ -47,6 +47,8 @@ mod secrets;
 #[cfg(test)]
 mod seeding;
 #[cfg(test)]
+mod sending;
+#[cfg(test)]
 mod tenants;
 #[cfg(test)]
 mod traces;

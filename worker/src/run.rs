@@ -8,7 +8,9 @@ use omnihub_common::{
     instance::Directory,
     person::Profiles,
     process::GroundError,
-    queue::{Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, TraceBus},
+    queue::{
+        Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, SendOutcomes, TraceBus,
+    },
     trace::Traces,
 };
 use tokio::sync::{mpsc, watch};
@@ -117,6 +119,7 @@ impl Worker {
             agents: agent::Client::new(http.clone()),
             http,
             traces: TraceBus::new(nats.clone()),
+            outcomes: SendOutcomes::new(nats.clone()),
             dead,
             media,
             metrics: TurnMetrics::new(),

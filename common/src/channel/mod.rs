@@ -5,11 +5,13 @@
 //! so that the compiler lists what a new channel must provide.
 
 mod message;
+mod outgoing;
 pub mod whatsapp;
 
 use serde::{Deserialize, Serialize};
 
 pub use message::{Content, InboundMessage, MessageKind, Person, Quoted};
+pub use outgoing::{ContactCard, File, MediaType, Outgoing, OutgoingContent};
 
 /// The channels that an instance can be on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]

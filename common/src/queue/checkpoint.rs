@@ -24,6 +24,9 @@ pub struct Checkpoint {
     /// The turn that has begun and not ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub open: Option<OpenTurn>,
+    /// The turn that waits for another attempt while a send overtakes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overtaken: Option<OpenTurn>,
     /// What the agent calls this conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<AgentSession>,
@@ -167,7 +170,14 @@ impl Checkpoint {
     /// Whether no turn is open.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.open.is_none()
+        self.open.is_none() && self.overtaken.is_none()
+    }
+
+    /// The turn that was overtaken is the open one again, once the send that overtook it has ended.
+    pub fn resume(&mut self) {
+        if self.open.is_none() {
+            self.open = self.overtaken.take();
+        }
     }
 
     /// Whether a message's turn has ended already.
@@ -242,5 +252,18 @@ mod tests {
         let bytes = checkpoint.to_bytes().unwrap();
         assert_eq!(Checkpoint::read(&bytes).unwrap(), checkpoint);
         assert!(matches!(Checkpoint::read(br#"{"v":9}"#), Err(CheckpointError::Version(9))));
+    }
+
+    #[test]
+    fn an_overtaken_turn_is_kept_until_it_goes_on() {
+        let waits = OpenTurn { attempt: 2, ..OpenTurn::new(vec![id(1)]) };
+        let mut checkpoint = Checkpoint { overtaken: Some(waits.clone()), ..Checkpoint::new() };
+        checkpoint.open = Some(OpenTurn::new(vec![id(2)]));
+        checkpoint.resume();
+        assert!(checkpoint.open_for(&[id(2)]).is_some(), "the send has not ended");
+        checkpoint.close(&[id(2)], 1);
+        assert!(!checkpoint.is_closed());
+        checkpoint.resume();
+        assert_eq!((checkpoint.open, checkpoint.overtaken), (Some(waits), None));
     }
 }

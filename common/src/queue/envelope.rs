@@ -115,8 +115,12 @@ pub(super) fn trace_tail(trace: Uuid) -> [u8; 10] {
 /// One accepted message as it waits in `INBOUND`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The version of this record: [`Envelope::VERSION`], or [`Envelope::REDRIVEN`].
+    /// The version of this record: [`Envelope::VERSION`], [`Envelope::REDRIVEN`] or
+    /// [`Envelope::SEND`].
     pub v: u8,
+    /// What it is.
+    #[serde(default, skip_serializing_if = "EnvelopeKind::is_message")]
+    pub kind: EnvelopeKind,
     /// The message's id.
     pub id: MessageId,
     /// The message's trace.
@@ -165,9 +169,14 @@ impl Redrive {
 impl Envelope {
     /// The version of a message as ingress accepts it.
     pub const VERSION: u8 = 1;
-    /// The version of a redriven message, and the newest that this build knows: a worker that
-    /// does not know [`Envelope::redrive`] leaves it to one that does.
+    /// The version of a redriven message: a worker that does not know [`Envelope::redrive`] leaves
+    /// it to one that does.
     pub const REDRIVEN: u8 = 2;
+    /// The version of an [`EnvelopeKind::Send`], redriven or not: a worker that does not know
+    /// [`Envelope::kind`] would take it for what a customer says.
+    pub const SEND: u8 = 3;
+    /// The newest version that this build knows.
+    pub const NEWEST: u8 = Self::SEND;
 
     /// From when its age counts: its last redrive, else its acceptance.
     #[must_use]
@@ -179,6 +188,24 @@ impl Envelope {
     #[must_use]
     pub fn redrives(&self) -> u32 {
         self.redrive.map_or(0, |redrive| redrive.nth)
+    }
+}
+
+/// What waits in the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvelopeKind {
+    /// What somebody wrote; the body holds the channel's own words.
+    #[default]
+    Message,
+    /// What a program wants to be sent; the body is an [`Outgoing`](crate::channel::Outgoing).
+    Send,
+}
+
+impl EnvelopeKind {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    fn is_message(&self) -> bool {
+        *self == Self::Message
     }
 }
 
@@ -219,19 +246,34 @@ mod tests {
         assert_ne!(id.redriven(1).redriven(2), id.redriven(2));
     }
 
-    #[test]
-    fn an_envelope_without_a_redrive_is_read_and_written_as_ever() {
-        let old = serde_json::json!({
+    fn json_envelope() -> serde_json::Value {
+        serde_json::json!({
             "v": 1, "id": MessageId::of(&key("a@x", "1")), "trace_id": Uuid::nil(), "instance_id": 1,
             "instance": "acme", "channel": "whatsapp", "session_name": "acme_1", "received_at": 5,
             "provider_at": null, "own_id": null, "body": {"inline": {}},
-        });
+        })
+    }
+
+    #[test]
+    fn an_envelope_without_a_redrive_is_read_and_written_as_ever() {
+        let old = json_envelope();
         let read: Envelope = serde_json::from_value(old.clone()).unwrap();
         assert_eq!((read.redrives(), read.counts_from()), (0, 5));
         assert_eq!(serde_json::to_value(&read).unwrap(), old);
         let redriven = Envelope { redrive: Some(Redrive { nth: 3, at: 9 }), ..read };
         let read: Envelope = serde_json::from_slice(&serde_json::to_vec(&redriven).unwrap()).unwrap();
         assert_eq!((read.redrives(), read.counts_from()), (3, 9));
+    }
+
+    #[test]
+    fn a_send_is_known_by_its_version_and_by_its_kind() {
+        let message = json_envelope();
+        let read: Envelope = serde_json::from_value(message).unwrap();
+        assert_eq!(read.kind, EnvelopeKind::Message);
+        let send = Envelope { v: Envelope::SEND, kind: EnvelopeKind::Send, ..read };
+        let written = serde_json::to_value(&send).unwrap();
+        assert_eq!((&written["v"], &written["kind"]), (&serde_json::json!(3), &serde_json::json!("send")));
+        assert_eq!(serde_json::from_value::<Envelope>(written).unwrap().kind, EnvelopeKind::Send);
     }
 
     #[test]

@@ -16,6 +16,8 @@
 //!   its story goes.
 //! - [`Backlogs`]: how much waits for each instance, so that none may fill the queue for all.
 //! - [`ConfigWatch`] and [`announce_change`]: how every process hears that an instance was changed.
+//! - [`IdempotencyKeys`] and [`SendOutcomes`]: a send that is asked for twice is sent once, and who
+//!   asked for it hears how it ended.
 //! - [`Sightings`]: where a conversation stands now, asked of its owner, else of the streams.
 //!
 //! The work-queue stream is the only truth. There is no NAK, no redelivery timer, no in-progress
@@ -32,11 +34,13 @@ mod connect;
 mod consumer;
 pub mod dead;
 mod envelope;
+mod idempotency;
 mod intake;
 mod layout;
 mod lease;
 mod media;
 mod membership;
+mod outcome;
 mod ownership;
 mod partition;
 mod payload;
@@ -57,12 +61,14 @@ pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, Fed, PumpEnd, pump};
 pub use dead::{DeadLetter, DeadLetters};
-pub use envelope::{Envelope, EnvelopeBody, MessageId, MessageKey, Redrive, trace_id};
+pub use envelope::{Envelope, EnvelopeBody, EnvelopeKind, MessageId, MessageKey, Redrive, trace_id};
+pub use idempotency::{Claiming, IdempotencyKeys, KeyClaim, KeyError, SAFE_TO_REPEAT};
 pub use intake::{Accepted, Intake, IntakeError};
 pub use layout::{Fsync, Layout, LayoutError};
 pub use lease::Lease;
 pub use media::{Media, MediaError};
 pub use membership::{Membership, MembershipError, Roll};
+pub use outcome::{ListenError, Listening, SendOutcome, SendOutcomes};
 pub use ownership::{Contest, OwnershipRecord, Step, Terms, contest, owner_of, step};
 pub use partition::{Partition, SharedPartition, WriteError};
 pub use payload::{HeldBytes, PayloadBudget};

@@ -4,11 +4,11 @@ use async_nats::jetstream::Context;
 
 use super::{
     InstanceToken, Layout, Media, Subjects,
-    streams::{DEAD, TRACE_STEPS, TRACES},
+    streams::{DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
 };
 
 /// Removes everything kept of an instance: waiting messages, checkpoints, dead letters, trace
-/// events and media. Its row id is never used again, so whatever arrives late belongs to nobody.
+/// events, idempotency keys and media. Its row id is never used again, so whatever arrives late belongs to nobody.
 ///
 /// # Errors
 /// Names the stream that could not be purged; purging again is harmless.
@@ -24,6 +24,10 @@ pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceTo
     }
     for (stream, filter) in work {
         js.get_stream_no_info(&stream).await?.purge().filter(filter).await?;
+    }
+    // Streams of an earlier build have no such bucket; what stays in it is gone in a day.
+    if let Ok(keys) = js.get_stream(format!("KV_{IDEMPOTENCY}")).await {
+        keys.purge().filter(Subjects::idempotency_instance(instance)).await?;
     }
     Media::open(js).await?.purge(instance).await?;
     Media::open_dead(js).await?.purge(instance).await?;

@@ -21,6 +21,8 @@ pub const RECORDER: &str = "recorder";
 pub const MEMBERS: &str = "members";
 /// The bucket of the instances' versions, by row id: a new version says "read it again".
 pub const CONFIG: &str = "config";
+/// The bucket of idempotency keys, by instance.
+pub const IDEMPOTENCY: &str = "idempotency";
 /// The object store of media and of bodies that are too large for a queue message.
 pub const MEDIA: &str = "media";
 /// The object store of what dead letters refer to, kept as long as they are.
@@ -116,6 +118,7 @@ pub async fn prepare(js: &Context, wanted: &Layout) -> Result<Layout, PrepareErr
     }
     js.create_or_update_key_value(members(&layout)).await.map_err(|error| failed(MEMBERS, error))?;
     js.create_or_update_key_value(config_versions(&layout)).await.map_err(|error| failed(CONFIG, error))?;
+    js.create_or_update_key_value(idempotency(&layout)).await.map_err(|error| failed(IDEMPOTENCY, error))?;
     prepare_media(js, &layout).await?;
     for config in configs {
         let name = config.name.clone();
@@ -263,6 +266,17 @@ fn config_versions(layout: &Layout) -> kv::Config {
         description: "Which instances were changed".to_owned(),
         history: 1,
         // Only those who watch want it; who comes later reads the database.
+        max_age: DAY,
+        num_replicas: layout.replicas,
+        ..Default::default()
+    }
+}
+
+fn idempotency(layout: &Layout) -> kv::Config {
+    kv::Config {
+        bucket: IDEMPOTENCY.to_owned(),
+        description: "Idempotency keys of sends".to_owned(),
+        history: 1,
         max_age: DAY,
         num_replicas: layout.replicas,
         ..Default::default()

@@ -6,6 +6,8 @@
 
 use std::fmt::Write as _;
 
+use uuid::Uuid;
+
 /// Longest conversation token as written; longer ones are replaced by their hash.
 const LONGEST_TOKEN: usize = 120;
 
@@ -233,6 +235,25 @@ impl Subjects {
     #[must_use]
     pub fn look(partition: u16) -> String {
         format!("omnihub.where.{partition}")
+    }
+
+    /// Where the end of a send is told. Core NATS: no stream takes it.
+    #[must_use]
+    pub fn outcome(trace: Uuid) -> String {
+        format!("omnihub.outcome.{}", trace.simple())
+    }
+
+    /// An idempotency key, as it is written to the bucket.
+    #[must_use]
+    pub fn idempotency(instance: &InstanceToken, key: &str) -> String {
+        let key = blake3::hash(key.as_bytes()).to_hex();
+        format!("$KV.{}.{}.{}", super::streams::IDEMPOTENCY, instance.as_str(), &key[..32])
+    }
+
+    /// Every idempotency key of an instance.
+    #[must_use]
+    pub fn idempotency_instance(instance: &InstanceToken) -> String {
+        format!("$KV.{}.{}.*", super::streams::IDEMPOTENCY, instance.as_str())
     }
 
     /// That a worker is alive.

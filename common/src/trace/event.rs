@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::mask::{head, mask_text, presentable};
-use crate::channel::InboundMessage;
+use crate::channel::{InboundMessage, Outgoing, whatsapp::recipient::phone_of};
 
 /// The most bytes kept of a message's text and of the agent's answer.
 pub(super) const TEXT_CAP: usize = 64 * 1024;
@@ -245,6 +245,22 @@ impl TraceDetails {
             message_length: text.and_then(|text| i32::try_from(text.chars().count()).ok()),
             has_media: Some(message.content.kind.has_media()),
             has_quoted_message: Some(message.quoted.is_some()),
+            ..Self::default()
+        }
+    }
+
+    /// What is known of a message that a program sends: the person is the one it goes to.
+    #[must_use]
+    pub fn of_outgoing(outgoing: &Outgoing) -> Self {
+        let said = outgoing.content.said();
+        Self {
+            sender_phone: phone_of(&outgoing.chat).map(str::to_owned),
+            sender_id: Some(outgoing.chat.clone()),
+            message_type: Some(outgoing.content.kind().to_owned()),
+            message_content: said.map(|said| head(said, TEXT_CAP).to_owned()),
+            message_length: said.and_then(|said| i32::try_from(said.chars().count()).ok()),
+            has_media: Some(outgoing.content.has_media()),
+            has_quoted_message: Some(outgoing.quoted.is_some()),
             ..Self::default()
         }
     }

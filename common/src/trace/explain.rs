@@ -125,7 +125,19 @@ fn arrival(trace: &Model) -> String {
     let kind = trace.message_type.as_deref().unwrap_or("unknown").replace('_', " ");
     let length = trace.message_length.map(|length| format!(", {}", count(i64::from(length), "character")));
     let (instance, length) = (&trace.instance_name, length.unwrap_or_default());
+    if is_send(trace) {
+        let kind = kind.trim_start_matches("send ");
+        return format!(
+            "It was asked over the API to be sent at {at} from {instance} to {person} over {} ({kind}{length}).",
+            trace.channel_type
+        );
+    }
     format!("It came at {at} from {person} to {instance} over {} ({kind}{length}).", trace.channel_type)
+}
+
+/// Whether a program sent it.
+fn is_send(trace: &Model) -> bool {
+    trace.message_type.as_deref().is_some_and(|kind| kind.starts_with("send_"))
 }
 
 /// How long it waited, and how often it was begun.
@@ -170,7 +182,9 @@ fn sending(trace: &Model) -> Option<String> {
     let failed = trace.error_stage.as_deref() == Some("channel_send");
     match (sent, failed) {
         (0, false) => None,
+        (0, true) if is_send(trace) => Some(format!("Sending it failed{}.", error(trace, "channel_send"))),
         (0, true) => Some(format!("Sending the answer failed{}.", error(trace, "channel_send"))),
+        (sent, false) if is_send(trace) => Some(format!("It went out in {}.", count(sent, "message"))),
         (sent, false) => Some(format!("The answer went out in {}.", count(sent, "message"))),
         (sent, true) => {
             let went = if sent == 1 { "went" } else { "had gone" };
@@ -189,6 +203,7 @@ fn ending(trace: &Model, outcome: Outcome, letter: Option<&DeadLetter>) -> Vec<S
     let took = took.unwrap_or_default();
     let why = trace.outcome_reason.as_deref().map(sentence_of);
     let ended = match (outcome, why) {
+        (Outcome::Answered, _) if is_send(trace) => format!("It was sent{took}."),
         (Outcome::Answered, _) => format!("It was answered{took}."),
         (Outcome::HandedOff, _) => "A person has taken over the conversation, so the bot stayed silent.".to_owned(),
         (Outcome::Ignored, Some(why)) => format!("It was ignored: {why}"),

@@ -25,6 +25,7 @@
 
 use axum::{
     Router,
+    extract::DefaultBodyLimit,
     handler::Handler,
     routing::{self, MethodRouter},
 };
@@ -95,6 +96,12 @@ impl Routes {
     #[must_use]
     pub fn route(self, path: &str, route: Route) -> Self {
         Self(self.0.route(path, route.0))
+    }
+
+    /// The same for bodies of at most so many bytes.
+    #[must_use]
+    pub fn with_bodies_up_to(self, bytes: usize) -> Self {
+        Self(self.0.layer(DefaultBodyLimit::max(bytes)))
     }
 
     /// Adds the routes of another room.

@@ -142,6 +142,29 @@ impl Fields {
         }
     }
 
+    /// A field as it stands.
+    pub(super) fn value(&self, name: &str) -> Option<&Value> {
+        self.body.get(name)
+    }
+
+    /// Reads an object that stands within this body; what is wrong with it is noted under its path.
+    pub(super) fn within<T: Default>(&mut self, path: &str, object: Value, read: impl FnOnce(&mut Self) -> T) -> T {
+        let Value::Object(body) = object else {
+            self.wrong::<()>(path, "must be an object");
+            return T::default();
+        };
+        let mut inner = Self { body, errors: Vec::new() };
+        let read = read(&mut inner);
+        let named = |error: FieldError| FieldError { field: format!("{path}.{}", error.field), ..error };
+        self.errors.extend(inner.errors.into_iter().map(named));
+        read
+    }
+
+    /// Whether something was noted about a field.
+    pub(super) fn is_wrong(&self, name: &str) -> bool {
+        self.errors.iter().any(|error| error.field == name)
+    }
+
     /// Whether a field is there, whatever it holds.
     pub(super) fn has(&self, name: &str) -> bool {
         self.body.contains_key(name)
@@ -227,7 +250,7 @@ impl Fields {
 
     /// The value of a field that must be there, or the default of its type with a note.
     pub(super) fn require<T: Default>(&mut self, name: &str, value: Option<T>) -> T {
-        if value.is_none() && !self.errors.iter().any(|error| error.field == name) {
+        if value.is_none() && !self.is_wrong(name) {
             self.wrong::<T>(name, "is required");
         }
         value.unwrap_or_default()

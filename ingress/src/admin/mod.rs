@@ -13,6 +13,7 @@ mod path;
 pub mod people;
 pub mod rotation;
 pub mod rules;
+pub mod send;
 pub mod tail;
 #[cfg(test)]
 mod testing;
@@ -33,6 +34,16 @@ const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
 /// Every route of the admin API.
 pub fn routes() -> Router<AppState> {
+    quick_routes().merge(waiting_routes())
+}
+
+/// The routes that wait for something outside as long as their caller likes.
+pub fn waiting_routes() -> Router<AppState> {
+    send::routes()
+}
+
+/// The routes that answer at once.
+pub fn quick_routes() -> Router<AppState> {
     Routes::new()
         .merge(instances::routes())
         .merge(traces::routes())

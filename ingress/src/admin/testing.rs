@@ -85,6 +85,7 @@ impl Hub {
             evolution_fallback: fallback,
             purger: crate::purge::Purger::idle(),
             dead: None,
+            sends: None,
             live: crate::live::Live::idle(),
         };
         Self { state, _folder: folder }

@@ -2,18 +2,23 @@
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use omnihub_common::{
-    channel::whatsapp::{
-        inbound::read_message,
-        webhook::{Part, Webhook},
+    channel::{
+        Outgoing,
+        whatsapp::{
+            inbound::read_message,
+            webhook::{Part, Webhook},
+        },
     },
     conversation::whatsapp_session_name,
     instance::{ChannelSettings, Instance},
     queue::{
-        Accepted, Envelope, EnvelopeBody, InstanceToken, IntakeError, Media, MessageId, MessageKey, now_ms, trace_id,
+        Accepted, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId, MessageKey,
+        now_ms, trace_id,
     },
     secret::Secret,
     trace::{Stage, StagePayload, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision},
 };
+use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -75,6 +80,7 @@ async fn envelope(
     let prefix = instance.session_id_prefix.as_deref();
     Ok(Envelope {
         v: Envelope::VERSION,
+        kind: EnvelopeKind::Message,
         id,
         trace_id: trace_id(part.provider_at_ms, id),
         instance_id: instance.id,
@@ -107,11 +113,13 @@ pub(crate) fn received(instance: &Instance, envelope: Envelope) -> TraceEvent {
         EnvelopeBody::Inline(body) => body,
         EnvelopeBody::Object(name) => Value::String(name),
     };
-    let details = TraceDetails {
-        session_name: Some(envelope.session_name),
-        warnings: envelope.warnings,
-        ..TraceDetails::of(&read_message(&body))
+    let said = match envelope.kind {
+        EnvelopeKind::Message => TraceDetails::of(&read_message(&body)),
+        EnvelopeKind::Send => {
+            Outgoing::deserialize(&body).map(|sent| TraceDetails::of_outgoing(&sent)).unwrap_or_default()
+        }
     };
+    let details = TraceDetails { session_name: Some(envelope.session_name), warnings: envelope.warnings, ..said };
     let record = TraceRecord {
         trace_id: envelope.trace_id,
         instance_id: envelope.instance_id,

@@ -174,7 +174,9 @@ async fn handle(
     match &event {
         Event::MessagesUpsert => {
             quota::check(state, &instance).await?;
-            answer.trace_ids = accept::accept(state, &instance, webhook, &target).await.map_err(|e| refused(&e))?;
+            let accepted = accept::accept(state, &instance, webhook, &target).await;
+            answer.trace_ids =
+                accepted.map_err(|error| refused(&error, "nothing is lost when the webhook is posted again"))?;
             answer.trace_id = answer.trace_ids.first().copied();
         }
         Event::Other(name) => answer.ignored_event = Some(name.clone()),
@@ -201,13 +203,14 @@ fn unread(rejection: &BytesRejection) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "body_unread", "the body could not be read").retry_after(RETRY_AFTER)
 }
 
-fn refused(error: &IntakeError) -> Problem {
-    tracing::warn!(error.message = %error, "a webhook was not accepted");
+/// What the queue did not take; `what` says what can be done about it.
+pub(crate) fn refused(error: &IntakeError, what: &str) -> Problem {
+    tracing::warn!(error.message = %error, "a message was not accepted");
     let code = match error {
         IntakeError::Busy => "queue_busy",
         IntakeError::Full => "queue_full",
         IntakeError::Unavailable(_) => "queue_unavailable",
     };
-    let detail = format!("{error}; nothing is lost when the webhook is posted again");
+    let detail = format!("{error}; {what}");
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry_after(RETRY_AFTER)
 }

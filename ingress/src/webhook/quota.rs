@@ -30,20 +30,28 @@ impl Quota {
     fn of(&self, instance: &Instance) -> u64 {
         instance.turns.max_backlog.map_or(self.default, u64::from)
     }
+
+    /// Refuses what is over the instance's quota, naming `what` may come again. It is a soft limit:
+    /// what came in since the last count (a second ago) is not in it.
+    ///
+    /// # Errors
+    /// 503 when as many messages wait as may.
+    pub async fn check(&self, instance: &Instance, what: &str) -> Result<(), Problem> {
+        let quota = self.of(instance);
+        let token = InstanceToken::new(instance.name.as_str(), instance.id);
+        if !self.backlogs.reaches(&token, quota).await {
+            return Ok(());
+        }
+        let detail = format!("{quota} messages of this instance wait already, which is its quota; {what}");
+        Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "backlog_full", detail).retry_after(RETRY_AFTER))
+    }
 }
 
-/// Refuses what is over the instance's quota. It is a soft limit: what came in since the last
-/// count (a second ago) is not in it.
+/// The same for a webhook, which is counted.
 pub(super) async fn check(state: &WebhookState, instance: &Instance) -> Result<(), Problem> {
-    let quota = state.quota.of(instance);
-    let token = InstanceToken::new(instance.name.as_str(), instance.id);
-    if !state.quota.backlogs.reaches(&token, quota).await {
-        return Ok(());
+    let checked = state.quota.check(instance, "nothing is lost when the webhook is posted again").await;
+    if checked.is_err() {
+        state.webhooks.over_quota(instance.name.as_str(), state.quota.of(instance));
     }
-    state.webhooks.over_quota(instance.name.as_str(), quota);
-    let detail = format!(
-        "{quota} messages of this instance wait already, which is its quota; \
-         nothing is lost when the webhook is posted again"
-    );
-    Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "backlog_full", detail).retry_after(RETRY_AFTER))
+    checked
 }

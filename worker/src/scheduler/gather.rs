@@ -9,6 +9,9 @@
 //!                                            lasted, or when the first has waited debounce_max
 //! ```
 //!
+//! A message that stands alone (what a program sends) is a turn of its own: the thought before it
+//! ends with it.
+//!
 //! Only the broker's times count, and they are the same for whoever owns the lane: a new owner
 //! gathers the same messages, and nothing need be written for that.
 
@@ -55,7 +58,8 @@ pub(super) fn take<M: Item>(queue: &VecDeque<M>, know: Knowledge<'_>) -> Taking 
     if let Some(open) = know.open {
         let there = queue.iter().take_while(|item| open.ids.contains(&item.id())).count();
         if there == open.ids.len() || (there > 0 && know.caught_up) {
-            return Taking::Now(there);
+            // A build that does not know those that stand alone may have gathered them too.
+            return Taking::Now(there.min(before_loner(queue)));
         }
         if !know.caught_up {
             return Taking::Nothing;
@@ -78,20 +82,31 @@ pub(super) fn take<M: Item>(queue: &VecDeque<M>, know: Knowledge<'_>) -> Taking 
 /// How many messages from the front are one thought, and whether no later one can join them.
 fn prefix<M: Item>(queue: &VecDeque<M>, together: usize, settings: &TurnSettings) -> (usize, bool) {
     let (debounce, longest) = (i64::from(settings.debounce_ms), millis(settings.debounce_max()));
-    let together = together.clamp(1, queue.len());
+    let reach = before_loner(queue);
+    if queue.front().is_some_and(Item::stands_alone) {
+        return (reach, true);
+    }
+    let together = together.clamp(1, reach);
     let mut taken = together.min(MOST_IN_A_TURN);
     if taken < together {
         return (taken, true);
     }
     while let (Some(last), Some(next)) = (queue.get(taken - 1), queue.get(taken)) {
         let first = queue.front().map_or(0, Item::published);
-        let follows = next.published() - last.published() < debounce && next.published() - first < longest;
+        let close = next.published() - last.published() < debounce && next.published() - first < longest;
+        let follows = close && taken < reach;
         if !follows || taken >= MOST_IN_A_TURN {
             return (taken, true);
         }
         taken += 1;
     }
     (taken, taken >= MOST_IN_A_TURN)
+}
+
+/// How many messages from the front stand before the first that stands alone, as far as it matters;
+/// at least one.
+fn before_loner<M: Item>(queue: &VecDeque<M>) -> usize {
+    queue.iter().take(MOST_IN_A_TURN + 1).take_while(|item| !item.stands_alone()).count().max(1)
 }
 
 fn ready_at<M: Item>(queue: &VecDeque<M>, taken: usize, settings: &TurnSettings) -> i64 {
@@ -109,7 +124,7 @@ mod tests {
     use omnihub_common::queue::MessageId;
 
     use super::*;
-    use crate::scheduler::lanes::tests::{Message, message_at};
+    use crate::scheduler::lanes::tests::{Message, message_at, send_at};
 
     const DEBOUNCE: TurnSettings = TurnSettings {
         debounce_ms: 100,
@@ -164,6 +179,26 @@ mod tests {
         assert_eq!(take(&queue(&[0]), later), Taking::Now(1), "the second is lost");
         let others: VecDeque<_> = waiting.iter().skip(2).cloned().collect();
         assert_eq!(take(&others, Knowledge { now: 500, ..later }), Taking::Now(1), "it is about others");
+    }
+
+    #[test]
+    fn a_send_is_a_turn_of_its_own_at_once_and_ends_the_thought_before_it() {
+        let queue = |kinds: &[(i64, bool)]| -> VecDeque<Message> {
+            let item = |(sequence, &(at, alone))| if alone { send_at(sequence, at) } else { message_at(sequence, at) };
+            (1..).zip(kinds).map(item).collect()
+        };
+        let know = knowing(&DEBOUNCE, 60);
+        let replaying = Knowledge { caught_up: false, ..know };
+        assert_eq!(take(&queue(&[(50, true), (55, false)]), replaying), Taking::Now(1));
+        assert_eq!(take(&queue(&[(40, false), (50, false), (55, true)]), know), Taking::Now(2));
+        let merging = Knowledge { together: 4, ..know };
+        assert_eq!(take(&queue(&[(1, false), (2, false), (3, true), (4, false)]), merging), Taking::Now(2));
+        // An earlier build has gathered it with others.
+        let mixed = queue(&[(1, false), (2, true), (3, false)]);
+        let open = OpenTurn::new(mixed.iter().map(Item::id).collect());
+        let resumed = Knowledge { open: Some(&open), ..know };
+        assert_eq!(take(&mixed, resumed), Taking::Now(1));
+        assert_eq!(take(&mixed.iter().skip(1).cloned().collect(), resumed), Taking::Now(1));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use omnihub_common::{
 
 mod copies;
 mod look;
+mod overtaking;
 
 use super::{
     gather::{Knowledge, Taking, take},
@@ -32,6 +33,8 @@ pub(super) trait Item: Clone {
     fn id(&self) -> MessageId;
     /// When the broker stored it, in milliseconds since 1970.
     fn published(&self) -> i64;
+    /// Whether it is a turn of its own, whatever stands beside it.
+    fn stands_alone(&self) -> bool;
 }
 
 /// What the scheduler is to do.
@@ -39,8 +42,8 @@ pub(super) trait Item: Clone {
 pub(super) enum Action<M> {
     /// Read the lane's checkpoint for the consumer of this epoch and generation.
     Load(Arc<LaneAddress>, (u64, u64)),
-    /// Run a turn.
-    Start { lane: Arc<LaneAddress>, items: Vec<M>, checkpoint: Box<Checkpoint> },
+    /// Run a turn; one that `overtakes` leaves another one waiting.
+    Start { lane: Arc<LaneAddress>, items: Vec<M>, checkpoint: Box<Checkpoint>, overtakes: bool },
     /// Acknowledge these.
     Ack(Vec<M>),
     /// Wake the lane after a while.
@@ -84,6 +87,10 @@ struct Lane<M> {
     looked_at: bool,
     /// Its turn runs for an ownership that was lost.
     orphan: bool,
+    /// While a turn runs that overtakes: what the lane does for the one before it.
+    beside: Option<State>,
+    /// Whether a send may overtake the turn that waits.
+    yields: bool,
 }
 
 impl<M: Item> Lane<M> {
@@ -98,6 +105,8 @@ impl<M: Item> Lane<M> {
             together: 0,
             looked_at: false,
             orphan: false,
+            beside: None,
+            yields: false,
         }
     }
 
@@ -127,7 +136,8 @@ impl<M: Item> Lane<M> {
 
     fn put_back(&mut self, items: Vec<M>) {
         for item in items.into_iter().rev() {
-            self.queue.push_front(item);
+            let place = self.queue.iter().take_while(|waiting| waiting.sequence() < item.sequence()).count();
+            self.queue.insert(place, item);
         }
     }
 
@@ -135,7 +145,10 @@ impl<M: Item> Lane<M> {
     fn supersedes(&self, item: &M) -> bool {
         let Some(first) = self.in_flight.first() else { return false };
         let since = u64::try_from(item.published() - first.published()).unwrap_or_default();
+        // Behind one that stands alone it cannot join those that are asked about.
+        let joins = !self.queue.iter().chain([item]).any(Item::stands_alone);
         self.state == State::Running
+            && joins
             && self.settings.overlap == Overlap::Supersede
             && u128::from(since) < self.settings.debounce_max().as_millis()
     }
@@ -209,7 +222,7 @@ impl<M: Item> Lanes<M> {
         self.lanes.retain(|address, lane| address.partition != partition || lane.state == State::Running);
         for (_, lane) in self.lanes.iter_mut().filter(|(address, _)| address.partition == partition) {
             // What the next owner is sent counts as new, even if that owner is this worker again.
-            (lane.in_flight, lane.checkpoint) = (Vec::new(), None);
+            (lane.in_flight, lane.checkpoint, lane.beside) = (Vec::new(), None, None);
             lane.forget_waiting();
             lane.orphan = true;
         }
@@ -280,7 +293,7 @@ impl<M: Item> Lanes<M> {
         match self.lanes.get_mut(address) {
             Some(lane) if current && lane.state == State::Loading => {
                 lane.state = State::Idle;
-                lane.checkpoint = Some(checkpoint);
+                lane.know(checkpoint);
                 lane.settings = settings;
                 let mut actions = lane.drop_done();
                 actions.extend(self.advance(address));
@@ -312,30 +325,35 @@ impl<M: Item> Lanes<M> {
         }
         lane.settings = settings.unwrap_or(lane.settings);
         let items = std::mem::take(&mut lane.in_flight);
+        let beside = lane.beside.take();
         match end {
             TurnEnd::Done(checkpoint) => {
-                lane.state = State::Idle;
-                lane.checkpoint = Some(checkpoint);
+                lane.know(checkpoint);
                 actions.extend(lane.drop_done());
-                lane.together = if lane.settings.overlap == Overlap::Merge { lane.queue.len() } else { 0 };
+                if beside.is_none() {
+                    lane.together = if lane.settings.overlap == Overlap::Merge { lane.queue.len() } else { 0 };
+                }
+                lane.state = beside.unwrap_or(State::Idle);
                 actions.push(Action::Ack(lane.copies.join(items)));
             }
             TurnEnd::Again(checkpoint, after) => {
                 let at_most = i64::try_from(after.at_most.as_millis()).unwrap_or_default();
                 lane.state = State::Waiting { until: self.now + at_most, reason: after.reason };
-                lane.checkpoint = Some(checkpoint);
+                // One that has overtaken and failed would only fail again.
+                lane.yields = beside.is_none();
+                lane.know(checkpoint);
                 lane.put_back(items);
                 actions.push(Action::Sleep(address.clone(), after));
             }
             TurnEnd::Withdrawn(checkpoint) => {
                 lane.state = State::Idle;
-                lane.checkpoint = Some(checkpoint);
+                lane.know(checkpoint);
                 lane.put_back(items);
                 lane.together = lane.queue.len();
             }
             TurnEnd::Cut(checkpoint) => {
                 lane.state = State::Idle;
-                lane.checkpoint = Some(checkpoint);
+                lane.know(checkpoint);
                 lane.put_back(items);
             }
             TurnEnd::Fenced => {
@@ -353,7 +371,7 @@ impl<M: Item> Lanes<M> {
         let tag = self.owned.get(&address.partition).map(|owned| owned.tag);
         match (self.lanes.get_mut(address), tag) {
             (Some(lane), Some(tag)) if !lane.queue.is_empty() => {
-                (lane.state, lane.checkpoint) = (State::Loading, None);
+                (lane.state, lane.checkpoint, lane.beside) = (State::Loading, None, None);
                 vec![Action::Load(address.clone(), tag)]
             }
             _ => {
@@ -371,6 +389,10 @@ impl<M: Item> Lanes<M> {
                 lane.state = State::Idle;
                 self.advance(address)
             }
+            Some(Lane { beside: Some(beside), .. }) if current => {
+                *beside = State::Idle;
+                Vec::new()
+            }
             _ => Vec::new(),
         }
     }
@@ -387,46 +409,46 @@ impl<M: Item> Lanes<M> {
         let mut actions = Vec::new();
         loop {
             let (lanes, owned, now) = (&self.lanes, &self.owned, self.now);
-            let mut taken = 0;
+            let mut ready = 0..0;
             let next = self.ring.next(|address| {
-                let Some(owned) = owned.get(&address.partition) else { return false };
-                let Some(lane) = lanes.get(address).filter(|lane| lane.state == State::Idle) else { return false };
-                let Taking::Now(count) = lane.taking(owned.caught_up, now) else { return false };
-                taken = count;
+                let (Some(owned), Some(lane)) = (owned.get(&address.partition), lanes.get(address)) else {
+                    return false;
+                };
+                let Some(range) = lane.ready(owned.caught_up, now) else { return false };
+                ready = range;
                 !owned.releasing && !owned.in_doubt
             });
             let Some(address) = next else { return actions };
             let Some(lane) = self.lanes.get_mut(&address) else { continue };
-            let items: Vec<M> = lane.queue.drain(..taken).collect();
-            lane.state = State::Running;
-            lane.together = 0;
-            lane.in_flight.clone_from(&items);
+            let (items, checkpoint, overtakes) = lane.begin(ready);
             if let Some(owned) = self.owned.get_mut(&address.partition) {
                 owned.running += 1;
             }
-            let checkpoint = Box::new(lane.checkpoint.clone().unwrap_or_else(Checkpoint::new));
-            actions.push(Action::Start { lane: address, items, checkpoint });
+            actions.push(Action::Start { lane: address, items, checkpoint: Box::new(checkpoint), overtakes });
         }
     }
 
     /// Lines the lane up when a turn of it may begin, and forgets it when nothing waits.
     fn advance(&mut self, address: &Arc<LaneAddress>) -> Vec<Action<M>> {
         let Some(lane) = self.lanes.get_mut(address) else { return Vec::new() };
+        let caught_up = self.owned.get(&address.partition).is_some_and(|owned| owned.caught_up);
+        if lane.ready(caught_up, self.now).is_some() {
+            self.ring.line_up(&address.instance, address.clone());
+            return Vec::new();
+        }
         if lane.state != State::Idle {
             return Vec::new();
         }
-        let caught_up = self.owned.get(&address.partition).is_some_and(|owned| owned.caught_up);
-        match lane.taking(caught_up, self.now) {
-            _ if lane.queue.is_empty() => {
-                self.lanes.remove(address);
-            }
-            Taking::Now(_) => self.ring.line_up(&address.instance, address.clone()),
-            Taking::At(at) if !std::mem::replace(&mut lane.looked_at, true) => {
-                return vec![Action::LookAt(address.clone(), at)];
-            }
-            Taking::At(_) | Taking::Nothing => {}
+        if lane.queue.is_empty() {
+            self.lanes.remove(address);
+            return Vec::new();
         }
-        Vec::new()
+        match lane.taking(caught_up, self.now) {
+            Taking::At(at) if !std::mem::replace(&mut lane.looked_at, true) => {
+                vec![Action::LookAt(address.clone(), at)]
+            }
+            _ => Vec::new(),
+        }
     }
 }
 

@@ -11,14 +11,18 @@ mod lanes;
 mod lookout;
 mod ring;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use omnihub_common::{
     conversation::whereabouts::Sight,
     instance::TurnSettings,
     queue::{
-        Checkpoint, Delivery, InstanceToken, LaneAddress, MessageId, PayloadBudget, Redrive, SharedPartition, now_ms,
-        until_confirmed,
+        Checkpoint, Delivery, EnvelopeKind, InstanceToken, LaneAddress, MessageId, PayloadBudget, Redrive,
+        SharedPartition, now_ms, until_confirmed,
     },
 };
 use serde::Deserialize;
@@ -51,12 +55,18 @@ impl Item for Message {
     fn published(&self) -> i64 {
         self.delivery.published
     }
+
+    fn stands_alone(&self) -> bool {
+        self.kind == EnvelopeKind::Send
+    }
 }
 
 /// The part of an envelope that a lane needs; the rest is read when its turn begins.
 #[derive(Deserialize)]
 struct Head {
     id: MessageId,
+    #[serde(default)]
+    kind: EnvelopeKind,
     #[serde(default)]
     trace_id: Option<Uuid>,
     #[serde(default)]
@@ -113,6 +123,8 @@ pub(crate) struct Scheduler {
     releases: HashMap<u16, Vec<oneshot::Sender<()>>>,
     /// By lane: takes back what the running turn asks.
     withdrawals: HashMap<Arc<LaneAddress>, CancellationToken>,
+    /// Lanes whose running turn overtakes another one.
+    overtakers: HashSet<Arc<LaneAddress>>,
     clock: BrokerClock,
     budget: PayloadBudget,
     events: mpsc::UnboundedSender<Event>,
@@ -139,6 +151,7 @@ impl Scheduler {
             partitions: Default::default(),
             releases: Default::default(),
             withdrawals: HashMap::new(),
+            overtakers: HashSet::new(),
             clock: BrokerClock::default(),
             budget: PayloadBudget::new(settings.payload_bytes),
             events,
@@ -203,7 +216,9 @@ impl Scheduler {
             Event::Loaded(lane, tag, checkpoint, settings) => self.lanes.loaded(&lane, tag, checkpoint, settings),
             Event::Ended(lane, end, settings) => {
                 self.withdrawals.remove(&lane);
-                self.lookout.ended(&lane, &end);
+                if !self.overtakers.remove(&lane) {
+                    self.lookout.ended(&lane, &end);
+                }
                 self.lanes.ended(&lane, end, settings)
             }
             Event::Woken(lane, epoch) => self.lanes.woken(&lane, epoch),
@@ -229,10 +244,10 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                let Head { id, trace_id, received_at, redrive } = head;
+                let Head { id, kind, trace_id, received_at, redrive } = head;
                 let counts_from = redrive.map(|redrive| redrive.at).or(received_at).unwrap_or(delivery.published);
                 let delivery = Arc::new(delivery);
-                self.lanes.arrived(lane, tag, Message { delivery, id, trace_id, counts_from, _held: held })
+                self.lanes.arrived(lane, tag, Message { delivery, id, kind, trace_id, counts_from, _held: held })
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
@@ -249,7 +264,7 @@ impl Scheduler {
         for action in actions {
             match action {
                 Action::Load(lane, tag) => self.load(lane, tag),
-                Action::Start { lane, items, checkpoint } => self.start(lane, items, *checkpoint),
+                Action::Start { lane, items, checkpoint, overtakes } => self.start(lane, items, *checkpoint, overtakes),
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
                 Action::LookAt(lane, at) => self.look_at(lane, at),
@@ -288,12 +303,16 @@ impl Scheduler {
         });
     }
 
-    fn start(&mut self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint) {
+    fn start(&mut self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint, overtakes: bool) {
         let (kit, events) = (self.kit.clone(), self.events.clone());
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
         let withdraw = CancellationToken::new();
         self.withdrawals.insert(lane.clone(), withdraw.clone());
-        let progress = self.lookout.began(&lane);
+        // Of the conversation what it waits for is told on.
+        let progress = if overtakes { Arc::default() } else { self.lookout.began(&lane) };
+        if overtakes {
+            self.overtakers.insert(lane.clone());
+        }
         let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
         let turn = Box::new(turn);
         self.tasks.spawn(async move {

@@ -5,7 +5,7 @@ use omnihub_common::{conversation::bubbles, instance::Instance, queue::Answer};
 use crate::agent::Reply;
 
 /// WhatsApp takes texts of up to so many characters.
-const WHATSAPP_LIMIT: usize = 4096;
+pub(super) const WHATSAPP_LIMIT: usize = 4096;
 /// An answer is kept up to so many bytes, so that a checkpoint always fits into a message.
 const LARGEST_TEXT: usize = 64 * 1024;
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use omnihub_common::queue::{Checkpoint, Delivery, HeldBytes, MessageId};
+use omnihub_common::queue::{Checkpoint, Delivery, EnvelopeKind, HeldBytes, MessageId};
 use tokio::sync::watch;
 use uuid::Uuid;
 
@@ -11,6 +11,7 @@ use uuid::Uuid;
 pub(crate) struct Message {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) id: MessageId,
+    pub(crate) kind: EnvelopeKind,
     /// For those who ask where it is.
     pub(crate) trace_id: Option<Uuid>,
     /// From when its age counts, in milliseconds since 1970.

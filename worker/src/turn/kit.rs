@@ -6,7 +6,7 @@ use omnihub_common::{
     access::Gate,
     instance::{Change, Directory, Instance},
     person::Profiles,
-    queue::{DeadLetters, InstanceToken, LaneAddress, Media, TraceBus},
+    queue::{DeadLetters, InstanceToken, LaneAddress, Media, SendOutcomes, TraceBus},
 };
 use opentelemetry::{
     KeyValue,
@@ -34,6 +34,8 @@ pub(crate) struct Kit {
     /// For channels.
     pub(crate) http: reqwest::Client,
     pub(crate) traces: TraceBus,
+    /// For those who wait for what they send.
+    pub(crate) outcomes: SendOutcomes,
     pub(crate) dead: DeadLetters,
     pub(crate) media: Media,
     pub(crate) metrics: TurnMetrics,

@@ -90,7 +90,7 @@ impl Turn {
         if outcome == Outcome::Dead && !Box::pin(self.bury(part, reason)).await {
             return false;
         }
-        let Some(story) = &mut part.story else { return true };
+        let Some(mut story) = part.story.take() else { return true };
         self.kit.metrics.ended(story.instance(), outcome.as_str());
         story.details().answered_in = answered_in;
         // Of an instance that could not be read nobody knows what is to be hidden.
@@ -100,7 +100,8 @@ impl Turn {
         if !self.tell(&event).await {
             return false;
         }
-        Box::pin(self.unbury(story, outcome)).await;
+        Box::pin(self.tell_sender(part, &event)).await;
+        Box::pin(self.unbury(&story, outcome)).await;
         true
     }
 

@@ -15,6 +15,7 @@ mod ask;
 mod beginning;
 mod bury;
 mod end;
+mod forward;
 mod kit;
 mod leave;
 mod part;
@@ -31,10 +32,13 @@ pub(crate) mod tests;
 use std::{mem::discriminant, sync::Arc, time::Duration};
 
 use omnihub_common::{
-    channel::InboundMessage,
+    channel::{InboundMessage, whatsapp::outbound::recipient},
     conversation::Decision,
     instance::{Instance, TurnSettings},
-    queue::{Answer, Checkpoint, Envelope, LaneAddress, MessageId, OpenTurn, Phase, SharedPartition, WriteError},
+    queue::{
+        Answer, Checkpoint, Envelope, EnvelopeKind, LaneAddress, MessageId, OpenTurn, Phase, SharedPartition,
+        WriteError,
+    },
     telemetry::propagation,
     trace::{Outcome, TraceStatus},
 };
@@ -53,6 +57,7 @@ pub(crate) use receipts::Receipts;
 
 use admit::Ignored;
 use part::Part;
+use send::Parcel;
 use story::Story;
 
 /// The reason of a message that killed whoever handled it, as it seems.
@@ -198,6 +203,9 @@ impl Turn {
             Err(exit) => return Err(exit),
         }
         Box::pin(self.read(parts)).await?;
+        if self.is_send() {
+            return Box::pin(self.forward(parts, &instance)).await;
+        }
         Box::pin(self.admit(parts, &instance)).await?;
         // Where none gets an answer, each ends as was decided.
         let Some((opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
@@ -220,7 +228,9 @@ impl Turn {
                 self.ask(opened, story, permit).await?
             }
         };
-        Box::pin(self.send(opened, story, answer)).await
+        story.answered(&answer);
+        let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
+        Box::pin(self.send(&Parcel::answer(&opened.instance, &number), story, answer)).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next
@@ -271,6 +281,16 @@ impl Turn {
 
     fn open_turn(&self) -> Option<&OpenTurn> {
         self.checkpoint.open_for(&self.ids)
+    }
+
+    /// Whether it is what a program wants to be sent, which is always alone.
+    fn is_send(&self) -> bool {
+        self.items.iter().any(|item| item.kind == EnvelopeKind::Send)
+    }
+
+    /// Whether its answer is known, and may be out in part.
+    fn is_sending(&self) -> bool {
+        self.answer_so_far().is_some()
     }
 
     fn answer_so_far(&self) -> Option<&Answer> {

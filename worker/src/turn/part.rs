@@ -10,8 +10,8 @@ use omnihub_common::{
     access::Passage,
     channel::{InboundMessage, whatsapp::inbound::read_message},
     instance::{Instance, Unavailable},
-    queue::{Envelope, EnvelopeBody, InstanceToken, MediaError, Phase, now_ms},
-    trace::{Outcome, TraceStatus},
+    queue::{Envelope, EnvelopeBody, InstanceToken, MediaError, now_ms},
+    trace::{Outcome, TraceDetails, TraceStatus},
 };
 use serde_json::Value;
 
@@ -103,7 +103,7 @@ impl Turn {
 
     /// Reads what the channel said and decides who gets an answer.
     pub(super) async fn admit(&self, parts: &mut [Part], instance: &Instance) -> Result<(), Exit> {
-        let sending = self.open_turn().is_some_and(|open| matches!(open.phase, Phase::Sending(_)));
+        let sending = self.is_sending();
         for part in parts {
             let (Some(envelope), Some(story)) = (&mut part.envelope, &mut part.story) else { continue };
             story.hide(instance);
@@ -125,7 +125,7 @@ impl Turn {
                     continue;
                 }
             };
-            story.read(&message);
+            story.read(TraceDetails::of(&message));
             // Who was admitted before the first bubble went out stays so.
             let admitted = if sending {
                 worth_an_answer(&message, envelope.own_id.as_deref())
@@ -157,7 +157,7 @@ impl Turn {
     }
 
     /// A body from the object store, or why there is none: the reason, and the same for people.
-    async fn fetch_body(&self, name: &str) -> Result<Result<Value, (&'static str, &'static str)>, Exit> {
+    pub(super) async fn fetch_body(&self, name: &str) -> Result<Result<Value, (&'static str, &'static str)>, Exit> {
         match self.kit.media.get(name, BODY_LIMIT).await {
             Ok(bytes) => Ok(serde_json::from_slice(&bytes)
                 .map_err(|_| ("body_unreadable", "the message's body in the object store is damaged"))),
@@ -176,7 +176,7 @@ impl Turn {
     }
 }
 
-fn is_too_old(counts_from: i64) -> bool {
+pub(super) fn is_too_old(counts_from: i64) -> bool {
     now_ms() - counts_from > ANSWER_MAX_AGE_MS
 }
 
@@ -191,7 +191,7 @@ impl Part {
             v: u8,
         }
         let read = |payload: &Bytes| serde_json::from_slice::<Version>(payload).ok();
-        self.payload.as_ref().and_then(read).is_some_and(|version| version.v > Envelope::REDRIVEN)
+        self.payload.as_ref().and_then(read).is_some_and(|version| version.v > Envelope::NEWEST)
     }
 
     fn open(&mut self, story: impl FnOnce(&Envelope) -> Story) {

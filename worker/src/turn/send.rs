@@ -1,9 +1,15 @@
-//! Sending the answer, bubble by bubble.
+//! Sending an answer, or what a program sends, bubble by bubble.
 
 use std::time::Instant;
 
 use omnihub_common::{
-    channel::whatsapp::outbound::{Evolution, SendError, Sent, recipient},
+    channel::{
+        Outgoing,
+        whatsapp::{
+            call::Call,
+            outbound::{Evolution, SendError, Sent},
+        },
+    },
     conversation::Decision,
     instance::{ChannelSettings, Instance},
     queue::{Answer, Phase, now_ms},
@@ -12,7 +18,7 @@ use omnihub_common::{
 };
 use serde_json::{Value, json};
 
-use super::{Exit, Kit, Opened, Running, Turn, story::Story};
+use super::{Exit, Kit, Running, Turn, story::Story};
 use crate::breaker::{Address, Permit};
 
 /// The instance's account on its Evolution server.
@@ -33,10 +39,42 @@ pub(super) fn evolution(kit: &Kit, instance: &Instance) -> Result<Evolution, Sen
     }
 }
 
+/// What goes out bubble by bubble, through whom and to whom.
+#[derive(Clone, Copy)]
+pub(super) struct Parcel<'a> {
+    instance: &'a Instance,
+    number: &'a str,
+    /// What a program sends; none when it is an agent's answer.
+    outgoing: Option<&'a Outgoing>,
+}
+
+impl<'a> Parcel<'a> {
+    /// An agent's answer.
+    pub(super) fn answer(instance: &'a Instance, number: &'a str) -> Self {
+        Self { instance, number, outgoing: None }
+    }
+
+    /// What a program sends.
+    pub(super) fn outgoing(instance: &'a Instance, number: &'a str, outgoing: &'a Outgoing) -> Self {
+        Self { instance, number, outgoing: Some(outgoing) }
+    }
+
+    fn call(&self, bubble: &str, first: bool) -> Call {
+        match self.outgoing {
+            Some(outgoing) => Call::of(outgoing, bubble, first),
+            None => Call::text(self.number, bubble),
+        }
+    }
+}
+
 impl Turn {
     /// Sends what is not out yet.
-    pub(super) async fn send(&mut self, opened: &Opened, story: &mut Story, mut answer: Answer) -> Result<(), Exit> {
-        story.answered(&answer);
+    pub(super) async fn send(
+        &mut self,
+        parcel: &Parcel<'_>,
+        story: &mut Story,
+        mut answer: Answer,
+    ) -> Result<(), Exit> {
         self.kit.receipts.complete(&self.turn_id(), &mut answer);
         note_out(story, &answer);
         if answer.in_doubt {
@@ -44,40 +82,10 @@ impl Turn {
             let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
             story.details().warnings.push(warning);
         }
-        let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
-        story.step(TraceStatus::Formatted, Some((Stage::ChannelSend, None, outgoing(&number, &answer, None)))).await;
-        while let Some(bubble) = answer.bubbles.get(answer.sent.len()).cloned() {
-            if Box::pin(self.is_orphaned()).await {
-                return Err(Exit::Vanish);
-            }
-            let permit = match self.permit_to_send(opened) {
-                Ok(permit) => permit,
-                // With the answer in the checkpoint: who goes on with it need not ask again.
-                Err(exit) => {
-                    self.remember_sending(answer);
-                    return Err(exit);
-                }
-            };
-            answer.in_doubt = true;
-            self.progress.sending(answer.sent.len() + 1, answer.bubbles.len());
-            self.checkpoint_sending(&answer).await?;
-            if !self.partition.may_act() {
-                return Err(Exit::Fenced);
-            }
-            let since = Instant::now();
-            let sent = match evolution(&self.kit, &opened.instance) {
-                Ok(evolution) => evolution.send_text(&number, &bubble, propagation::inject_current()).await,
-                Err(error) => Err(error),
-            };
-            self.kit.metrics.took("send", since);
-            tell_breaker(permit, &sent);
-            match sent {
-                Ok(sent) => {
-                    note_sent(story, &mut answer, sent);
-                    self.kit.receipts.keep(&self.turn_id(), &answer);
-                }
-                Err(error) => return Err(Box::pin(self.send_failed(opened, story, answer, error)).await),
-            }
+        let payload = (Stage::ChannelSend, None, outgoing(parcel.number, &answer, None));
+        story.step(TraceStatus::Formatted, Some(payload)).await;
+        while answer.sent.len() < answer.bubbles.len() {
+            Box::pin(self.send_next(parcel, story, &mut answer)).await?;
         }
         // For the end: what is surely out stands in memory.
         let instead_of = answer.instead_of.clone();
@@ -88,9 +96,47 @@ impl Turn {
         }
     }
 
+    /// Sends the first bubble that is not out.
+    async fn send_next(&mut self, parcel: &Parcel<'_>, story: &mut Story, answer: &mut Answer) -> Result<(), Exit> {
+        if Box::pin(self.is_orphaned()).await {
+            return Err(Exit::Vanish);
+        }
+        let permit = match self.permit_to_send(parcel.instance) {
+            Ok(permit) => permit,
+            // With the answer in the checkpoint: who goes on with it need not ask again.
+            Err(exit) => {
+                self.remember_sending(answer.clone());
+                return Err(exit);
+            }
+        };
+        answer.in_doubt = true;
+        let nth = answer.sent.len();
+        self.progress.sending(nth + 1, answer.bubbles.len());
+        self.checkpoint_sending(answer).await?;
+        if !self.partition.may_act() {
+            return Err(Exit::Fenced);
+        }
+        let since = Instant::now();
+        let call = parcel.call(&answer.bubbles[nth], nth == 0);
+        let sent = match evolution(&self.kit, parcel.instance) {
+            Ok(evolution) => evolution.send(&call, propagation::inject_current()).await,
+            Err(error) => Err(error),
+        };
+        self.kit.metrics.took("send", since);
+        tell_breaker(permit, &sent);
+        match sent {
+            Ok(sent) => {
+                note_sent(story, answer, sent);
+                self.kit.receipts.keep(&self.turn_id(), answer);
+                Ok(())
+            }
+            Err(error) => Err(Box::pin(self.send_failed(parcel.instance, story, answer.clone(), error)).await),
+        }
+    }
+
     /// Whether the Evolution server may be called now.
-    fn permit_to_send(&self, opened: &Opened) -> Result<Option<Permit>, Exit> {
-        let Some(address) = Address::channel(&opened.instance) else { return Ok(None) };
+    fn permit_to_send(&self, instance: &Instance) -> Result<Option<Permit>, Exit> {
+        let Some(address) = Address::channel(instance) else { return Ok(None) };
         let permit = self.kit.breakers.admit(&address);
         permit.map(Some).map_err(|parked| Exit::Parked(parked, "channel_breaker_open"))
     }
@@ -111,8 +157,14 @@ impl Turn {
         self.write().await
     }
 
-    async fn send_failed(&mut self, opened: &Opened, story: &mut Story, mut answer: Answer, error: SendError) -> Exit {
-        self.kit.metrics.failed(opened.instance.name.as_str(), "send");
+    async fn send_failed(
+        &mut self,
+        instance: &Instance,
+        story: &mut Story,
+        mut answer: Answer,
+        error: SendError,
+    ) -> Exit {
+        self.kit.metrics.failed(instance.name.as_str(), "send");
         answer.in_doubt = error.may_have_sent;
         let details = story.details();
         details.evolution_success = Some(false);

@@ -1,7 +1,6 @@
 //! The story of one message: its trace row as it grows, and what is told of it.
 
 use omnihub_common::{
-    channel::InboundMessage,
     instance::Instance,
     queue::{Answer, Envelope, Redrive, TraceBus, now_ms},
     secret::Secret,
@@ -74,7 +73,7 @@ impl Story {
     }
 
     /// What the message says.
-    pub(super) fn read(&mut self, message: &InboundMessage) {
+    pub(super) fn read(&mut self, read: TraceDetails) {
         let known = std::mem::take(&mut self.record.details);
         self.record.details = TraceDetails {
             session_name: known.session_name,
@@ -82,7 +81,7 @@ impl Story {
             attempts: known.attempts,
             turn_id: known.turn_id,
             warnings: known.warnings,
-            ..TraceDetails::of(message)
+            ..read
         };
     }
 

@@ -1,7 +1,7 @@
 //! A thin client of Evolution's REST API: what a turn sends.
 //!
 //! What is absent: retries, pacing and breakers belong to the lane; redirects are the caller's to
-//! switch off. Source: Evolution API 2.3.6, `/message/sendText` and `/chat/sendPresence`; the key
+//! switch off. Source: Evolution API 2.3.6, `/message/<operation>` and `/chat/sendPresence`; the key
 //! goes into the header `apikey`, `number` must be a string.
 
 use std::{fmt, time::Duration};
@@ -14,6 +14,7 @@ use url::Url;
 pub use super::answer::{SendError, Sent};
 use super::{
     answer::{self, Answer},
+    call::Call,
     wire,
 };
 use crate::{conversation::Decision, secret::Secret};
@@ -53,13 +54,6 @@ pub struct Evolution {
     instance: String,
 }
 
-/// The body of `sendText`, exactly these fields.
-#[derive(Serialize)]
-struct TextBody<'a> {
-    number: &'a str,
-    text: &'a str,
-}
-
 /// The body of `sendPresence`.
 #[derive(Serialize)]
 struct PresenceBody<'a> {
@@ -89,13 +83,13 @@ impl Evolution {
         Ok(Self { client, base, key: key.clone(), apikey, instance: whatsapp_instance.to_owned() })
     }
 
-    /// Sends a text to a number or JID (see [`recipient`]); `headers` carry the trace context.
+    /// Sends a message; `headers` carry the trace context.
     ///
     /// # Errors
     /// With the decision that the lane follows; see [`SendError`].
-    pub async fn send_text(&self, number: &str, text: &str, headers: HeaderMap) -> Result<Sent, SendError> {
-        let body = TextBody { number, text };
-        let answer = self.post(["message", "sendText"], &body, headers, SEND_TIMEOUT).await?;
+    pub async fn send(&self, call: &Call, headers: HeaderMap) -> Result<Sent, SendError> {
+        let timeout = SEND_TIMEOUT.saturating_add(call.held_for);
+        let answer = self.post(["message", call.operation], &call.body, headers, timeout).await?;
         answer::read_sent(answer)
     }
 
@@ -103,7 +97,7 @@ impl Evolution {
     /// should await this.
     ///
     /// # Errors
-    /// As [`Self::send_text`]; a presence that was not shown is nothing to act on.
+    /// As [`Self::send`]; a presence that was not shown is nothing to act on.
     pub async fn send_presence(
         &self,
         number: &str,
@@ -271,7 +265,7 @@ mod tests {
         headers.insert("apikey", HeaderValue::from_static("not this one"));
         for (base, path) in [("", ""), ("/", ""), ("/evo", "/evo"), ("/evo/?instanceName=other#x", "/evo")] {
             let evolution = account(&format!("{url}{base}"), "Loja São/1?");
-            let sent = evolution.send_text("5511987654321", "Olá\n", headers.clone()).await.expect("sent");
+            let sent = evolution.send(&Call::text("5511987654321", "Olá\n"), headers.clone()).await.expect("sent");
             assert_eq!(sent.message_id.as_deref(), Some("3EB02C3EDF8A9C18812E91"));
             let (uri, got, body) = seen.lock().expect("the record").pop().expect("a call");
             assert_eq!(uri, format!("{path}/message/sendText/Loja%20S%C3%A3o%2F1%3F"));
@@ -294,7 +288,7 @@ mod tests {
     #[tokio::test]
     async fn a_busy_server_is_tried_again_when_it_says() {
         let (url, _) = server(503, "<html>").await;
-        let error = account(&url, "acme").send_text("551", "x", HeaderMap::new()).await.expect_err("busy");
+        let error = account(&url, "acme").send(&Call::text("551", "x"), HeaderMap::new()).await.expect_err("busy");
         assert_eq!(error.decision, Decision::Again(Some(Duration::from_secs(9))));
         assert_eq!((error.status, error.message.as_str()), (Some(503), "status 503 without words"));
     }
@@ -304,7 +298,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         drop(listener);
-        let error = account(&url, "acme").send_text("551", "x", HeaderMap::new()).await.expect_err("away");
+        let error = account(&url, "acme").send(&Call::text("551", "x"), HeaderMap::new()).await.expect_err("away");
         assert_eq!((error.decision, error.may_have_sent), (Decision::Again(None), false));
     }
 
@@ -313,7 +307,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
         let evolution = account(&url, "acme");
-        let body = TextBody { number: "551", text: "x" };
+        let body = Call::text("551", "x").body;
         let silent = evolution.post(["message", "sendText"], &body, HeaderMap::new(), Duration::from_millis(50));
         let error = silent.await.expect_err("no answer");
         assert_eq!((error.message.as_str(), error.may_have_sent), ("Evolution did not answer in time", true));
@@ -323,14 +317,14 @@ mod tests {
                 let _ = connection.readable().await;
             }
         });
-        let error = evolution.send_text("551", "x", HeaderMap::new()).await.expect_err("hung up");
+        let error = evolution.send(&Call::text("551", "x"), HeaderMap::new()).await.expect_err("hung up");
         assert_eq!((error.decision, error.may_have_sent), (Decision::Again(None), true));
     }
 
     #[tokio::test]
     async fn an_endless_answer_is_not_read_to_its_end() {
         let (url, _) = server(201, format!("\"{}\"", "x".repeat(2 * MAX_ANSWER))).await;
-        let error = account(&url, "acme").send_text("551", "x", HeaderMap::new()).await.expect_err("too long");
+        let error = account(&url, "acme").send(&Call::text("551", "x"), HeaderMap::new()).await.expect_err("too long");
         assert_eq!((error.status, error.may_have_sent), (Some(201), true));
     }
 
@@ -340,7 +334,7 @@ mod tests {
         for status in [201, 400] {
             let (url, _) = server(status, echo).await;
             let evolution = account(&url, "acme");
-            let told = format!("{:?} {evolution:?}", evolution.send_text("551", "x", HeaderMap::new()).await);
+            let told = format!("{:?} {evolution:?}", evolution.send(&Call::text("551", "x"), HeaderMap::new()).await);
             assert!(!told.contains("planted"), "{told}");
         }
     }

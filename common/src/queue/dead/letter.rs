@@ -181,7 +181,7 @@ pub(super) mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::queue::{MessageId, MessageKey};
+    use crate::queue::{EnvelopeKind, MessageId, MessageKey};
 
     pub(crate) fn envelope() -> Envelope {
         let key = MessageKey {
@@ -194,6 +194,7 @@ pub(super) mod tests {
         };
         Envelope {
             v: Envelope::VERSION,
+            kind: EnvelopeKind::Message,
             id: MessageId::of(&key),
             trace_id: Uuid::from_u128(7),
             instance_id: 1,

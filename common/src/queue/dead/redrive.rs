@@ -72,12 +72,12 @@ pub enum RedriveError {
 fn plan(letter: Option<&DeadLetter>, now: i64) -> Result<Envelope, Skip> {
     let letter = letter.filter(|letter| letter.v <= DeadLetter::VERSION).ok_or(Skip::NewerVersion)?;
     let envelope = letter.envelope.clone().ok_or(Skip::Unreadable)?;
-    if envelope.v > Envelope::REDRIVEN {
+    if envelope.v > Envelope::NEWEST {
         return Err(Skip::NewerVersion);
     }
     let nth = envelope.redrives().saturating_add(1);
     let redrive = Some(Redrive { nth, at: now });
-    Ok(Envelope { v: Envelope::REDRIVEN, id: envelope.id.redriven(nth), redrive, ..envelope })
+    Ok(Envelope { v: envelope.v.max(Envelope::REDRIVEN), id: envelope.id.redriven(nth), redrive, ..envelope })
 }
 
 /// Puts messages back into their lanes.
@@ -156,7 +156,7 @@ mod tests {
         let skipped = |letter: Option<&DeadLetter>| plan(letter, 0).unwrap_err();
         assert_eq!(skipped(None), Skip::NewerVersion);
         assert_eq!(skipped(Some(&DeadLetter::of("unreadable", b"{", 1))), Skip::Unreadable);
-        let newer = Envelope { v: Envelope::REDRIVEN + 1, ..envelope() };
+        let newer = Envelope { v: Envelope::NEWEST + 1, ..envelope() };
         assert_eq!(skipped(Some(&letter(&newer))), Skip::NewerVersion);
     }
 }

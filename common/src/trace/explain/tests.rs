@@ -70,6 +70,23 @@ fn an_answer_is_told_with_its_times() {
 }
 
 #[test]
+fn a_send_is_told_as_one() {
+    let row = row(|row| {
+        row.message_type = Some("send_text".into());
+        row.sender_name = None;
+        (row.channel_send_at, row.reply_message_ids) = (Some(at(300)), json!(["a"]).to_string());
+        ended(row, "answered", None, 310);
+    });
+    let expected = [
+        "It was asked over the API to be sent at 2025-10-09 08:53:20 UTC from acme to +5511987654321 over whatsapp \
+         (text, 13 characters).",
+        "It went out in 1 message.",
+        "It was sent 310 ms after it came.",
+    ];
+    assert_eq!(explain(&row, None, None, at(5000)).sentences, expected);
+}
+
+#[test]
 fn a_silence_says_why_and_what_to_do() {
     let row = row(|row| ended(row, "ignored", Some("group_without_mention"), 3));
     let told = explain(&row, None, None, at(5000));

@@ -8,6 +8,7 @@
 mod account;
 mod lifecycle;
 mod lifecycle_wire;
+mod message;
 mod routes;
 mod wire;
 
@@ -25,7 +26,7 @@ use self::account::{Account, Fault};
 use crate::record::{Record, lock};
 use crate::server::Server;
 
-/// One text that Evolution accepted.
+/// One message that Evolution accepted.
 #[derive(Clone, Debug)]
 pub struct Sent {
     /// The instance of the path.
@@ -34,8 +35,12 @@ pub struct Sent {
     pub key: String,
     /// The recipient as it was sent.
     pub number: String,
-    /// The text.
+    /// The text; of anything else the words beside it.
     pub text: String,
+    /// The last word of the operation, such as `sendText`.
+    pub operation: &'static str,
+    /// The whole body.
+    pub body: Value,
     /// Every request header, names in lower case.
     pub headers: BTreeMap<String, String>,
     /// When the request came in.

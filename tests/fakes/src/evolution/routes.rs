@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State as Shared};
+use axum::extract::{DefaultBodyLimit, Path, Query, State as Shared};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -13,8 +13,15 @@ use axum::{Json, Router};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Failure, Presence, Rejected, Sent, State, wire};
+use super::{
+    Failure, Presence, Rejected, Sent, State,
+    message::{Message, Operation},
+    wire,
+};
 use crate::record::{headers as map_of, lock};
+
+/// What the real one takes.
+const LARGEST_BODY: usize = 136 * 1024 * 1024;
 
 /// A presence call blocks for its delay, but no test should wait longer than this.
 const LONGEST_PRESENCE: Duration = Duration::from_secs(2);
@@ -22,32 +29,37 @@ const LONGEST_PRESENCE: Duration = Duration::from_secs(2);
 /// The routes that the hub uses.
 pub(super) fn router(state: Arc<State>) -> Router {
     Router::new()
-        .route("/message/sendText/{instance}", post(send_text))
+        .route("/message/{operation}/{instance}", post(send_message))
         .route("/chat/sendPresence/{instance}", post(send_presence))
         .route("/instance/connectionState/{instance}", get(connection_state))
         .route("/instance/fetchInstances", get(fetch_instances))
         .merge(super::lifecycle::router())
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
 }
 
-async fn send_text(
+async fn send_message(
     Shared(state): Shared<Arc<State>>,
-    Path(instance): Path<String>,
+    Path((word, instance)): Path<(String, String)>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let Some(operation) = Operation::of(&word) else {
+        state.violations.push(format!("{word}: no such operation"));
+        return StatusCode::NOT_FOUND.into_response();
+    };
     let asked = (|| {
         let key = authorize(&state, &instance, &headers)?;
         let body = read_object(&headers, &body)?;
-        note_unknown(&state, "sendText", &wire::unknown_text_fields(&body));
-        let text = wire::read_text(&body).map_err(|body| (StatusCode::BAD_REQUEST, body))?;
-        Ok((key, text))
+        note_unknown(&state, operation.word, &operation.unknown(&body));
+        let message = operation.read(body).map_err(|body| (StatusCode::BAD_REQUEST, body))?;
+        Ok((key, message))
     })();
-    let (key, text) = match asked {
+    let (key, message) = match asked {
         Ok(asked) => asked,
-        Err(refusal) => return refuse(&state, instance, "sendText", refusal),
+        Err(refusal) => return refuse(&state, instance, operation.word, refusal),
     };
-    let task = deliver(Arc::clone(&state), instance, key, text, headers);
+    let task = deliver(Arc::clone(&state), instance, key, message, headers);
     // A task of its own: the real one sends also when the caller has hung up meanwhile.
     match tokio::spawn(task).await {
         Ok(response) => response,
@@ -56,17 +68,18 @@ async fn send_text(
 }
 
 /// Waits as scripted, then sends, fails, or both.
-async fn deliver(state: Arc<State>, instance: String, key: String, text: wire::Text, headers: HeaderMap) -> Response {
+async fn deliver(state: Arc<State>, instance: String, key: String, message: Message, headers: HeaderMap) -> Response {
     let started = Instant::now();
     let delay = *lock(&state.delay);
     wait(&state, delay).await;
+    let Message { operation, text, body: whole } = message;
     let failure = lock(&state.failures).pop_front();
     if let Some(Failure { status, body, sent_anyway: false }) = failure {
-        return refuse(&state, instance, "sendText", (status, body));
+        return refuse(&state, instance, operation, (status, body));
     }
     let connected = lock(&state.instances).get(&instance).is_some_and(|known| known.connection == "open");
     if !connected {
-        return refuse(&state, instance, "sendText", (StatusCode::BAD_REQUEST, wire::not_connected()));
+        return refuse(&state, instance, operation, (StatusCode::BAD_REQUEST, wire::not_connected()));
     }
     let message_id = state.next_message_id();
     let answer = wire::sent_message(&text, &message_id, now_seconds());
@@ -74,9 +87,9 @@ async fn deliver(state: Arc<State>, instance: String, key: String, text: wire::T
     let at = Instant::now();
     let name = instance.clone();
     let wire::Text { number, text } = text;
-    state.sent.push(Sent { instance, key, number, text, headers, started, at, message_id });
+    state.sent.push(Sent { instance, key, number, text, operation, body: whole, headers, started, at, message_id });
     match failure {
-        Some(Failure { status, body, .. }) => refuse(&state, name, "sendText", (status, body)),
+        Some(Failure { status, body, .. }) => refuse(&state, name, operation, (status, body)),
         None => (StatusCode::CREATED, Json(answer)).into_response(),
     }
 }

@@ -3,10 +3,6 @@
 use axum::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-/// The fields of `sendText` that 2.3.6 knows. It ignores others in silence.
-const SEND_TEXT_FIELDS: [&str; 7] =
-    ["number", "text", "delay", "quoted", "mentionsEveryOne", "mentioned", "linkPreview"];
-
 /// The fields of `sendPresence` that 2.3.6 knows.
 const SEND_PRESENCE_FIELDS: [&str; 3] = ["number", "presence", "delay"];
 
@@ -60,7 +56,7 @@ pub(super) fn read_presence(body: &Map<String, Value>) -> Result<Shown, Value> {
     Ok(Shown { number, presence, delay_ms })
 }
 
-fn required(body: &Map<String, Value>, field: &str) -> Result<String, Value> {
+pub(super) fn required(body: &Map<String, Value>, field: &str) -> Result<String, Value> {
     match body.get(field) {
         Some(Value::String(value)) => Ok(value.clone()),
         Some(_) => Err(bad_request(json!([[format!("{field} is not of a type(s) string")]]))),
@@ -68,18 +64,9 @@ fn required(body: &Map<String, Value>, field: &str) -> Result<String, Value> {
     }
 }
 
-/// The top-level fields of a `sendText` body that 2.3.6 would ignore.
-pub(super) fn unknown_text_fields(body: &Map<String, Value>) -> Vec<String> {
-    unknown(body, &SEND_TEXT_FIELDS)
-}
-
 /// The top-level fields of a `sendPresence` body that 2.3.6 would ignore.
 pub(super) fn unknown_presence_fields(body: &Map<String, Value>) -> Vec<String> {
-    unknown(body, &SEND_PRESENCE_FIELDS)
-}
-
-fn unknown(body: &Map<String, Value>, known: &[&str]) -> Vec<String> {
-    body.keys().filter(|name| !known.contains(&name.as_str())).cloned().collect()
+    body.keys().filter(|name| !SEND_PRESENCE_FIELDS.contains(&name.as_str())).cloned().collect()
 }
 
 /// The JID of a recipient: a full JID stays; 18 digits and more are a group; a Brazilian mobile
@@ -205,12 +192,6 @@ mod tests {
             let refused = read_text(&body(&value)).unwrap_err();
             assert_eq!(refused, json!({"status": 400, "error": "Bad Request", "response": {"message": message}}));
         }
-    }
-
-    #[test]
-    fn fields_of_version_1_are_unknown() {
-        let old = body(&json!({"number": "1", "text": "a", "textMessage": {"text": "a"}}));
-        assert_eq!(unknown_text_fields(&old), ["textMessage"]);
     }
 
     #[test]

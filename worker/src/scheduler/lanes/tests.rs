@@ -12,6 +12,7 @@ pub(in crate::scheduler) struct Message {
     name: u64,
     published: i64,
     delivery: u8,
+    alone: bool,
 }
 
 impl Item for Message {
@@ -35,9 +36,13 @@ impl Item for Message {
     fn published(&self) -> i64 {
         self.published
     }
+
+    fn stands_alone(&self) -> bool {
+        self.alone
+    }
 }
 
-const TAG: (u64, u64) = (1, 0);
+pub(super) const TAG: (u64, u64) = (1, 0);
 
 pub(super) fn lane(name: &str) -> LaneAddress {
     LaneAddress { partition: 0, instance: "acme-1".into(), conversation: name.into() }
@@ -48,7 +53,12 @@ pub(super) fn message(sequence: u64) -> Message {
 }
 
 pub(in crate::scheduler) fn message_at(sequence: u64, published: i64) -> Message {
-    Message { sequence, name: sequence, published, delivery: 0 }
+    Message { sequence, name: sequence, published, delivery: 0, alone: false }
+}
+
+/// What a program sends.
+pub(in crate::scheduler) fn send_at(sequence: u64, published: i64) -> Message {
+    Message { alone: true, ..message_at(sequence, published) }
 }
 
 /// The message of an earlier place, posted once more.
@@ -61,16 +71,16 @@ fn again(sequence: u64) -> Message {
 }
 
 /// How the instances of these tests gather.
-const PLAIN: TurnSettings =
+pub(super) const PLAIN: TurnSettings =
     TurnSettings { debounce_ms: 0, debounce_max_ms: 10_000, overlap: Overlap::Queue, max_backlog: None };
 
-fn owning() -> Lanes<Message> {
+pub(super) fn owning() -> Lanes<Message> {
     let mut lanes = Lanes::new(10, 10);
     lanes.owned(0, TAG);
     lanes
 }
 
-fn started(actions: &[Action<Message>]) -> Vec<u64> {
+pub(super) fn started(actions: &[Action<Message>]) -> Vec<u64> {
     let items = actions.iter().filter_map(|action| match action {
         Action::Start { items, .. } => Some(items[0].sequence),
         _ => None,
@@ -78,7 +88,7 @@ fn started(actions: &[Action<Message>]) -> Vec<u64> {
     items.collect()
 }
 
-fn acked(actions: &[Action<Message>]) -> Vec<Message> {
+pub(super) fn acked(actions: &[Action<Message>]) -> Vec<Message> {
     let items = actions.iter().filter_map(|action| match action {
         Action::Ack(items) => Some(items.clone()),
         _ => None,
