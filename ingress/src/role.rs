@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{dead::DeadDesk, send::SendDesk},
+    admin::{dead::DeadDesk, limits::RateLimits, send::SendDesk},
     evolution::{Door, EvolutionDesk, watch::Watch},
     live::Live,
     purge::Purger,
@@ -121,6 +121,7 @@ async fn open_doors(
             keys: tenants.keys,
             evolution_fallback,
             evolution,
+            limits: Arc::new(RateLimits::new(settings.api_rate, settings.proxy_hops)),
             sealed: tenants.sealed,
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),

@@ -1,6 +1,6 @@
 //! The server: every route behind one stack of layers.
 
-use std::{any::Any, time::Duration};
+use std::{any::Any, net::SocketAddr, time::Duration};
 
 use axum::{
     BoxError, Router,
@@ -47,7 +47,8 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> std::io::Result<()> {
     let grace = settings.grace;
-    let app = ServiceExt::<Request>::into_make_service(app(doors, settings));
+    // Whoever shows wrong keys is known by the address.
+    let app = ServiceExt::<Request>::into_make_service_with_connect_info::<SocketAddr>(app(doors, settings));
     let serving = axum::serve(listener, app).with_graceful_shutdown(stop.clone().cancelled_owned());
     let too_long = async {
         stop.cancelled().await;

@@ -1,11 +1,14 @@
 //! What an operator may set about an ingress.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use omnihub_common::{
     config::{ConfigError, Settings, number_or},
     instance::service_url,
 };
+
+/// What no program that works rightly asks for: two hundred a second.
+const DEFAULT_API_RATE: usize = 12_000;
 
 /// The settings of an ingress.
 #[derive(Clone, Debug)]
@@ -23,6 +26,11 @@ pub struct IngressSettings {
     pub public_url: Option<String>,
     /// How often registered webhooks are looked at, `OMNIHUB_WEBHOOK_CHECK` in seconds; none at 0.
     pub webhook_check: Option<Duration>,
+    /// Requests of one key to the admin API in a minute, `OMNIHUB_API_RATE`; over it they get 429.
+    pub api_rate: NonZeroU32,
+    /// Proxies between callers and this process, `OMNIHUB_PROXY_HOPS`: each writes into
+    /// `X-Forwarded-For` for whom it asks.
+    pub proxy_hops: usize,
     /// How long a stop waits for requests, `OMNIHUB_STOP_GRACE` in seconds.
     pub grace: Duration,
 }
@@ -33,6 +41,7 @@ impl IngressSettings {
     /// # Errors
     /// Names the setting that cannot be used.
     pub fn load(settings: &dyn Settings) -> Result<Self, ConfigError> {
+        let api_rate = number_or(settings, "OMNIHUB_API_RATE", DEFAULT_API_RATE, 1..=1_000_000_000)?;
         Ok(Self {
             webhook_limit: number_or(settings, "OMNIHUB_WEBHOOK_LIMIT", 64 * 1024 * 1024, 1024..=1024 * 1024 * 1024)?,
             concurrency: number_or(settings, "OMNIHUB_INGRESS_CONCURRENCY", 4096, 1..=1_000_000)?,
@@ -42,6 +51,8 @@ impl IngressSettings {
             webhook_check: Some(number_or(settings, "OMNIHUB_WEBHOOK_CHECK", 300, 0..=86_400)? as u64)
                 .filter(|seconds| *seconds > 0)
                 .map(Duration::from_secs),
+            api_rate: u32::try_from(api_rate).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX),
+            proxy_hops: number_or(settings, "OMNIHUB_PROXY_HOPS", 0, 0..=16)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }

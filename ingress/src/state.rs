@@ -11,7 +11,7 @@ use omnihub_common::{
 use sea_orm::DatabaseConnection;
 
 use crate::{
-    admin::{dead::DeadDesk, send::SendDesk},
+    admin::{dead::DeadDesk, limits::RateLimits, send::SendDesk},
     evolution::EvolutionDesk,
     live::Live,
     purge::Purger,
@@ -32,6 +32,8 @@ pub struct AppState {
     pub admin_key: Arc<AdminKey>,
     /// The other keys.
     pub keys: Keys,
+    /// How much anybody may ask of the admin API.
+    pub limits: Arc<RateLimits>,
     /// What lies encrypted, for whoever changes the key.
     pub sealed: SealedValues,
     /// The Evolution server of instances that are made without one.

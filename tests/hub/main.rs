@@ -5,7 +5,7 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
-mod access_input;
+mod admin_input;
 #[cfg(test)]
 mod agent_failures;
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, TurnPatch, WhatsappSettings};
 use crate::secret::Secret;
 
@@ -12,6 +14,8 @@ use crate::secret::Secret;
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields of `Instance`, described there")]
 pub struct Patch {
+    /// The `updated_at` of what the change was decided on, if it must be the same still.
+    pub based_on: Option<DateTime<Utc>>,
     pub is_active: Option<bool>,
     pub is_default: Option<bool>,
     pub session_id_prefix: Option<Option<String>>,

@@ -41,6 +41,9 @@ pub enum StoreError {
     /// Another instance has this name.
     #[error("an instance of this name exists")]
     NameTaken,
+    /// It is not what the change was decided on.
+    #[error("somebody else has changed the instance")]
+    Changed,
     /// The database failed.
     #[error("the database did not do it")]
     Database(#[from] DbErr),
@@ -246,13 +249,16 @@ impl Instances {
     /// Changes an instance; `None` when there is none of this name.
     ///
     /// # Errors
-    /// A failure of the database, or a row that cannot be read.
+    /// [`StoreError::Changed`], a failure of the database, or a row that cannot be read.
     pub async fn update(&self, name: &str, patch: Patch) -> Result<Option<Instance>, StoreError> {
         let transaction = self.begin().await?;
         let Some(row) = Entity::find().filter(Column::Name.eq(name)).one(&transaction).await? else {
             return Ok(None);
         };
         let mut instance = self.read(row)?;
+        if patch.based_on.is_some_and(|seen| seen != instance.updated_at) {
+            return Err(StoreError::Changed);
+        }
         let before = InstanceView::new(&instance);
         patch.apply(&mut instance);
         instance.updated_at = now();

@@ -12,6 +12,7 @@ use axum::{
 };
 use omnihub_common::key::{Actor, Caller, Everyone, KeyError, Reach, Scope};
 
+use super::beside::Beside;
 use crate::{problem::Problem, state::AppState};
 
 /// A scope that a route needs, as a type.
@@ -118,7 +119,8 @@ impl<S: Needs> FromRequestParts<AppState> for Allowed<S> {
     type Rejection = Refused;
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, Refused> {
-        let caller = caller(&parts.headers, state).await.map_err(Refused)?;
+        let caller = caller(parts, state).await.map_err(Refused)?;
+        state.limits.request(caller.actor(), &Beside::of(&parts.extensions)).map_err(Refused)?;
         if !caller.may(S::SCOPE) {
             let detail = format!("Your key has no scope `{}`.", S::SCOPE.word());
             return Err(Refused(Problem::new(StatusCode::FORBIDDEN, "scope_missing", detail)));
@@ -128,15 +130,20 @@ impl<S: Needs> FromRequestParts<AppState> for Allowed<S> {
 }
 
 /// Whom the shown key stands for. The root key is known without the database.
-async fn caller(headers: &HeaderMap, state: &AppState) -> Result<Caller, Problem> {
+async fn caller(parts: &Parts, state: &AppState) -> Result<Caller, Problem> {
     let refused = |code, detail| Problem::new(StatusCode::UNAUTHORIZED, code, detail);
-    let Some(key) = shown(headers) else {
+    let Some(key) = shown(&parts.headers) else {
         return Err(refused("missing_api_key", "Send the admin key as `x-api-key`, or as `Authorization: Bearer`."));
     };
     if state.admin_key.matches(key) {
         return Ok(Caller::root());
     }
-    match state.keys.caller(key).await {
+    state.limits.look_up(key, parts)?;
+    let found = state.keys.caller(key).await;
+    if let Ok(found) = &found {
+        state.limits.learn(key, found.is_some());
+    }
+    match found {
         Ok(Some(caller)) => Ok(caller),
         Ok(None) => Err(refused("invalid_api_key", "This is no key of this hub, or it was revoked or has expired.")),
         Err(error) => Err(not_known(&error)),

@@ -2,10 +2,7 @@
 
 use std::collections::HashMap;
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-};
+use axum::{Json, extract::State};
 use chrono::NaiveTime;
 use omnihub_common::audit::{AuditFilter, AuditLog, Entry};
 use serde::Serialize;
@@ -13,6 +10,7 @@ use serde::Serialize;
 use super::{
     access::{Allowed, CanAdmin},
     door::{Routes, get},
+    query::Parameters,
     traces::{END_OF_DAY, field, invalid, moment, unavailable},
 };
 use crate::{problem::Problem, state::AppState};
@@ -40,9 +38,8 @@ struct Page {
 async fn list(
     access: Allowed<CanAdmin>,
     State(state): State<AppState>,
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    Parameters(given): Parameters,
 ) -> Result<Json<Page>, Problem> {
-    let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
     let (filter, limit) = asked(&given)?;
     let log = AuditLog::new(state.database);
     // One more than asked for tells whether there is more.

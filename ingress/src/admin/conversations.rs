@@ -8,11 +8,7 @@ mod tests;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{
-        Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -24,10 +20,12 @@ use serde::Serialize;
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead, CanWrite, no_such_instance},
+    body::Body,
     door::{Routes, get, post},
     fields::{Fields, invalid, page},
     narrowed,
     path::Path,
+    query::Pairs,
 };
 use crate::{
     problem::{FieldError, Problem},
@@ -69,11 +67,11 @@ async fn list(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
     Path(name): Path<String>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    Pairs(pairs): Pairs,
 ) -> Result<Response, Problem> {
     access.sees(&name)?;
     narrowed(&state.directory, &name).await?;
-    let (skip, limit) = page(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
+    let (skip, limit) = page(&pairs)?;
     let pauses = Pauses::new(state.database);
     let (found, total) =
         pauses.list(access.reach(), Some(&name), skip, limit).await.map_err(|error| unavailable(&error))?;
@@ -100,7 +98,7 @@ async fn pause(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path((name, session)): Path<(String, String)>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<ConversationAnswer>, Problem> {
     access.sees(&name)?;
     let session = session_name(session)?;
@@ -134,8 +132,8 @@ async fn decided(
     Ok(Json(standing.into()))
 }
 
-fn read_pause(body: Result<Bytes, BytesRejection>) -> Result<(Option<DateTime<Utc>>, Option<String>), Problem> {
-    if matches!(&body, Ok(body) if body.trim_ascii().is_empty()) {
+fn read_pause(body: Body) -> Result<(Option<DateTime<Utc>>, Option<String>), Problem> {
+    if body.is_blank() {
         return Ok((None, None));
     }
     let mut fields = Fields::read(body)?.without_empty();

@@ -50,7 +50,10 @@ guarded!(A, B, C, D);
 
 /// What a path does, by method.
 #[derive(Clone, Debug, Default)]
-pub struct Route(MethodRouter<AppState>);
+pub struct Route {
+    methods: Vec<&'static str>,
+    handlers: MethodRouter<AppState>,
+}
 
 macro_rules! methods {
     ($($method:ident $text:literal),*) => {
@@ -62,7 +65,9 @@ macro_rules! methods {
                 H: Handler<T, AppState>,
                 T: Guarded + 'static,
             {
-                Self(self.0.$method(handler))
+                let mut methods = self.methods;
+                methods.push(stringify!($method));
+                Self { methods, handlers: self.handlers.$method(handler) }
             }
         )*}
 
@@ -73,7 +78,7 @@ macro_rules! methods {
                 H: Handler<T, AppState>,
                 T: Guarded + 'static,
             {
-                Route(routing::$method(handler))
+                Route { methods: vec![stringify!($method)], handlers: routing::$method(handler) }
             }
         )*
     };
@@ -83,7 +88,11 @@ methods!(get "Answers GET.", post "Answers POST.", put "Answers PUT.", patch "An
 
 /// The routes of a room of the admin API.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(Router<AppState>);
+pub struct Routes {
+    /// Each path with its methods.
+    paths: Vec<(String, Vec<&'static str>)>,
+    router: Router<AppState>,
+}
 
 impl Routes {
     /// None yet.
@@ -94,25 +103,33 @@ impl Routes {
 
     /// Adds a path.
     #[must_use]
-    pub fn route(self, path: &str, route: Route) -> Self {
-        Self(self.0.route(path, route.0))
+    pub fn route(mut self, path: &str, route: Route) -> Self {
+        self.paths.push((path.to_owned(), route.methods));
+        Self { router: self.router.route(path, route.handlers), ..self }
     }
 
     /// The same for bodies of at most so many bytes.
     #[must_use]
     pub fn with_bodies_up_to(self, bytes: usize) -> Self {
-        Self(self.0.layer(DefaultBodyLimit::max(bytes)))
+        Self { router: self.router.layer(DefaultBodyLimit::max(bytes)), ..self }
     }
 
     /// Adds the routes of another room.
     #[must_use]
-    pub fn merge(self, other: Self) -> Self {
-        Self(self.0.merge(other.0))
+    pub fn merge(mut self, other: Self) -> Self {
+        self.paths.extend(other.paths);
+        Self { router: self.router.merge(other.router), ..self }
+    }
+
+    /// Each path, as axum writes it, with its methods in small letters.
+    #[must_use]
+    pub fn paths(&self) -> &[(String, Vec<&'static str>)] {
+        &self.paths
     }
 }
 
 impl From<Routes> for Router<AppState> {
     fn from(routes: Routes) -> Self {
-        routes.0
+        routes.router
     }
 }

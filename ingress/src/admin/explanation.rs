@@ -1,9 +1,6 @@
 //! `GET /api/v1/traces/{trace_id}/explanation`: why a message was answered, ignored or delayed.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use chrono::Utc;
 use omnihub_common::{
     queue::DeadLetter,
@@ -17,6 +14,7 @@ use omnihub_common::{
 use super::{
     access::{Allowed, CanRead},
     door::{Routes, get},
+    path::Path,
     traces::awaited,
     whereabouts::Finder,
 };

@@ -1,11 +1,12 @@
 //! Reading a JSON body or a query field by field, so that one answer names everything that is wrong.
 
-use std::{fmt::Display, ops::RangeInclusive};
+use std::{collections::BTreeSet, fmt::Display, ops::RangeInclusive};
 
-use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
+use axum::http::{HeaderValue, StatusCode, header};
 use omnihub_common::secret::{MayRefer, Reference, Secret};
 use serde_json::{Map, Value};
 
+use super::{beside::Beside, body::Body};
 use crate::problem::{FieldError, Problem};
 
 /// How many rows a page holds when nobody says.
@@ -15,6 +16,10 @@ const MAX_LIMIT: u64 = 500;
 
 /// Characters that a text may have: far more than any sensible one.
 const MAX_TEXT: usize = 4096;
+
+/// Unknown fields that are named, and characters of each.
+const NAMED: usize = 10;
+const MAX_NAME: usize = 64;
 
 /// A field of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,20 +73,18 @@ impl<T> Given<T> {
 #[derive(Debug)]
 pub(super) struct Fields {
     body: Map<String, Value>,
+    /// What was looked for.
+    known: BTreeSet<String>,
     errors: Vec<FieldError>,
+    beside: Beside,
 }
 
 impl Fields {
-    /// Reads a body as JSON, whatever content type it claims.
-    pub(super) fn read(body: Result<Bytes, BytesRejection>) -> Result<Self, Problem> {
-        let body =
-            body.map_err(|rejection| Problem::new(rejection.status(), "unreadable_body", rejection.body_text()))?;
-        let value: Value = serde_json::from_slice(&body).map_err(|error| {
-            let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
-            Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
-        })?;
-        match value {
-            Value::Object(body) => Ok(Self { body, errors: Vec::new() }),
+    /// Reads a JSON object. What of it nobody looked for when the reading ends is named beside the
+    /// answer (`Warning`).
+    pub(super) fn read(body: Body) -> Result<Self, Problem> {
+        match body.json()? {
+            Value::Object(object) => Ok(Self { beside: body.beside(), ..Self::of(object) }),
             _ => {
                 Err(invalid(vec![FieldError { field: "body".to_owned(), message: "must be a JSON object".to_owned() }]))
             }
@@ -90,7 +93,20 @@ impl Fields {
 
     /// Reads an object that is a part of a body.
     pub(super) fn of(body: Map<String, Value>) -> Self {
-        Self { body, errors: Vec::new() }
+        Self { body, known: BTreeSet::new(), errors: Vec::new(), beside: Beside::default() }
+    }
+
+    /// A field, known from now on.
+    fn look(&mut self, name: &str) -> Option<&Value> {
+        if !self.known.contains(name) {
+            self.known.insert(name.to_owned());
+        }
+        self.body.get(name)
+    }
+
+    /// The fields that nobody has looked for.
+    pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
+        self.body.keys().map(String::as_str).filter(|name| !self.known.contains(*name))
     }
 
     /// What is wrong, under the path of the part that was read.
@@ -117,7 +133,7 @@ impl Fields {
 
     /// A text, without white space around it.
     pub(super) fn text(&mut self, name: &str) -> Given<String> {
-        let text = match self.body.get(name) {
+        let text = match self.look(name) {
             None => return Given::Absent,
             Some(Value::Null) => return Given::Null,
             Some(Value::String(text)) => text.trim().to_owned(),
@@ -136,15 +152,15 @@ impl Fields {
 
     /// A text exactly as it was given.
     pub(super) fn verbatim(&mut self, name: &str) -> Given<String> {
-        match self.body.get(name) {
+        match self.look(name) {
             Some(Value::String(text)) => Given::Value(text.clone()),
             _ => self.text(name),
         }
     }
 
     /// A field as it stands.
-    pub(super) fn value(&self, name: &str) -> Option<&Value> {
-        self.body.get(name)
+    pub(super) fn value(&mut self, name: &str) -> Option<Value> {
+        self.look(name).cloned()
     }
 
     /// Reads an object that stands within this body; what is wrong with it is noted under its path.
@@ -153,7 +169,7 @@ impl Fields {
             self.wrong::<()>(path, "must be an object");
             return T::default();
         };
-        let mut inner = Self { body, errors: Vec::new() };
+        let mut inner = Self::of(body);
         let read = read(&mut inner);
         let named = |error: FieldError| FieldError { field: format!("{path}.{}", error.field), ..error };
         self.errors.extend(inner.errors.into_iter().map(named));
@@ -166,13 +182,13 @@ impl Fields {
     }
 
     /// Whether a field is there, whatever it holds.
-    pub(super) fn has(&self, name: &str) -> bool {
-        self.body.contains_key(name)
+    pub(super) fn has(&mut self, name: &str) -> bool {
+        self.look(name).is_some()
     }
 
     /// Whether a field is exactly this text.
-    pub(super) fn is_text(&self, name: &str, text: &str) -> bool {
-        self.body.get(name).and_then(Value::as_str).is_some_and(|given| given.trim() == text)
+    pub(super) fn is_text(&mut self, name: &str, text: &str) -> bool {
+        self.look(name).and_then(Value::as_str).is_some_and(|given| given.trim() == text)
     }
 
     /// Whether any of these fields is there.
@@ -182,7 +198,7 @@ impl Fields {
 
     /// A list of texts, without white space around them.
     pub(super) fn texts(&mut self, name: &str) -> Given<Vec<String>> {
-        let list = match self.body.get(name) {
+        let list = match self.look(name) {
             None => return Given::Absent,
             Some(Value::Null) => return Given::Null,
             Some(Value::Array(list)) => list,
@@ -190,6 +206,7 @@ impl Fields {
         };
         let texts: Option<Vec<String>> = list.iter().map(|text| Some(text.as_str()?.trim().to_owned())).collect();
         match texts {
+            Some(texts) if texts.iter().any(|text| text.contains('\0')) => self.wrong(name, "must not contain U+0000"),
             Some(texts) => Given::Value(texts),
             None => self.wrong(name, "must be a list of texts"),
         }
@@ -197,7 +214,7 @@ impl Fields {
 
     /// An object of the caller's own words.
     pub(super) fn object(&mut self, name: &str) -> Given<Map<String, Value>> {
-        match self.body.get(name) {
+        match self.look(name) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
             Some(Value::Object(object)) => Given::Value(object.clone()),
@@ -207,7 +224,7 @@ impl Fields {
 
     /// Yes or no.
     pub(super) fn flag(&mut self, name: &str) -> Given<bool> {
-        match self.body.get(name) {
+        match self.look(name) {
             None => Given::Absent,
             Some(Value::Null) => Given::Null,
             Some(Value::Bool(flag)) => Given::Value(*flag),
@@ -217,7 +234,7 @@ impl Fields {
 
     /// A whole number.
     pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> Given<u64> {
-        let number = match self.body.get(name) {
+        let number = match self.look(name) {
             None => return Given::Absent,
             Some(Value::Null) => return Given::Null,
             Some(value) => value.as_u64(),
@@ -270,7 +287,29 @@ impl Fields {
 
     /// Ends the reading: everything that is wrong, at once.
     pub(super) fn finish(self) -> Result<(), Problem> {
+        warn_of_unknown(&self.beside, self.unknown());
         if self.errors.is_empty() { Ok(()) } else { Err(invalid(self.errors)) }
+    }
+}
+
+/// Names beside the answer the fields that were ignored, as far as a header can say them.
+pub(super) fn warn_of_unknown<'a>(beside: &Beside, names: impl Iterator<Item = &'a str>) {
+    let spelled = |name: &str| -> String {
+        let plain = |c: char| if c.is_ascii_graphic() && !matches!(c, '"' | '\\' | ',') { c } else { '?' };
+        name.chars().take(MAX_NAME).map(plain).collect()
+    };
+    let mut names: Vec<String> = names.map(spelled).collect();
+    if names.is_empty() {
+        return;
+    }
+    if names.len() > NAMED {
+        let more = names.len() - NAMED;
+        names.truncate(NAMED);
+        names.push(format!("and {more} more"));
+    }
+    let warning = format!("299 omnihub \"unknown fields were ignored: {}\"", names.join(", "));
+    if let Ok(warning) = HeaderValue::try_from(warning) {
+        beside.say(header::WARNING, warning);
     }
 }
 

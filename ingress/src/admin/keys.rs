@@ -5,11 +5,7 @@
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{
-        Path, Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -20,8 +16,11 @@ use serde::Serialize;
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanAdmin},
+    body::Body,
     door::{Routes, delete, get},
     fields::{Fields, invalid, page},
+    path::Path,
+    query::Pairs,
 };
 use crate::{
     problem::{FieldError, Problem},
@@ -91,7 +90,7 @@ impl KeyAnswer {
 async fn create(
     access: Allowed<CanAdmin>,
     State(state): State<AppState>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<(StatusCode, Json<KeyAnswer>), Problem> {
     let everyone = access.everyone()?;
     let new = read(Fields::read(body)?, everyone)?;
@@ -104,10 +103,10 @@ async fn create(
 async fn list(
     access: Allowed<CanAdmin>,
     State(state): State<AppState>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    Pairs(pairs): Pairs,
 ) -> Result<Response, Problem> {
     access.everyone()?;
-    let (skip, limit) = page(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
+    let (skip, limit) = page(&pairs)?;
     let (keys, total) = state.keys.list(skip, limit).await.map_err(problem)?;
     let answers: Vec<_> = keys.into_iter().map(|key| KeyAnswer::new(key, None)).collect();
     Ok(([(TOTAL_COUNT, total.to_string())], Json(answers)).into_response())

@@ -2,6 +2,8 @@
 
 pub mod access;
 pub mod audit;
+mod beside;
+mod body;
 pub mod conversations;
 pub mod dead;
 pub mod door;
@@ -9,21 +11,25 @@ pub mod explanation;
 mod fields;
 pub mod instances;
 pub mod keys;
+pub mod limits;
 mod path;
 pub mod people;
+mod query;
 pub mod rotation;
 pub mod rules;
 pub mod send;
 pub mod tail;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 pub mod traces;
 pub mod users;
 pub mod whereabouts;
 
 use std::sync::Arc;
 
-use axum::{Router, http::HeaderName};
+use axum::{Router, extract::DefaultBodyLimit, http::HeaderName, middleware::from_fn};
 use omnihub_common::instance::{Directory, Instance};
 
 use self::{access::no_such_instance, door::Routes};
@@ -32,18 +38,33 @@ use crate::{problem::Problem, state::AppState};
 /// How many there are in all, on this page or not.
 const TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
 
-/// Every route of the admin API.
+/// Every route of the admin API, behind what is the same for all of them.
 pub fn routes() -> Router<AppState> {
     quick_routes().merge(waiting_routes())
 }
 
 /// The routes that wait for something outside as long as their caller likes.
 pub fn waiting_routes() -> Router<AppState> {
-    send::routes()
+    behind_the_same(send::routes())
 }
 
 /// The routes that answer at once.
 pub fn quick_routes() -> Router<AppState> {
+    behind_the_same(answering_at_once())
+}
+
+fn behind_the_same(routes: Routes) -> Router<AppState> {
+    let routes: Router<AppState> = routes.into();
+    routes.route_layer(DefaultBodyLimit::max(body::LIMIT)).route_layer(from_fn(beside::said))
+}
+
+/// Every route of the admin API.
+#[must_use]
+pub fn every_route() -> Routes {
+    answering_at_once().merge(send::routes())
+}
+
+fn answering_at_once() -> Routes {
     Routes::new()
         .merge(instances::routes())
         .merge(traces::routes())
@@ -58,7 +79,6 @@ pub fn quick_routes() -> Router<AppState> {
         .merge(conversations::routes())
         .merge(users::routes())
         .merge(people::routes())
-        .into()
 }
 
 /// The instance that a query is narrowed to; none while the database cannot tell. That there is

@@ -3,10 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-};
+use axum::{Json, extract::State};
 use omnihub_common::{
     access::{AccessRules, Pattern, Rule, RuleFilter},
     conversation::{Pauses, Standing},
@@ -23,6 +20,7 @@ use super::{
     fields::{invalid, page},
     narrowed,
     path::Path,
+    query::Pairs,
     users::unavailable,
 };
 use crate::{
@@ -59,12 +57,12 @@ async fn export(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
     Path((name, phone)): Path<(String, String)>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    Pairs(pairs): Pairs,
 ) -> Result<Json<Export>, Problem> {
     access.sees(&name)?;
     narrowed(&state.directory, &name).await?;
     let whom = number(&phone)?;
-    let (skip, _) = page(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
+    let (skip, _) = page(&pairs)?;
     let reach = Reach::one(name.clone());
     let filter = TraceFilter {
         instance_name: Some(name.clone()),

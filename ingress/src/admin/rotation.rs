@@ -5,18 +5,14 @@
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use omnihub_common::sealed::{Rotation, SealedValues, Stuck, Survey};
 use sea_orm::DbErr;
 use serde_json::{Map, Value, json};
 
 use super::{
     access::{Allowed, CanAdmin},
+    body::Body,
     door::{Routes, post},
     fields::{Fields, Given},
 };
@@ -32,11 +28,7 @@ pub fn routes() -> Routes {
     Routes::new().route("/api/v1/keys/rotate", post(rotate))
 }
 
-async fn rotate(
-    access: Allowed<CanAdmin>,
-    State(state): State<AppState>,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Json<Value>, Problem> {
+async fn rotate(access: Allowed<CanAdmin>, State(state): State<AppState>, body: Body) -> Result<Json<Value>, Problem> {
     access.everyone()?;
     let dry_run = is_dry_run(body)?;
     let rotation = match dry_run {
@@ -57,8 +49,8 @@ async fn rotate(
 }
 
 /// `dry_run`; an empty body has none.
-fn is_dry_run(body: Result<Bytes, BytesRejection>) -> Result<bool, Problem> {
-    if body.as_ref().is_ok_and(|body| body.iter().all(u8::is_ascii_whitespace)) {
+fn is_dry_run(body: Body) -> Result<bool, Problem> {
+    if body.is_blank() {
         return Ok(false);
     }
     let mut fields = Fields::read(body)?;

@@ -12,7 +12,7 @@
 use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use axum::{
-    extract::{Query, State, rejection::QueryRejection},
+    extract::State,
     http::StatusCode,
     response::{
         IntoResponse, Response,
@@ -30,6 +30,7 @@ use super::{
     access::{Allowed, CanRead},
     door::{Routes, get},
     narrowed,
+    query::Parameters,
     traces::{field, invalid},
 };
 use crate::{
@@ -50,9 +51,8 @@ pub fn routes() -> Routes {
 async fn tail(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    Parameters(given): Parameters,
 ) -> Result<Response, Problem> {
-    let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
     let filter = filter(access.reach(), &given)?;
     if let Some(name) = &filter.instance_name {
         access.sees(name)?;

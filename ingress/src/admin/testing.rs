@@ -1,6 +1,6 @@
 //! What the tests of the admin API share.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use axum::{
     body::{Body, to_bytes},
@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::routes;
+use super::{limits::RateLimits, routes};
 use crate::{
     evolution::{Door, EvolutionDesk},
     state::AppState,
@@ -75,6 +75,7 @@ impl Hub {
         let fallback = Arc::new(fallback);
         let state = AppState {
             keys: Keys::new(database.clone(), Arc::clone(&keyring)),
+            limits: Arc::new(RateLimits::new(NonZeroU32::MAX, 0)),
             sealed: SealedValues::new(database.clone(), keyring),
             database,
             announcer: Announcer::local(Arc::clone(&directory)),

@@ -15,7 +15,7 @@ use std::{collections::HashMap, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::State,
     http::{HeaderName, StatusCode},
     response::{AppendHeaders, IntoResponse, Response},
 };
@@ -33,6 +33,8 @@ use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead},
     door::{Routes, get, post},
+    path::Path,
+    query::Parameters,
 };
 use crate::problem::{FieldError, Problem};
 
@@ -45,9 +47,6 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 const NEXT_CURSOR: HeaderName = HeaderName::from_static("x-next-cursor");
 /// The most traces of one phone in one list, as the older system had it.
 const MAX_OF_A_PHONE: u64 = 500;
-
-/// The parameters of a query; of one that is given twice the last.
-type Parameters = Result<Query<HashMap<String, String>>, QueryRejection>;
 
 /// The routes of traces.
 pub fn routes() -> Routes {
@@ -65,9 +64,9 @@ pub fn routes() -> Routes {
 async fn list(
     access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
-    query: Parameters,
+    Parameters(given): Parameters,
 ) -> Result<Response, Problem> {
-    list_traces(&Traces::new(database), access.reach(), &given(query)?).await
+    list_traces(&Traces::new(database), access.reach(), &given).await
 }
 
 /// `GET /api/v1/traces/phone/{phone}`: those of one person, newest first.
@@ -75,9 +74,9 @@ async fn of_a_phone(
     access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
     Path(phone): Path<String>,
-    query: Parameters,
+    Parameters(given): Parameters,
 ) -> Result<Response, Problem> {
-    list_of_a_phone(&Traces::new(database), access.reach(), phone, given(query)?).await
+    list_of_a_phone(&Traces::new(database), access.reach(), phone, given).await
 }
 
 /// `GET /api/v1/traces/{trace_id}`: every column and the four payloads.
@@ -95,9 +94,9 @@ async fn payloads(
     access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
     Path(trace_id): Path<String>,
-    query: Parameters,
+    Parameters(given): Parameters,
 ) -> Result<Response, Problem> {
-    show_payloads(&Traces::new(database), access.reach(), &trace_id, &given(query)?).await
+    show_payloads(&Traces::new(database), access.reach(), &trace_id, &given).await
 }
 
 async fn list_traces(traces: &Traces, reach: &Reach, given: &HashMap<String, String>) -> Result<Response, Problem> {
@@ -126,10 +125,6 @@ async fn list_of_a_phone(
     }
     given.insert("phone".to_owned(), phone);
     list_traces(traces, reach, &given).await
-}
-
-fn given(query: Parameters) -> Result<HashMap<String, String>, Problem> {
-    query.map(|Query(given)| given).map_err(|error| invalid(vec![field("query", error.body_text())]))
 }
 
 async fn show_trace(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<Response, Problem> {

@@ -5,11 +5,7 @@ mod tests;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{
-        Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -20,9 +16,11 @@ use serde_json::{Map, Value};
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead, CanWrite},
+    body::Body,
     door::{Routes, get, post},
     fields::{Fields, invalid, page},
     path::Path,
+    query::Pairs,
 };
 use crate::{
     problem::{FieldError, Problem},
@@ -34,9 +32,6 @@ const MAX_WORD: usize = 254;
 /// Bytes of `user_data` as JSON: it travels in every question to the agent.
 const MAX_DATA: usize = 16 * 1024;
 
-/// The pairs of a query string.
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
-
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
     Routes::new()
@@ -47,8 +42,11 @@ pub fn routes() -> Routes {
 
 /// `GET /api/v1/users`: newest first, narrowed by `instance_name`, `phone_number` (or `phone`),
 /// `email` and `external_id`.
-async fn list(access: Allowed<CanRead>, State(state): State<AppState>, query: Pairs) -> Result<Response, Problem> {
-    let pairs = query.map(|Query(pairs)| pairs).unwrap_or_default();
+async fn list(
+    access: Allowed<CanRead>,
+    State(state): State<AppState>,
+    Pairs(pairs): Pairs,
+) -> Result<Response, Problem> {
     let (skip, limit) = page(&pairs)?;
     let filter = filter(&pairs)?;
     let people = People::new(state.database);
@@ -76,7 +74,7 @@ async fn update(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<User>, Problem> {
     let patch = read_patch(Fields::read(body)?)?;
     let people = People::new(state.database.clone());
@@ -92,7 +90,7 @@ async fn link(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<User>, Problem> {
     let mut fields = Fields::read(body)?;
     let (provider, external_id) = (word(&mut fields, "provider"), word(&mut fields, "external_id"));
@@ -118,9 +116,8 @@ async fn unlink(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    query: Pairs,
+    Pairs(pairs): Pairs,
 ) -> Result<Json<User>, Problem> {
-    let pairs = query.map(|Query(pairs)| pairs).unwrap_or_default();
     let given = pairs.into_iter().map(|(name, text)| (name, Value::String(text))).collect();
     let mut fields = Fields::of(given);
     let (provider, external_id) = (word(&mut fields, "provider"), word(&mut fields, "external_id"));

@@ -9,11 +9,7 @@ mod find;
 
 use std::collections::HashMap;
 
-use axum::{
-    Json,
-    extract::{Query, State, rejection::QueryRejection},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use omnihub_common::{
     conversation::whereabouts::{WHEREABOUTS_VERSION, Whereabouts},
     trace::Traces,
@@ -24,6 +20,7 @@ use super::{
     access::{Allowed, CanRead},
     door::{Routes, get},
     narrowed,
+    query::Parameters,
     traces::{awaited, field, invalid},
 };
 use crate::{problem::Problem, state::AppState};
@@ -54,9 +51,8 @@ enum Question {
 async fn find(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
-    query: Result<Query<HashMap<String, String>>, QueryRejection>,
+    Parameters(given): Parameters,
 ) -> Result<Json<Answer>, Problem> {
-    let Query(given) = query.map_err(|error| invalid(vec![field("query", error.body_text())]))?;
     let question = question(&given)?;
     let (reach, instance) = (access.reach(), text(&given, "instance_name"));
     if let Some(name) = instance {

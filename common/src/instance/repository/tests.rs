@@ -118,6 +118,17 @@ async fn an_update_changes_what_it_names() {
 }
 
 #[tokio::test]
+async fn a_change_of_what_has_changed_meanwhile_is_none() {
+    let table = TestTable::new().await;
+    let made = table.instances.create(new_instance("a")).await.unwrap();
+    let patch = Patch { based_on: Some(made.updated_at), is_active: Some(false), ..Patch::default() };
+    assert!(!table.instances.update("a", patch.clone()).await.unwrap().unwrap().is_active);
+    let again = Patch { is_active: Some(true), ..patch };
+    assert!(matches!(table.instances.update("a", again).await, Err(StoreError::Changed)));
+    assert!(!table.instances.get("a").await.unwrap().unwrap().is_active);
+}
+
+#[tokio::test]
 async fn an_id_is_never_used_again() {
     let table = TestTable::new().await;
     let first = table.instances.create(new_instance("a")).await.unwrap();

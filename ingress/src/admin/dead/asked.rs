@@ -3,7 +3,7 @@
 //! A name that nobody knows is an error here: a misspelled filter would mean more letters than its
 //! author had in mind.
 
-use axum::{body::Bytes, extract::rejection::BytesRejection, http::StatusCode};
+use axum::http::StatusCode;
 use chrono::{NaiveTime, TimeDelta, Utc};
 use omnihub_common::{
     key::Reach,
@@ -15,7 +15,10 @@ use omnihub_common::{
 use serde_json::Value;
 
 use crate::{
-    admin::traces::{END_OF_DAY, moment},
+    admin::{
+        body::Body,
+        traces::{END_OF_DAY, moment},
+    },
     problem::{FieldError, Problem},
 };
 
@@ -80,16 +83,11 @@ impl Asked {
 }
 
 /// A JSON body as pairs; an empty one has none.
-pub(in crate::admin) fn body(body: Result<Bytes, BytesRejection>) -> Result<Vec<(String, String)>, Problem> {
-    let body = body.map_err(|rejection| Problem::new(rejection.status(), "unreadable_body", rejection.body_text()))?;
-    if body.iter().all(u8::is_ascii_whitespace) {
+pub(in crate::admin) fn body(body: Body) -> Result<Vec<(String, String)>, Problem> {
+    if body.is_blank() {
         return Ok(Vec::new());
     }
-    let read: Value = serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
-    })?;
-    let Value::Object(fields) = read else {
+    let Value::Object(fields) = body.json()? else {
         return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "The body must be a JSON object."));
     };
     let (mut pairs, mut errors) = (Vec::new(), Vec::new());
@@ -238,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_body_is_read_whatever_its_values_are_written_as() {
-        let read = |text: &'static str| body(Ok(Bytes::from_static(text.as_bytes())));
+        let read = |text| body(crate::admin::body::tests::body(text));
         assert_eq!(read(" \n").unwrap(), []);
         assert_eq!(read(r#"{"all": true, "reason": null}"#).unwrap(), pairs(&[("all", "true")]));
         assert_eq!(read("[]").unwrap_err().code, "invalid_json");

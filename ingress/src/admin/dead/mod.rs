@@ -11,11 +11,7 @@ mod work;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{
-        Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -34,16 +30,15 @@ use self::{asked::Asked, audited::Deed};
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead, CanWrite},
+    body::Body,
     door::{Routes, get, post},
     path::Path,
+    query::Pairs,
 };
 use crate::{problem::Problem, state::AppState};
 
 /// Seconds after which a queue or a database that was away is worth another try.
 const RETRY_AFTER: u64 = 5;
-
-/// The pairs of a query string.
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
@@ -55,8 +50,12 @@ pub fn routes() -> Routes {
 }
 
 /// `GET /api/v1/dead-letters`: the newest first.
-async fn list(access: Allowed<CanRead>, State(state): State<AppState>, query: Pairs) -> Result<Response, Problem> {
-    let asked = Asked::for_a_list(&pairs(query)?)?.within(access.reach());
+async fn list(
+    access: Allowed<CanRead>,
+    State(state): State<AppState>,
+    Pairs(pairs): Pairs,
+) -> Result<Response, Problem> {
+    let asked = Asked::for_a_list(&pairs)?.within(access.reach());
     let page = desk(&state)?.letters().list(&asked.filter, asked.before, asked.limit).await.map_err(unreachable)?;
     let total = [(TOTAL_COUNT, page.matched.to_string())];
     Ok((total, Json(view::page(&page))).into_response())
@@ -104,7 +103,7 @@ async fn redrive_one(
 async fn redrive_many(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<Value>, Problem> {
     let asked = Asked::for_work(&asked::body(body)?)?.within(access.reach());
     let desk = desk(&state)?;
@@ -131,9 +130,9 @@ async fn drop_one(
 async fn drop_many(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
-    query: Pairs,
+    Pairs(pairs): Pairs,
 ) -> Result<Json<Value>, Problem> {
-    let asked = Asked::for_work(&pairs(query)?)?.within(access.reach());
+    let asked = Asked::for_work(&pairs)?.within(access.reach());
     let desk = desk(&state)?;
     let meant = work::Meant::find(desk, &asked).await?;
     audited::many(&state, access.actor(), Deed::Drop, &asked, &meant).await?;
@@ -151,11 +150,6 @@ pub(super) async fn drop_of_person(state: &AppState, person: &PersonTracks) -> R
         true => Ok(done["dropped"].as_u64().unwrap_or_default()),
         false => Err(queue_unavailable("there are more dead letters than could be dropped at once; call again")),
     }
-}
-
-fn pairs(query: Pairs) -> Result<Vec<(String, String)>, Problem> {
-    let unread = |error: QueryRejection| Problem::new(error.status(), "unreadable_query", error.body_text());
-    query.map(|Query(pairs)| pairs).map_err(unread)
 }
 
 fn desk(state: &AppState) -> Result<&DeadDesk, Problem> {

@@ -13,7 +13,7 @@ use omnihub_common::{
     trace::RETENTION_DAYS,
 };
 
-use super::{RESERVED_PATHS, SUPPORTED_CHANNELS};
+use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, elsewhere};
 use crate::{
     admin::fields::{Fields, Given},
     problem::Problem,
@@ -69,7 +69,11 @@ pub(super) fn read_patch(
     {
         fields.wrong::<()>("channel_type", "cannot be changed: make another instance and delete this one");
     }
-    let patch = patch(&mut fields, Some(current), may);
+    let mut patch = patch(&mut fields, Some(current), may);
+    if elsewhere::refuse_without_secret(&mut fields, current, &patch, may) {
+        // What was looked at must be what is changed.
+        patch.based_on = Some(current.updated_at);
+    }
     let ignored = ignored(&mut fields);
     fields.finish()?;
     Ok((patch, ignored))
@@ -103,6 +107,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
         None => (None, None),
     };
     Patch {
+        based_on: None,
         is_active: fields.kept("is_active", is_active),
         is_default: fields.kept("is_default", is_default),
         session_id_prefix: fields.text("session_id_prefix").clearable(),

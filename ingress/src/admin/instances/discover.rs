@@ -5,14 +5,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{
-        Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
-};
+use axum::{Json, extract::State};
 use futures_util::{StreamExt as _, stream};
 use omnihub_common::{
     instance::{ChannelSettings, Instance, service_url},
@@ -29,7 +22,9 @@ use super::{
 use crate::{
     admin::{
         access::{Allowed, CanAdmin},
+        body::Body,
         fields::{Fields, page},
+        query::Pairs,
     },
     evolution::same_server,
     problem::Problem,
@@ -68,10 +63,10 @@ struct Found {
 pub(super) async fn discover(
     access: Allowed<CanAdmin>,
     State(state): State<AppState>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-    body: Result<Bytes, BytesRejection>,
+    Pairs(query): Pairs,
+    body: Body,
 ) -> Result<Json<Discovery>, Problem> {
-    let (skip, limit) = page(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
+    let (skip, limit) = page(&query)?;
     let server = server(&state, access.everyone().is_ok(), body).await?;
     let rows = state.instances.list(access.reach(), skip, limit).await.map_err(problem)?;
     let mut instances = ask_all(&state, rows).await;
@@ -88,17 +83,13 @@ pub(super) async fn discover(
 
 /// The server whose accounts are listed, with a key that sees them; none when nobody names one, or
 /// for who does not act on the `whole_hub`.
-async fn server(
-    state: &AppState,
-    whole_hub: bool,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<Option<(String, Secret)>, Problem> {
+async fn server(state: &AppState, whole_hub: bool, body: Body) -> Result<Option<(String, Secret)>, Problem> {
     if !whole_hub {
         return Ok(None);
     }
     let fallback = &state.evolution_fallback;
     let mut named = (None, None);
-    if body.as_ref().is_ok_and(|body| !body.iter().all(u8::is_ascii_whitespace)) {
+    if !body.is_blank() {
         let mut fields = Fields::read(body)?.without_empty();
         let url = fields.text("evolution_url").check(&mut fields, "evolution_url", |text| service_url(&text));
         let key = fields.secret("evolution_key", None, &MayRefer::Anywhere);

@@ -1,9 +1,6 @@
 //! The life of an instance's account: its status, its QR code, and what connects and parts it.
 
-use axum::{
-    Json,
-    extract::{Path, State},
-};
+use axum::{Json, extract::State};
 use omnihub_common::{
     audit::{self, Change},
     channel::whatsapp::admin::{AdminError, Connecting, Connection, Pairing},
@@ -22,6 +19,7 @@ use crate::{
     admin::{
         access::{Allowed, CanRead, CanWrite, no_such_instance},
         door::{Routes, get, post},
+        path::Path,
     },
     evolution::Trouble,
     problem::Problem,

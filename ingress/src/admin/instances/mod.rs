@@ -1,7 +1,7 @@
 //! `/api/v1/instances`: the tenants.
 //!
 //! `body` knows the fields of an instance (and `fields` above it how a body is read), `answer` shows
-//! one with its secrets masked. The fields are flat, as the older system had them, whatever the
+//! one with its secrets masked, `elsewhere` keeps them from servers that they were not given for. The fields are flat, as the older system had them, whatever the
 //! table looks like.
 //!
 //! An instance on WhatsApp has an account on an Evolution server: `provision` makes and changes both
@@ -13,6 +13,7 @@ mod account_tests;
 mod answer;
 mod body;
 mod discover;
+mod elsewhere;
 mod lifecycle;
 mod provision;
 mod removal;
@@ -22,15 +23,7 @@ mod troubles;
 
 use std::time::Duration;
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{
-        Path, Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use omnihub_common::{
     instance::{ChannelSettings, Deleted, Instance, StoreError},
     queue::InstanceToken,
@@ -45,8 +38,11 @@ use self::{
 use crate::{
     admin::{
         access::{Allowed, CanAdmin, CanRead, CanWrite, no_such_instance},
+        body::Body,
         door::{Routes, get, post},
         fields::{Fields, page},
+        path::Path,
+        query::Pairs,
     },
     problem::Problem,
     state::AppState,
@@ -85,7 +81,7 @@ async fn after_delete(state: &AppState, deleted: &Deleted) {
 async fn create(
     access: Allowed<CanAdmin>,
     State(state): State<AppState>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<(StatusCode, Json<InstanceAnswer>), Problem> {
     access.everyone()?;
     let mut fields = Fields::read(body)?;
@@ -106,9 +102,9 @@ async fn create(
 async fn list(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    Pairs(pairs): Pairs,
 ) -> Result<Json<Vec<InstanceAnswer>>, Problem> {
-    let (skip, limit) = page(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
+    let (skip, limit) = page(&pairs)?;
     let all = state.instances.list(access.reach(), skip, limit).await.map_err(problem)?;
     Ok(Json(all.iter().map(|instance| InstanceAnswer::new(instance, Vec::new())).collect()))
 }
@@ -127,7 +123,7 @@ async fn update(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(name): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<InstanceAnswer>, Problem> {
     access.sees(&name)?;
     let mut fields = Fields::read(body)?;
@@ -195,6 +191,10 @@ fn problem(error: StoreError) -> Problem {
         StoreError::NameTaken => {
             let detail = "An instance of this name exists. Change it with PUT, or choose another name.";
             return Problem::new(StatusCode::CONFLICT, "instance_exists", detail);
+        }
+        StoreError::Changed => {
+            let detail = "Somebody else changed the instance meanwhile. Look at it, and try again.";
+            return Problem::new(StatusCode::CONFLICT, "instance_changed", detail);
         }
         StoreError::Database(_) | StoreError::Unreadable { .. } | StoreError::Unresolved { .. } => error.with_causes(),
     };

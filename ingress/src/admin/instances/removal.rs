@@ -3,10 +3,7 @@
 //! The account first, the row after it: what is left of a deletion that broke off is the row, and
 //! the same call again finds no account and goes on.
 
-use axum::{
-    Json,
-    extract::{Path, Query, State, rejection::QueryRejection},
-};
+use axum::{Json, extract::State};
 use omnihub_common::{
     channel::whatsapp::admin::AdminError,
     instance::{ChannelSettings, Instance, StoreError, WhatsappSettings},
@@ -25,6 +22,8 @@ use crate::{
     admin::{
         access::{Allowed, CanAdmin, no_such_instance},
         fields::invalid,
+        path::Path,
+        query::Pairs,
     },
     evolution::Trouble,
     problem::{FieldError, Problem},
@@ -53,10 +52,10 @@ pub(super) async fn delete(
     access: Allowed<CanAdmin>,
     State(state): State<AppState>,
     Path(name): Path<String>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    Pairs(query): Pairs,
 ) -> Result<Json<Message>, Problem> {
     access.sees(&name)?;
-    let side = side(&query.map(|Query(pairs)| pairs).unwrap_or_default())?;
+    let side = side(&query)?;
     let actor = access.actor().clone();
     to_its_end(async move {
         let instance = match state.instances.get(&name).await {

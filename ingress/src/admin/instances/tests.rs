@@ -269,3 +269,28 @@ async fn a_key_of_some_instances_gives_no_reference_and_keeps_what_is_there() {
     assert_eq!((kept.status, &kept.json["agent_timeout"]), (200, &json!(7)), "{}", kept.text);
     assert_eq!(put(json!({"agent_api_key": "planted-own-key-1234"})).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_tenant_leads_no_key_to_a_server_of_its_choice() {
+    let hub = Hub::new().await;
+    hub.make("a").await;
+    let key = json!({"name": "some", "instances": ["a"], "scopes": ["admin"]});
+    let key = hub.0.call("POST", "/keys", key).await.json["key"].as_str().unwrap().to_owned();
+    let put = async |body: Value| hub.0.call_as(&key, "PUT", "/instances/a", body).await;
+    let elsewhere = json!({"agent_api_url": "http://evil.test", "evolution_url": "http://evolution.test:8081"});
+    let refused = put(elsewhere.clone()).await;
+    assert_eq!(refused.wrong_fields(), ["agent_api_url", "evolution_url"]);
+    assert!(refused.text.contains("give evolution_key too"), "{}", refused.text);
+    let masked =
+        elsewhere.clone().tap("agent_api_key", json!("****1234")).tap("evolution_key", json!("planted-own-key"));
+    assert_eq!(put(masked).await.wrong_fields(), ["agent_api_url"]);
+    assert_eq!(hub.call("GET", "/a", "").await.json["agent_api_url"], "http://agent.test");
+
+    // The same server, the keys given again, and whoever reaches everyone.
+    let same = json!({"agent_api_url": "http://agent.test:80/v2", "evolution_url": "http://evolution.test:8080/"});
+    assert_eq!(put(same).await.status, 200);
+    let own =
+        elsewhere.clone().tap("agent_api_key", json!("planted-own-a")).tap("evolution_key", json!("planted-own-e"));
+    assert_eq!(put(own).await.status, 200);
+    assert_eq!(hub.call("PUT", "/a", json!({"agent_api_url": "http://192.168.1.100:8886"})).await.status, 200);
+}

@@ -1,12 +1,16 @@
 //! The fields of a rule. `rule_type` is the older system's word for `action`.
 
-use axum::http::StatusCode;
+use std::collections::BTreeSet;
+
 use omnihub_common::access::{Action, NewRule, Pattern, RulePatch};
 use serde_json::{Map, Value};
 
 use super::csv;
 use crate::{
-    admin::fields::{Fields, Given, invalid},
+    admin::{
+        body::Body,
+        fields::{Fields, Given, invalid, warn_of_unknown},
+    },
     problem::{FieldError, Problem},
 };
 
@@ -63,33 +67,31 @@ fn action(fields: &mut Fields) -> Option<Action> {
 }
 
 /// Reads many rules: a JSON list, an object with the list `rules`, or CSV.
-pub(super) fn read_many(body: &[u8], instance: Option<&str>) -> Result<Vec<NewRule>, Problem> {
+pub(super) fn read_many(body: &Body, instance: Option<&str>) -> Result<Vec<NewRule>, Problem> {
     let rows = rows(body)?;
     if rows.len() > MAX_RULES {
         return Err(wrong_body(format!("must have at most {MAX_RULES} rules; import the rest in another call")));
     }
     let (mut rules, mut errors) = (Vec::with_capacity(rows.len()), Vec::new());
+    let mut unknown = BTreeSet::new();
     for (at, row) in rows.into_iter().enumerate() {
         let (rule, fields) = read_rule(Fields::of(row).without_empty(), instance);
+        unknown.extend(fields.unknown().map(str::to_owned));
         errors.extend(fields.errors_under(&format!("rules[{at}]")));
         rules.push(rule);
         if errors.len() >= MAX_ERRORS {
             break;
         }
     }
+    warn_of_unknown(&body.beside(), unknown.iter().map(String::as_str));
     if errors.is_empty() { Ok(rules) } else { Err(invalid(errors)) }
 }
 
-fn rows(body: &[u8]) -> Result<Vec<Map<String, Value>>, Problem> {
-    let text = std::str::from_utf8(body).map_err(|_| wrong_body("must be UTF-8".to_owned()))?;
-    if !text.trim_start().starts_with(['{', '[']) {
-        return csv::read(text).map_err(|error| wrong_body(error.to_string()));
+fn rows(body: &Body) -> Result<Vec<Map<String, Value>>, Problem> {
+    if let Some(table) = body.table()? {
+        return csv::read(table).map_err(|error| wrong_body(error.to_string()));
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
-        Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
-    })?;
-    let list = match value {
+    let list = match body.json()? {
         Value::Array(list) => Some(list),
         Value::Object(mut object) => match object.remove("rules") {
             Some(Value::Array(list)) => Some(list),

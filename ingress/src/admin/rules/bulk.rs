@@ -2,8 +2,7 @@
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
+    extract::State,
     http::header,
     response::{IntoResponse, Response},
 };
@@ -13,9 +12,13 @@ use omnihub_common::{
 };
 use serde::Serialize;
 
-use super::{Asked, Pairs, RuleAnswer, body, csv, may_rule, problem, wrong};
+use super::{Asked, RuleAnswer, body, csv, may_rule, problem, wrong};
 use crate::{
-    admin::access::{Allowed, CanRead, CanWrite},
+    admin::{
+        access::{Allowed, CanRead, CanWrite},
+        body::Body,
+        query::Pairs,
+    },
     problem::Problem,
     state::AppState,
 };
@@ -37,16 +40,15 @@ pub(super) struct ImportAnswer {
 pub(super) async fn import(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
-    query: Pairs,
-    body: Result<Bytes, BytesRejection>,
+    Pairs(pairs): Pairs,
+    body: Body,
 ) -> Result<Json<ImportAnswer>, Problem> {
-    let asked = Asked::of(query)?;
+    let asked = Asked::of(pairs)?;
     let dry_run = match asked.text("dry_run") {
         None | Some("false") => false,
         Some("true") => true,
         Some(_) => return Err(wrong("dry_run", "must be true or false")),
     };
-    let body = body.map_err(|rejection| Problem::new(rejection.status(), "unreadable_body", rejection.body_text()))?;
     let rules = body::read_many(&body, asked.text("instance_name"))?;
     let mut named = None;
     for rule in &rules {
@@ -69,9 +71,9 @@ pub(super) async fn import(
 pub(super) async fn export(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
-    query: Pairs,
+    Pairs(pairs): Pairs,
 ) -> Result<Response, Problem> {
-    let asked = Asked::of(query)?;
+    let asked = Asked::of(pairs)?;
     let filter = asked.filter()?;
     let format = asked.text("format").unwrap_or("json");
     if !matches!(format, "json" | "csv") {

@@ -11,11 +11,7 @@ mod tests;
 
 use axum::{
     Json,
-    body::Bytes,
-    extract::{
-        Query, State,
-        rejection::{BytesRejection, QueryRejection},
-    },
+    extract::State,
     http::StatusCode,
     response::{IntoResponse, Response},
 };
@@ -28,17 +24,16 @@ use serde::Serialize;
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead, CanWrite, no_such_instance},
+    body::Body,
     door::{Routes, get, post},
     fields::{Fields, invalid, page},
     path::Path,
+    query::Pairs,
 };
 use crate::{
     problem::{FieldError, Problem},
     state::AppState,
 };
-
-/// The pairs of a query string.
-type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
@@ -69,7 +64,7 @@ impl From<Rule> for RuleAnswer {
 async fn create(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<(StatusCode, Json<RuleAnswer>), Problem> {
     let new = body::read_new(Fields::read(body)?, None)?;
     may_rule(&access, new.instance_name.as_deref())?;
@@ -82,8 +77,12 @@ async fn create(
 
 /// `GET /api/v1/access/rules`: newest first, narrowed by `instance_name`, `action` (or `rule_type`)
 /// and `phone_number`.
-async fn list(access: Allowed<CanRead>, State(state): State<AppState>, query: Pairs) -> Result<Response, Problem> {
-    let asked = Asked::of(query)?;
+async fn list(
+    access: Allowed<CanRead>,
+    State(state): State<AppState>,
+    Pairs(pairs): Pairs,
+) -> Result<Response, Problem> {
+    let asked = Asked::of(pairs)?;
     let (skip, limit) = page(&asked.0)?;
     let rules = AccessRules::new(state.database);
     let (rules, total) =
@@ -111,7 +110,7 @@ async fn update(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<RuleAnswer>, Problem> {
     let patch = body::read_patch(Fields::read(body)?)?;
     let rules = AccessRules::new(state.database.clone());
@@ -156,9 +155,9 @@ struct CheckAnswer {
 async fn check(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
-    query: Pairs,
+    Pairs(pairs): Pairs,
 ) -> Result<Json<CheckAnswer>, Problem> {
-    let asked = Asked::of(query)?;
+    let asked = Asked::of(pairs)?;
     let phone = asked.text("phone_number").or_else(|| asked.text("phone")).unwrap_or_default();
     let whom = Pattern::parse(phone).map_err(|error| wrong("phone_number", error))?;
     if whom.is_prefix() {
@@ -205,8 +204,7 @@ fn may_rule(access: &Allowed<CanWrite>, instance_name: Option<&str>) -> Result<(
 struct Asked(Vec<(String, String)>);
 
 impl Asked {
-    fn of(query: Pairs) -> Result<Self, Problem> {
-        let pairs = query.map(|Query(pairs)| pairs).unwrap_or_default();
+    fn of(pairs: Vec<(String, String)>) -> Result<Self, Problem> {
         let wrong = pairs.iter().filter(|(_, text)| text.contains('\0'));
         let message = "must not contain U+0000";
         let errors: Vec<_> =

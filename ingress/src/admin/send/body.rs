@@ -42,7 +42,7 @@ pub(super) struct Asked {
 }
 
 /// The person that a body names by their row id, where it names nobody otherwise.
-pub(super) fn user_id(fields: &Fields) -> Option<i64> {
+pub(super) fn user_id(fields: &mut Fields) -> Option<i64> {
     let is_named = RECIPIENTS.iter().any(|name| fields.value(name).is_some_and(|value| !value.is_null()));
     let id = fields.value("user_id").filter(|_| !is_named)?;
     id.as_i64().or_else(|| id.as_str()?.trim().parse().ok())

@@ -60,7 +60,7 @@ pub(super) fn sticker(fields: &mut Fields) -> OutgoingContent {
 /// `send-contact`.
 pub(super) fn contact(fields: &mut Fields) -> OutgoingContent {
     let cards = match fields.value("contacts") {
-        Some(Value::Array(cards)) if (1..=MOST_CARDS).contains(&cards.len()) => cards.clone(),
+        Some(Value::Array(cards)) if (1..=MOST_CARDS).contains(&cards.len()) => cards,
         None | Some(Value::Null) => {
             fields.wrong::<()>("contacts", "is required");
             Vec::new()
@@ -137,7 +137,7 @@ fn required(fields: &mut Fields, name: &str) -> String {
 }
 
 fn degrees(fields: &mut Fields, name: &str, most: f64) -> f64 {
-    let given = fields.value(name).map(Value::as_f64);
+    let given = fields.value(name).map(|degrees| degrees.as_f64());
     match given {
         Some(Some(degrees)) if (-most..=most).contains(&degrees) => degrees,
         Some(_) => {

@@ -12,9 +12,7 @@ mod desk;
 use std::{collections::HashMap, convert::Infallible, time::Duration};
 
 use axum::{
-    Router,
-    body::Bytes,
-    extract::{FromRequestParts, Path, Query, State, rejection::BytesRejection},
+    extract::{FromRequestParts, Query, State},
     http::{StatusCode, request::Parts},
     response::Response,
 };
@@ -28,9 +26,11 @@ pub use desk::SendDesk;
 
 use super::{
     access::{Allowed, CanSend},
+    body::Body,
     door::{Route, Routes, post},
     fields::Fields,
     narrowed,
+    path::Path,
 };
 use crate::{problem::Problem, state::AppState};
 
@@ -45,7 +45,7 @@ const RETRY_AFTER: u64 = 5;
 type Reader = fn(&mut Fields) -> OutgoingContent;
 
 /// The routes, with their whole path.
-pub fn routes() -> Router<AppState> {
+pub fn routes() -> Routes {
     Routes::new()
         .route("/api/v1/instance/{name}/send-text", sends(contents::text))
         .route("/api/v1/instance/{name}/send-media", sends(contents::media))
@@ -56,7 +56,6 @@ pub fn routes() -> Router<AppState> {
         .route("/api/v1/instance/{name}/send-location", sends(contents::location))
         .route("/api/v1/instance/{name}/send-poll", sends(contents::poll))
         .with_bodies_up_to(LARGEST_BODY)
-        .into()
 }
 
 /// What the request says beside its body.
@@ -85,7 +84,7 @@ fn sends(read: Reader) -> Route {
               State(state): State<AppState>,
               Path(name): Path<String>,
               manner: Manner,
-              body: Result<Bytes, BytesRejection>| send(access, state, name, manner, body, read),
+              body: Body| send(access, state, name, manner, body, read),
     )
 }
 
@@ -94,7 +93,7 @@ async fn send(
     state: AppState,
     name: String,
     manner: Manner,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
     read: Reader,
 ) -> Result<Response, Problem> {
     access.sees(&name)?;
@@ -109,8 +108,8 @@ async fn send(
         );
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "channel_cannot_send", detail));
     }
-    let fields = Fields::read(body)?;
-    let person = match body::user_id(&fields) {
+    let mut fields = Fields::read(body)?;
+    let person = match body::user_id(&mut fields) {
         Some(id) => Some(phone_of_user(&state, &name, id).await?),
         None => None,
     };

@@ -16,7 +16,8 @@ fn asked(body: Value) -> Result<Asked, Problem> {
 
 fn asked_for(body: Value, content: Reader) -> Result<Asked, Problem> {
     let manner = Manner { wait: None, key: None };
-    read(Fields::read(Ok(body.to_string().into())).unwrap(), manner, None, content)
+    let Value::Object(body) = body else { panic!("no object: {body}") };
+    read(Fields::of(body), manner, None, content)
 }
 
 /// The fields that are wrong.

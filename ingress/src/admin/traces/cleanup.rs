@@ -9,12 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    Json,
-    body::Bytes,
-    extract::{State, rejection::BytesRejection},
-    http::StatusCode,
-};
+use axum::{Json, extract::State, http::StatusCode};
 use chrono::Utc;
 use omnihub_common::{
     key::{Actor, Reach},
@@ -24,14 +19,16 @@ use sea_orm::{DatabaseConnection, DbErr};
 use serde_json::{Value, json};
 
 use super::{
-    Parameters, given, invalid,
+    invalid,
     query::{self, Cleanup},
     unavailable,
 };
 use crate::{
     admin::{
         access::{Allowed, CanWrite},
+        body::Body,
         dead,
+        query::Parameters,
     },
     problem::Problem,
 };
@@ -43,7 +40,7 @@ const WORK_FOR: Duration = Duration::from_secs(10);
 pub(super) async fn by_body(
     access: Allowed<CanWrite>,
     State(database): State<DatabaseConnection>,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<Value>, Problem> {
     let given = dead::pairs_of_body(body)?.into_iter().collect();
     clean_up(&access, &Traces::new(database), &given).await.map(Json)
@@ -53,9 +50,9 @@ pub(super) async fn by_body(
 pub(super) async fn by_query(
     access: Allowed<CanWrite>,
     State(database): State<DatabaseConnection>,
-    query: Parameters,
+    Parameters(given): Parameters,
 ) -> Result<Json<Value>, Problem> {
-    clean_up(&access, &Traces::new(database), &given(query)?).await.map(Json)
+    clean_up(&access, &Traces::new(database), &given).await.map(Json)
 }
 
 async fn clean_up(

@@ -11,9 +11,12 @@ use omnihub_common::{
 use sea_orm::DatabaseConnection;
 use serde::Serialize;
 
-use super::{Parameters, given, invalid, query, unavailable, view::rounded};
+use super::{invalid, query, unavailable, view::rounded};
 use crate::{
-    admin::access::{Allowed, CanRead},
+    admin::{
+        access::{Allowed, CanRead},
+        query::Parameters,
+    },
     problem::Problem,
 };
 
@@ -69,9 +72,8 @@ struct Percentiles {
 pub(super) async fn summary(
     access: Allowed<CanRead>,
     State(database): State<DatabaseConnection>,
-    query: Parameters,
+    Parameters(given): Parameters,
 ) -> Result<Json<Summary>, Problem> {
-    let given = given(query)?;
     if let Some(name) = given.get("instance_name").map(|name| name.trim()).filter(|name| !name.is_empty()) {
         access.sees(name)?;
     }

@@ -1,0 +1,102 @@
+//! A secret is sent to no server but the one it was given for.
+//!
+//! Whoever may act on the hub as a whole may give an instance a key that its tenant does not know.
+//! If the tenant could then name another server, the hub would show that server the key.
+
+use omnihub_common::{
+    instance::{ChannelSettings, Instance, Patch},
+    secret::{MayRefer, Secret},
+};
+use url::Url;
+
+use crate::admin::fields::Fields;
+
+/// An address and the secret that is shown there, as they are and as they shall be.
+struct Door<'a> {
+    url: (&'static str, &'a str, Option<&'a str>),
+    secret: (&'static str, &'a Secret, Option<&'a Secret>),
+}
+
+/// Notes each address of another server that is given without its secret, unless the caller may act
+/// on the hub as a whole. Whether the change holds such an address at all.
+pub(super) fn refuse_without_secret(fields: &mut Fields, current: &Instance, patch: &Patch, may: &MayRefer) -> bool {
+    if *may == MayRefer::Anywhere {
+        return false;
+    }
+    let doors = doors(current, patch);
+    for door in &doors {
+        let (field, now, given) = door.url;
+        let (secret, kept, given_secret) = door.secret;
+        if given.is_some_and(|url| !same_server(now, url)) && !is_given_anew(kept, given_secret, may) {
+            let detail = format!(
+                "leads to another server, which would be shown the {secret} that is kept here: give {secret} too, in the same request"
+            );
+            fields.wrong::<()>(field, detail);
+        }
+    }
+    doors.iter().any(|door| door.url.2.is_some())
+}
+
+fn doors<'a>(current: &'a Instance, patch: &'a Patch) -> Vec<Door<'a>> {
+    let agent = &current.agent;
+    let mut doors = vec![Door {
+        url: ("agent_api_url", &agent.api_url, patch.agent.api_url.as_deref()),
+        secret: ("agent_api_key", &agent.api_key, patch.agent.api_key.as_ref()),
+    }];
+    if let ChannelSettings::Whatsapp(settings) = &current.channel {
+        doors.push(Door {
+            url: ("evolution_url", &settings.evolution_url, patch.whatsapp.evolution_url.as_deref()),
+            secret: ("evolution_key", &settings.evolution_key, patch.whatsapp.evolution_key.as_ref()),
+        });
+    }
+    doors
+}
+
+/// Whether two addresses are of one scheme, host and port.
+fn same_server(one: &str, other: &str) -> bool {
+    match (Url::parse(one), Url::parse(other)) {
+        (Ok(one), Ok(other)) => one.origin() == other.origin(),
+        _ => false,
+    }
+}
+
+/// Whether the caller has shown that the secret is theirs to give: its mask, and the reference that
+/// stands in its place, are what anybody sees of it.
+fn is_given_anew(kept: &Secret, given: Option<&Secret>, may: &MayRefer) -> bool {
+    given.is_some_and(|given| match given.reference() {
+        Some(reference) => may.allows(reference),
+        None => *given.stored() != kept.mask(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_its_scheme_host_and_port() {
+        for (one, other, same) in [
+            ("http://a.test", "HTTP://A.test:80/v2", true),
+            ("https://a.test:8443/x", "https://a.test:8443", true),
+            ("http://a.test", "https://a.test", false),
+            ("http://a.test", "http://a.test:8080", false),
+            ("http://a.test", "http://a.test.evil.test", false),
+            ("http://a.test", "http://b.test", false),
+            ("not an address", "not an address", false),
+        ] {
+            assert_eq!(same_server(one, other), same, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn what_anybody_sees_of_a_secret_does_not_show_that_it_is_known() {
+        let mine = MayRefer::Below("secret/acme".to_owned());
+        let kept = Secret::new("planted-agent-1234");
+        let anew = |kept: &Secret, given: &str| is_given_anew(kept, Some(&Secret::read(given)), &mine);
+        assert!(!is_given_anew(&kept, None, &mine) && !anew(&kept, "****1234"));
+        assert!(anew(&kept, "another") && anew(&kept, "planted-agent-1234"));
+        let kept = Secret::read("vault://secret/hub/agent#key");
+        assert!(!anew(&kept, "vault://secret/hub/agent#key"));
+        assert!(anew(&kept, "vault://secret/acme/agent#key") && anew(&kept, "plain"));
+    }
+}
