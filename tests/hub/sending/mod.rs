@@ -9,9 +9,9 @@ mod order;
 use omnihub_fakes::Sent;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, Answer, INSTANCE, Site};
+use crate::harness::{ADMIN_KEY, Answer, DEADLINE, INSTANCE, Site};
 
-/// Sends a message of a kind (`text`, `text?wait=0`).
+/// Sends a message of a kind (`text`, `text?wait=0`); its end is waited for as for everything here.
 async fn send(site: &Site, kind: &str, body: &Value) -> Answer {
     send_with(site, kind, body, None).await
 }
@@ -20,7 +20,8 @@ async fn send(site: &Site, kind: &str, body: &Value) -> Answer {
 async fn send_with(site: &Site, kind: &str, body: &Value, key: Option<&str>) -> Answer {
     let mut headers = vec![("x-api-key", ADMIN_KEY)];
     headers.extend(key.map(|key| ("idempotency-key", key)));
-    let path = format!("/api/v1/instance/{INSTANCE}/send-{kind}");
+    let wait = if kind.contains('?') { String::new() } else { format!("?wait={}", DEADLINE.as_secs()) };
+    let path = format!("/api/v1/instance/{INSTANCE}/send-{kind}{wait}");
     site.post_bytes(&path, body.to_string().into_bytes(), &headers).await
 }
 

