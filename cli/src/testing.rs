@@ -1,6 +1,6 @@
 //! What the tests of commands share: the admin API over a real SQLite file, on a port of its own.
 
-use std::sync::Arc;
+use std::{num::NonZeroU32, sync::Arc};
 
 use axum::Router;
 use omnihub_common::{
@@ -11,7 +11,7 @@ use omnihub_common::{
     trace::{Outcome, TRACE_EVENT_VERSION, TraceDetails, TraceEvent, TraceRecord, TraceStatus, Traces},
 };
 use omnihub_ingress::{
-    admin,
+    admin::{self, limits::RateLimits},
     evolution::{Door, EvolutionDesk},
     state::AppState,
 };
@@ -51,6 +51,7 @@ impl Hub {
         let directory = Arc::new(Directory::new(Arc::clone(&instances), DirectorySettings::default()));
         let state = AppState {
             keys: Keys::new(database.clone(), Arc::clone(&keyring)),
+            limits: Arc::new(RateLimits::new(NonZeroU32::MAX, 0)),
             sealed: SealedValues::new(database.clone(), keyring),
             database: database.clone(),
             announcer: Announcer::local(Arc::clone(&directory)),

@@ -91,7 +91,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
         let (beside, kind) = (Beside::of(request.extensions()), kind(request.headers()));
         let bytes = Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => {
-                let detail = format!("The body has more than {LIMIT} bytes. Send less at once.");
+                let detail = "The body is larger than this path takes. Send less at once.";
                 Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
             }
             status => Problem::new(status, "unreadable_body", rejection.body_text()),

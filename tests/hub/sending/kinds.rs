@@ -84,5 +84,5 @@ async fn a_large_file_goes_out_and_stands_in_no_trace(database: Database) {
     let payloads = site.api(Method::GET, &format!("/api/v1/traces/{}/payloads", trace_id(&answer)), None).await;
     assert!(payloads.text.len() < 10_000 && payloads.text.contains("a.bin"), "{}", payloads.text);
     let large = json!({"to": PHONE, "text": "x".repeat(25 * 1024 * 1024)});
-    send(&site, "text", &large).await.assert_problem(413, "unreadable_body");
+    send(&site, "text", &large).await.assert_problem(413, "body_too_large");
 }
