@@ -142,7 +142,7 @@ async fn sent_with(hub: &Hub, instance: &str, query: &str, key: &str, body: Valu
 async fn whatsapp(hub: &Hub, name: &str, fields: Value) {
     let mut body = json!({"name": name, "evolution_url": "http://evolution.test", "evolution_key": "planted-evo-1234",
         "whatsapp_instance": name, "agent_api_url": "http://agent.test", "agent_api_key": "planted-agent-1234",
-        "default_agent": "bot"});
+        "default_agent": "bot", "provision": false});
     body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
     let made = hub.call("POST", "/instances", body).await;
     assert_eq!(made.status, 201, "{}", made.text);
