@@ -93,16 +93,10 @@ async fn open_doors(
 ) -> anyhow::Result<()> {
     let Beginning { tenants, nats, layout, media, letters } = beginning;
     let settings = IngressSettings::load(&*ground.settings)?;
-    let (admin_key, created) = AdminKey::load(&*ground.settings, &ground.data)?;
-    if let Created::Now(key) = created {
-        // Standard error, not the log: the log is kept, the key is shown once.
-        show_once(&key);
-    }
+    let admin_key = admin_key(&ground)?;
     let intake = Intake::new(nats.clone(), layout.clone(), media, settings.in_flight);
     let redriver = Redriver::new(letters, intake.clone());
-    ground.health.add_database(ground.database.clone());
-    ground.health.add_nats(nats.clone());
-    ground.health.add_queue(nats.clone(), layout.clone());
+    add_health(&ground, &nats, &layout);
     let _following = tenants.directory.follow(nats.clone());
     let announcer = Announcer::start(tenants.directory.clone(), nats.clone());
     let evolution_fallback = Arc::new(EvolutionFallback::load(&*ground.settings));
@@ -141,11 +135,28 @@ async fn open_doors(
     Ok(serve(listener, doors, &settings, stop).await?)
 }
 
+/// An ingress needs its database, its broker and its streams.
+fn add_health(ground: &Ground, nats: &Nats, layout: &Layout) {
+    ground.health.add_database(ground.database.clone());
+    ground.health.add_nats(nats.clone());
+    ground.health.add_queue(nats.clone(), layout.clone());
+}
+
 /// Looks at the registered webhooks until told to stop, unless nobody wants it.
 fn keep_watching(watch: Watch, every: Option<Duration>, stop: &CancellationToken) {
     if let Some(every) = every {
         tokio::spawn(stop.clone().run_until_cancelled_owned(watch.run(every)));
     }
+}
+
+/// The admin key; one that was just made is shown.
+fn admin_key(ground: &Ground) -> anyhow::Result<AdminKey> {
+    let (key, created) = AdminKey::load(&*ground.settings, &ground.data)?;
+    if let Created::Now(new) = created {
+        // Standard error, not the log: the log is kept, the key is shown once.
+        show_once(&new);
+    }
+    Ok(key)
 }
 
 /// Shows an admin key that was just made.
