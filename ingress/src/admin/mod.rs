@@ -12,6 +12,7 @@ mod fields;
 pub mod instances;
 pub mod keys;
 pub mod limits;
+pub mod openapi;
 mod path;
 pub mod people;
 mod query;
@@ -79,6 +80,7 @@ fn answering_at_once() -> Routes {
         .merge(conversations::routes())
         .merge(users::routes())
         .merge(people::routes())
+        .merge(openapi::routes())
 }
 
 /// The instance that a query is narrowed to; none while the database cannot tell. That there is
