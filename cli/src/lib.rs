@@ -32,6 +32,7 @@ use omnihub_common::{
     config::{DataFolder, ProcessSettings},
     process,
 };
+use omnihub_ingress::admin::openapi;
 
 /// A hub between people on WhatsApp and the AI agents that answer them.
 ///
@@ -88,6 +89,8 @@ pub enum Command {
     Where(whereabouts::WhereArgs),
     /// Say why a message was answered, ignored or delayed, over the admin API.
     Explain(explain::ExplainArgs),
+    /// Print the OpenAPI document of the admin API, as a hub serves it at /api/v1/openapi.json.
+    Openapi,
     /// See the hub at work: customers and an agent are played, nothing is installed or kept.
     Demo(demo::DemoArgs),
     /// Try what the hub promises, on servers and processes of its own.
@@ -104,6 +107,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ingress => process::run("omnihub-ingress", omnihub_ingress::role::run_alone),
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
+        Command::Openapi => process::block_on(async { show::print(&show::pretty(&openapi::document())?) }),
         Command::Import(arguments) => process::block_on(import::run(arguments)),
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
         Command::Bench(command) => process::block_on(bench::run(command)),
