@@ -33,6 +33,8 @@ mod keys;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod matrix;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;
