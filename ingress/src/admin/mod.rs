@@ -15,6 +15,7 @@ pub mod limits;
 mod path;
 pub mod people;
 mod query;
+mod remarks;
 pub mod rotation;
 pub mod rules;
 pub mod send;
