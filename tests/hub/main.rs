@@ -21,6 +21,8 @@ mod demo;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod health;

@@ -16,6 +16,7 @@ pub mod openapi;
 mod path;
 pub mod people;
 mod query;
+mod remarks;
 pub mod rotation;
 pub mod rules;
 pub mod send;
