@@ -4,6 +4,7 @@ pub mod access;
 pub mod audit;
 mod beside;
 mod body;
+pub mod book;
 pub mod conversations;
 pub mod dead;
 pub mod door;
@@ -14,6 +15,7 @@ pub mod keys;
 pub mod limits;
 mod path;
 pub mod people;
+pub mod profile;
 mod query;
 pub mod rotation;
 pub mod rules;
@@ -79,6 +81,8 @@ fn answering_at_once() -> Routes {
         .merge(conversations::routes())
         .merge(users::routes())
         .merge(people::routes())
+        .merge(book::routes())
+        .merge(profile::routes())
 }
 
 /// The instance that a query is narrowed to; none while the database cannot tell. That there is

@@ -1,12 +1,14 @@
 //! The accounts of WhatsApp instances on their Evolution servers.
 //!
 //! The cast: [`EvolutionDesk`] makes, adopts, registers and silences accounts; [`Door`] knows where
-//! Evolution is to post; [`watch`] looks again and again whether it still does.
+//! Evolution is to post; [`watch`] looks again and again whether it still does; [`Budget`] bounds
+//! what is held of the lists that servers tell.
 //!
 //! What is absent: HTTP of our own, and the table of instances but for `watch`, which may have to
 //! tell it a new address.
 
 mod account;
+mod budget;
 mod door;
 mod trouble;
 pub mod watch;
@@ -21,6 +23,7 @@ use omnihub_common::{
 
 pub use self::{
     account::{Look, Progress, Registered},
+    budget::{Budget, Full, Share},
     door::{Door, WebhookUrl},
     trouble::Trouble,
 };
@@ -31,6 +34,7 @@ pub struct EvolutionDesk {
     servers: Servers,
     door: Door,
     fallback: Arc<EvolutionFallback>,
+    budget: Budget,
 }
 
 impl EvolutionDesk {
@@ -39,7 +43,7 @@ impl EvolutionDesk {
     /// # Errors
     /// When calls out cannot be set up.
     pub fn new(door: Door, fallback: Arc<EvolutionFallback>) -> anyhow::Result<Self> {
-        Ok(Self { servers: Servers::new()?, door, fallback })
+        Ok(Self { servers: Servers::new()?, door, fallback, budget: Budget::default() })
     }
 
     /// The account of an instance, with the key that the instance has.
@@ -57,6 +61,12 @@ impl EvolutionDesk {
 
     fn account_with(&self, settings: &WhatsappSettings, key: &Secret) -> Result<EvolutionAdmin, AdminError> {
         self.servers.account(&settings.evolution_url, key, &settings.whatsapp_instance)
+    }
+
+    /// A share of the memory that lists may take.
+    #[must_use]
+    pub fn share(&self) -> Share {
+        self.budget.share()
     }
 
     /// The key of the settings, for accounts on the server of the settings.
