@@ -23,10 +23,8 @@ use super::{
     elements::Elements,
 };
 
-/// Bytes of a list: some 100,000 contacts, or 30,000 chats with their last messages.
-const LARGEST_LIST: usize = 64 * 1024 * 1024;
-/// Rows of a list.
-const MOST_ROWS: usize = 500_000;
+/// How much of a list is read: some 100,000 contacts, or 30,000 chats with their last messages.
+const BOUNDS: Bounds = Bounds { bytes: 64 * 1024 * 1024, rows: 500_000 };
 /// Bytes of a row: a chat has its last message in it.
 const LARGEST_ROW: usize = 256 * 1024;
 /// Bytes of a row that is shown as it came.
@@ -36,6 +34,13 @@ const LONGEST_ID: usize = 256;
 const LONGEST_ADDRESS: usize = 2048;
 /// Characters of a name or a description.
 const LONGEST_TEXT: usize = 512;
+
+/// How much of a list is read.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
+    bytes: usize,
+    rows: usize,
+}
 
 /// A person or a group that an account knows.
 #[derive(Clone, Debug)]
@@ -98,7 +103,7 @@ impl EvolutionAdmin {
         only: Option<&str>,
         each: impl FnMut(Option<Contact>) -> ControlFlow<()>,
     ) -> Result<(), AdminError> {
-        self.list("findContacts", only, Contact::read, each).await
+        self.list("findContacts", only, BOUNDS, Contact::read, each).await
     }
 
     /// The same of chats.
@@ -110,13 +115,14 @@ impl EvolutionAdmin {
         only: Option<&str>,
         each: impl FnMut(Option<Chat>) -> ControlFlow<()>,
     ) -> Result<(), AdminError> {
-        self.list("findChats", only, Chat::read, each).await
+        self.list("findChats", only, BOUNDS, Chat::read, each).await
     }
 
     async fn list<T>(
         &self,
         verb: &str,
         only: Option<&str>,
+        bounds: Bounds,
         read: fn(&Value) -> Option<T>,
         mut each: impl FnMut(Option<T>) -> ControlFlow<()>,
     ) -> Result<(), AdminError> {
@@ -132,7 +138,7 @@ impl EvolutionAdmin {
             bytes += piece.len();
             let told = elements.read(&piece, |element| {
                 rows += 1;
-                if flow.is_continue() && rows <= MOST_ROWS {
+                if flow.is_continue() && rows <= bounds.rows {
                     flow = each(element.and_then(|element| self.row(element)).and_then(|row| read(&row)));
                 }
             });
@@ -140,7 +146,7 @@ impl EvolutionAdmin {
             if flow.is_break() {
                 return Ok(());
             }
-            if bytes > LARGEST_LIST || rows > MOST_ROWS {
+            if bytes > bounds.bytes || rows > bounds.rows {
                 return Err(AdminError::TooLarge);
             }
         }
