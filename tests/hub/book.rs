@@ -79,7 +79,7 @@ async fn each_tenant_sees_its_own(database: Database) {
 async fn a_long_list_is_narrowed_and_then_paged(database: Database) {
     let site = Site::up(database, Behaviour::Echo).await;
     let contact = |n: usize| {
-        let name = if n % 5 == 0 { "Éva" } else { "Bob" };
+        let name = if n.is_multiple_of(5) { "Éva" } else { "Bob" };
         contact_row(&format!("1415{n:07}@s.whatsapp.net"), Some(name))
     };
     // In an order that is not the one of the pages.
@@ -100,7 +100,12 @@ async fn a_long_list_is_narrowed_and_then_paged(database: Database) {
     deepest.assert_problem(422, "validation_failed");
 
     let chat = |n: u64| {
-        chat_row(&format!("{n}@{}", if n % 4 == 0 { "g.us" } else { "s.whatsapp.net" }), None, 1_761_000_000 + n, n % 2)
+        chat_row(
+            &format!("{n}@{}", if n.is_multiple_of(4) { "g.us" } else { "s.whatsapp.net" }),
+            None,
+            1_761_000_000 + n,
+            n % 2,
+        )
     };
     site.evolution.set_chats(INSTANCE, (0..100).map(chat).collect());
     let direct = site.get(&format!("/api/v1/instances/{INSTANCE}/chats?chat_type_filter=direct&page_size=2")).await;

@@ -49,18 +49,17 @@ impl Share {
     /// # Errors
     /// When all that there may be are held.
     pub fn hold(&mut self, bytes: usize) -> Result<(), Full> {
-        self.bytes += bytes;
-        let more = self.bytes.div_ceil(PIECE).saturating_sub(self.pieces);
-        if more == 0 {
-            return Ok(());
+        let bytes = self.bytes.saturating_add(bytes);
+        let more = bytes.div_ceil(PIECE).saturating_sub(self.pieces);
+        if more > 0 {
+            let many = u32::try_from(more).map_err(|_| Full)?;
+            let permits = Arc::clone(&self.budget.0).try_acquire_many_owned(many).map_err(|_| Full)?;
+            match &mut self.permits {
+                Some(held) => held.merge(permits),
+                None => self.permits = Some(permits),
+            }
         }
-        let many = u32::try_from(more).map_err(|_| Full)?;
-        let permits = Arc::clone(&self.budget.0).try_acquire_many_owned(many).map_err(|_| Full)?;
-        self.pieces += more;
-        match &mut self.permits {
-            Some(held) => held.merge(permits),
-            None => self.permits = Some(permits),
-        }
+        (self.bytes, self.pieces) = (bytes, self.pieces + more);
         Ok(())
     }
 
@@ -82,10 +81,12 @@ mod tests {
             one.hold(1024).unwrap();
         }
         assert_eq!((one.hold(1), other.hold(1)), (Err(Full), Err(Full)));
-        one.let_go(1025);
-        assert_eq!((one.hold(1024), other.hold(0)), (Ok(()), Ok(())));
+        one.let_go(1024);
+        assert_eq!((one.hold(1024), one.hold(1), other.hold(0)), (Ok(()), Err(Full), Ok(())));
         drop(one);
-        assert_eq!((budget.share().hold(MOST), other.hold(MOST)), (Ok(()), Ok(())));
-        assert_eq!(other.hold(usize::MAX - MOST), Err(Full));
+        assert_eq!((other.hold(MOST), budget.share().hold(1)), (Ok(()), Err(Full)));
+        assert_eq!(other.hold(usize::MAX), Err(Full));
+        drop(other);
+        assert_eq!(budget.share().hold(MOST), Ok(()));
     }
 }

@@ -144,7 +144,7 @@ mod tests {
             size in 1_u64..60,
             divisor in 1_u16..4,
         ) {
-            let wanted = |row: &u16| row % divisor == 0;
+            let wanted = |row: &u16| row.is_multiple_of(divisor);
             let mut expected: Vec<u16> = rows.iter().copied().filter(|row| wanted(row)).collect();
             expected.sort_unstable();
             let budget = Budget::default();

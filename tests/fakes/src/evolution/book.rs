@@ -225,7 +225,7 @@ fn is_picture(picture: &str) -> bool {
         Some(_) => false,
         None => {
             let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte);
-            !picture.is_empty() && picture.len() % 4 == 0 && picture.bytes().all(is_base64)
+            !picture.is_empty() && picture.len().is_multiple_of(4) && picture.bytes().all(is_base64)
         }
     }
 }
