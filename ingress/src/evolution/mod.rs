@@ -1,14 +1,12 @@
 //! The accounts of WhatsApp instances on their Evolution servers.
 //!
 //! The cast: [`EvolutionDesk`] makes, adopts, registers and silences accounts; [`Door`] knows where
-//! Evolution is to post; [`watch`] looks again and again whether it still does; [`Budget`] bounds
-//! what is held of the lists that servers tell.
+//! Evolution is to post; [`watch`] looks again and again whether it still does.
 //!
 //! What is absent: HTTP of our own, and the table of instances but for `watch`, which may have to
 //! tell it a new address.
 
 mod account;
-mod budget;
 mod door;
 mod trouble;
 pub mod watch;
@@ -18,15 +16,18 @@ use std::sync::Arc;
 use omnihub_common::{
     channel::whatsapp::admin::{Account, AdminError, EvolutionAdmin, Servers, Wanted},
     instance::{EvolutionFallback, InstanceName, WhatsappSettings},
+    queue::PayloadBudget,
     secret::Secret,
 };
 
 pub use self::{
     account::{Look, Progress, Registered},
-    budget::{Budget, Full, Share},
     door::{Door, WebhookUrl},
     trouble::Trouble,
 };
+
+/// Bytes of lists that are held at once.
+const LISTS: usize = 256 * 1024 * 1024;
 
 /// Looks after accounts.
 #[derive(Clone, Debug)]
@@ -34,7 +35,7 @@ pub struct EvolutionDesk {
     servers: Servers,
     door: Door,
     fallback: Arc<EvolutionFallback>,
-    budget: Budget,
+    lists: PayloadBudget,
 }
 
 impl EvolutionDesk {
@@ -43,7 +44,7 @@ impl EvolutionDesk {
     /// # Errors
     /// When calls out cannot be set up.
     pub fn new(door: Door, fallback: Arc<EvolutionFallback>) -> anyhow::Result<Self> {
-        Ok(Self { servers: Servers::new()?, door, fallback, budget: Budget::default() })
+        Ok(Self { servers: Servers::new()?, door, fallback, lists: PayloadBudget::new(LISTS) })
     }
 
     /// The account of an instance, with the key that the instance has.
@@ -63,10 +64,11 @@ impl EvolutionDesk {
         self.servers.account(&settings.evolution_url, key, &settings.whatsapp_instance)
     }
 
-    /// A share of the memory that lists may take.
+    /// The memory that what servers list may take, in all requests together: a page far down a list
+    /// holds what comes before it, and a server may be hostile.
     #[must_use]
-    pub fn share(&self) -> Share {
-        self.budget.share()
+    pub fn lists(&self) -> &PayloadBudget {
+        &self.lists
     }
 
     /// The key of the settings, for accounts on the server of the settings.

@@ -156,7 +156,7 @@ pub(super) async fn list(
         return Ok(Json(ChatsPage { chats: Vec::new(), answered: listing.of_nothing("chats") }));
     }
     let account = reached::account(&state, &instance)?;
-    let mut page = listing.page(state.evolution.share());
+    let mut page = listing.page(&state);
     let told = account.chats(None, |chat| page.offer(chat, |chat| filter.takes(chat))).await;
     let (rows, answered) = listing.end(READING, told, page.fill())?;
     let chats = rows.into_iter().map(|chat| ChatAnswer::new(chat, &name)).collect();

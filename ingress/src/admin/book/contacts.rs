@@ -131,7 +131,7 @@ pub(super) async fn list(
         status.is_none_or(|status| status == UNKNOWN)
             && search.as_ref().is_none_or(|search| search.finds([&contact.push_name, &contact.name], &contact.id))
     };
-    let mut page = listing.page(state.evolution.share());
+    let mut page = listing.page(&state);
     let told = account.contacts(None, |contact| page.offer(contact, wanted)).await;
     let (rows, answered) = listing.end(READING, told, page.fill())?;
     let contacts = rows.into_iter().map(|contact| ContactAnswer::new(contact, &name)).collect();

@@ -29,7 +29,7 @@ use super::{
     door::{Routes, get},
     instances::reached,
 };
-use crate::{evolution::Share, problem::Problem};
+use crate::{problem::Problem, state::AppState};
 
 /// Seconds after which there may be room in memory.
 const RETRY_AFTER: u64 = 5;
@@ -98,8 +98,8 @@ impl<'a> Listing<'a> {
         self.answered(0, vec![error])
     }
 
-    fn page<T: Listed>(&self, share: Share) -> Page<T> {
-        Page::new(self.paging.skip(), self.paging.page_size, share)
+    fn page<T: Listed>(&self, state: &AppState) -> Page<T> {
+        Page::new(self.paging.skip(), self.paging.page_size, state.evolution.lists().clone())
     }
 
     /// The rows of the page, and what is said beside them.

@@ -6,7 +6,7 @@ use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow};
 
 use chrono::{DateTime, Utc};
 
-use crate::evolution::Share;
+use omnihub_common::queue::{HeldBytes, PayloadBudget};
 
 /// The order of a list: the latest first, then by name, then by id, which no two rows share.
 pub(super) type Rank = (Reverse<Option<DateTime<Utc>>>, String, String);
@@ -28,7 +28,7 @@ pub(super) struct Page<T> {
     kept: BinaryHeap<Kept<T>>,
     total: u64,
     unreadable: u64,
-    share: Share,
+    budget: PayloadBudget,
     is_full: bool,
 }
 
@@ -46,10 +46,10 @@ pub(super) struct Filled<T> {
 
 impl<T: Listed> Page<T> {
     /// The rows after the first `skip`, at most `size`.
-    pub(super) fn new(skip: u64, size: u64, share: Share) -> Self {
+    pub(super) fn new(skip: u64, size: u64, budget: PayloadBudget) -> Self {
         let end = usize::try_from(skip + size).unwrap_or(usize::MAX);
         let skip = usize::try_from(skip).unwrap_or(usize::MAX);
-        Self { skip, end, kept: BinaryHeap::new(), total: 0, unreadable: 0, share, is_full: false }
+        Self { skip, end, kept: BinaryHeap::new(), total: 0, unreadable: 0, budget, is_full: false }
     }
 
     /// Takes note of a row, or of one that cannot be read; says whether to go on.
@@ -62,22 +62,21 @@ impl<T: Listed> Page<T> {
             return ControlFlow::Continue(());
         }
         self.total += 1;
-        let kept = Kept { rank: row.rank(), row };
-        if self.kept.len() == self.end {
-            match self.kept.peek_mut() {
-                Some(mut last) if kept.rank < last.rank => {
-                    self.share.let_go(last.size());
-                    let size = kept.size();
-                    *last = kept;
-                    self.is_full = self.share.hold(size).is_err();
-                }
-                _ => {}
-            }
-        } else {
-            self.is_full = self.share.hold(kept.size()).is_err();
-            self.kept.push(kept);
+        let rank = row.rank();
+        let is_beyond = self.kept.len() == self.end && self.kept.peek().is_some_and(|last| last.rank <= rank);
+        if is_beyond {
+            return ControlFlow::Continue(());
         }
-        if self.is_full { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        let size = size_of::<Kept<T>>() + rank.1.len() + rank.2.len() + row.size();
+        let Some(held) = self.budget.hold(size) else {
+            self.is_full = true;
+            return ControlFlow::Break(());
+        };
+        self.kept.push(Kept { rank, row, _held: held });
+        if self.kept.len() > self.end {
+            self.kept.pop();
+        }
+        ControlFlow::Continue(())
     }
 
     /// The page, in its order.
@@ -92,12 +91,7 @@ impl<T: Listed> Page<T> {
 struct Kept<T> {
     rank: Rank,
     row: T,
-}
-
-impl<T: Listed> Kept<T> {
-    fn size(&self) -> usize {
-        size_of::<Self>() + self.rank.1.len() + self.rank.2.len() + self.row.size()
-    }
+    _held: HeldBytes,
 }
 
 impl<T> PartialEq for Kept<T> {
@@ -125,7 +119,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::evolution::Budget;
+
+    const MIB: usize = 1024 * 1024;
 
     impl Listed for u16 {
         fn rank(&self) -> Rank {
@@ -133,7 +128,7 @@ mod tests {
         }
 
         fn size(&self) -> usize {
-            1024 * 1024
+            MIB
         }
     }
 
@@ -147,10 +142,10 @@ mod tests {
             let wanted = |row: &u16| row.is_multiple_of(divisor);
             let mut expected: Vec<u16> = rows.iter().copied().filter(|row| wanted(row)).collect();
             expected.sort_unstable();
-            let budget = Budget::default();
+            let budget = PayloadBudget::new(200 * MIB);
             let mut all = Vec::new();
             for nth in 0..=200 / size {
-                let mut page = Page::new(nth * size, size, budget.share());
+                let mut page = Page::new(nth * size, size, budget.clone());
                 for row in &rows {
                     prop_assert!(page.offer(Some(*row), wanted).is_continue());
                 }
@@ -166,16 +161,16 @@ mod tests {
 
     #[test]
     fn a_page_holds_what_it_needs_and_ends_where_there_is_no_room() {
-        let budget = Budget::default();
-        let mut page = Page::new(0, 3, budget.share());
+        let budget = PayloadBudget::new(10 * MIB);
+        let mut page = Page::new(0, 3, budget.clone());
         for row in (0..5000_u16).rev() {
             assert!(page.offer(Some(row), |_| true).is_continue(), "three rows are held, whatever goes by");
         }
-        assert_eq!((page.fill().rows, budget.share().hold(1)), (vec![0, 1, 2], Ok(())));
-        let mut deep = Page::new(5000, 3, budget.share());
+        assert_eq!(budget.held() / MIB, 3);
+        assert_eq!((page.fill().rows, budget.held()), (vec![0, 1, 2], 0));
+        let mut deep = Page::new(5000, 3, budget.clone());
         let taken = (0..5000_u16).take_while(|row| deep.offer(Some(*row), |_| true).is_continue()).count();
-        assert!((200..256).contains(&taken), "{taken} rows of 1 MiB");
-        assert!(deep.fill().is_full);
-        assert_eq!(budget.share().hold(200 * 1024 * 1024), Ok(()), "and all is given back");
+        assert_eq!((taken, deep.fill().is_full), (9, true), "rows of a little more than 1 MiB");
+        assert_eq!(budget.held(), 0, "and all is given back");
     }
 }
