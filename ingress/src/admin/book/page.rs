@@ -5,7 +5,6 @@
 use std::{cmp::Reverse, collections::BinaryHeap, ops::ControlFlow};
 
 use chrono::{DateTime, Utc};
-
 use omnihub_common::queue::{HeldBytes, PayloadBudget};
 
 /// The order of a list: the latest first, then by name, then by id, which no two rows share.
