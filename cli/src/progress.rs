@@ -1,51 +1,25 @@
 //! A bar for work that takes long: on the terminal of a person, and nowhere else.
 
-use std::io::{self, IsTerminal, Write};
+use indicatif::{ProgressBar, ProgressStyle};
 
-/// How wide the bar is.
-const WIDTH: u64 = 30;
+/// The bar, how much is done of how much, of what, and how long it still takes.
+const LINE: &str = "{bar:30} {human_pos} of {human_len} {msg} {eta}";
 
-/// Work of which it is known how much there is.
-#[derive(Debug)]
-pub struct Progress {
-    what: &'static str,
-    total: u64,
-    /// Something stands on the line.
-    begun: bool,
+/// A bar for so many pieces of work; `what` follows their number. It goes to standard error, and is
+/// gone when the work is done.
+#[must_use]
+pub fn bar(what: &'static str, total: u64) -> ProgressBar {
+    // A line that cannot be read leaves the library's own.
+    let style = ProgressStyle::with_template(LINE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style).with_message(what)
 }
 
-impl Progress {
-    /// Work of so many pieces; `what` follows their number.
-    #[must_use]
-    pub fn new(what: &'static str, total: u64) -> Self {
-        Self { what, total, begun: false }
+/// So much is done. More may have come to be done meanwhile.
+pub fn show(bar: &ProgressBar, done: u64) {
+    if bar.length().is_some_and(|total| total < done) {
+        bar.set_length(done);
     }
-
-    /// Draws the bar anew, in the place of the one before. Nobody waits for a terminal that fails.
-    pub fn show(&mut self, done: u64) {
-        let mut terminal = io::stderr().lock();
-        if terminal.is_terminal() {
-            self.begun = true;
-            let _unseen = write!(terminal, "\r{}", line(self.what, done, self.total)).and_then(|()| terminal.flush());
-        }
-    }
-}
-
-impl Drop for Progress {
-    /// What is printed next begins on a line of its own.
-    fn drop(&mut self) {
-        if self.begun {
-            let _unseen = writeln!(io::stderr().lock());
-        }
-    }
-}
-
-fn line(what: &str, done: u64, total: u64) -> String {
-    // More may have come to be done meanwhile.
-    let total = total.max(done);
-    let full = if total == 0 { WIDTH } else { (u128::from(done) * u128::from(WIDTH) / u128::from(total)) as u64 };
-    let bar: String = (0..WIDTH).map(|place| if place < full { '█' } else { '░' }).collect();
-    format!("{bar} {done} of {total} {what}")
+    bar.set_position(done);
 }
 
 #[cfg(test)]
@@ -54,10 +28,11 @@ mod tests {
 
     #[test]
     fn the_bar_grows_to_its_end_and_not_beyond() {
-        assert!(line("traces deleted", 0, 10).starts_with("░") && !line("", 0, 10).contains('█'));
-        assert_eq!(line("", 5, 10).matches('█').count(), 15);
-        assert_eq!(line("x", 11, 10), format!("{} 11 of 11 x", "█".repeat(30)));
-        assert_eq!(line("", 0, 0).matches('█').count(), 30);
-        assert_eq!(line("", u64::MAX, u64::MAX).matches('█').count(), 30);
+        assert!(ProgressStyle::with_template(LINE).is_ok());
+        let bar = bar("traces", 10);
+        show(&bar, 5);
+        assert_eq!((bar.position(), bar.length()), (5, Some(10)));
+        show(&bar, 11);
+        assert_eq!((bar.position(), bar.length()), (11, Some(11)));
     }
 }

@@ -23,9 +23,13 @@ mod demo;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod health;
+#[cfg(test)]
+mod import;
 #[cfg(test)]
 mod instances;
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod path;
 pub mod people;
 pub mod profile;
 mod query;
+mod remarks;
 pub mod rotation;
 pub mod rules;
 pub mod send;
