@@ -6,7 +6,8 @@
 //!
 //! An instance on WhatsApp has an account on an Evolution server: `provision` makes and changes both
 //! together, `removal` parts them, `lifecycle` is what an account goes through, `discover` looks
-//! for accounts, and `troubles` says what Evolution did not do.
+//! for accounts, and `troubles` says what Evolution did not do. `reached` is for the other rooms that
+//! ask something of an account.
 
 #[cfg(test)]
 mod account_tests;
@@ -17,6 +18,7 @@ mod documented;
 mod elsewhere;
 mod lifecycle;
 mod provision;
+pub(super) mod reached;
 mod removal;
 #[cfg(test)]
 mod tests;
