@@ -17,6 +17,7 @@ use omnihub_common::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use url::Url;
+use utoipa::ToSchema;
 
 use super::{
     access::{Allowed, CanRead, CanSend},
@@ -24,6 +25,11 @@ use super::{
     door::{Routes, post},
     fields::Fields,
     instances::reached,
+    openapi::{
+        Doc,
+        field::{Field, Kind, field, text},
+        says,
+    },
     path::Path,
     send,
 };
@@ -35,13 +41,51 @@ const LARGEST_BODY: usize = 8 * 1024 * 1024;
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
     Routes::new()
-        .route("/api/v1/instance/{name}/fetch-profile", post(fetch))
-        .route("/api/v1/instance/{name}/update-profile-picture", post(set_picture))
+        .route("/api/v1/instance/{name}/fetch-profile", post(fetch).doc(fetching()))
+        .route("/api/v1/instance/{name}/update-profile-picture", post(set_picture).doc(setting()))
         .with_bodies_up_to(LARGEST_BODY)
 }
 
+/// Who is meant.
+const PERSON: [Field; 4] = [
+    text("phone_number", "A phone number; one of the four is needed."),
+    text("phone", "The same."),
+    text("to", "The same, or a person's id at the channel."),
+    field("user_id", Kind::Such(user_id), "A person of the instance, by their id, where nobody is named otherwise."),
+];
+/// The account's picture; the last two are the older system's, and mean nothing.
+const PICTURE: [Field; 4] = [
+    text("picture_url", "Where the picture is: Evolution fetches it. This or `picture_base64` is needed."),
+    text("picture_base64", "The picture."),
+    text("phone_number", "Nothing: the picture is the account's own."),
+    field("user_id", Kind::Such(user_id), "Nothing either."),
+];
+
+fn user_id() -> Value {
+    json!({"type": ["integer", "string", "null"]})
+}
+
+fn fetching() -> Doc {
+    asked(says("What WhatsApp tells of a person").body(&PERSON, json!({"phone_number": "+5511987654321"})))
+        .answers::<Fetched>()
+        .problem(422, "Fields are wrong, or the number is not on WhatsApp; `code` says which.")
+}
+
+fn setting() -> Doc {
+    let example = json!({"picture_url": "https://example.com/logo.png"});
+    asked(says("Give an instance's account another picture").body(&PICTURE, example)).answers::<Changed>()
+}
+
+/// What a route adds that asks Evolution.
+fn asked(doc: Doc) -> Doc {
+    doc.problem(400, "The body cannot be read, or the channel has no such thing.")
+        .problem(409, "Evolution has no such account.")
+        .problem(502, "Evolution did not do its part.")
+}
+
 /// A profile, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FetchedProfile)]
 struct Fetched {
     success: bool,
     profile: Profile,
@@ -73,7 +117,8 @@ async fn fetch(
 }
 
 /// The answer to a change, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChangedPicture)]
 struct Changed {
     success: bool,
     message_id: Option<String>,

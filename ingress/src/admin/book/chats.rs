@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use omnihub_common::channel::whatsapp::{admin::Chat, recipient::is_group};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{
     Answered, Listing,
@@ -28,10 +29,11 @@ use crate::{
 /// The step, where it does not work.
 const READING: &str = "Reading the chats";
 /// What a chat may be; there are threads elsewhere.
-const TYPES: [&str; 4] = ["direct", "group", "channel", "thread"];
+pub(super) const TYPES: [&str; 4] = ["direct", "group", "channel", "thread"];
 
 /// A chat, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Chat)]
 pub(super) struct ChatAnswer {
     id: String,
     name: String,
@@ -51,11 +53,13 @@ pub(super) struct ChatAnswer {
 }
 
 /// What WhatsApp has beside it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChatChannelData)]
 struct ChannelData {
     /// The id, where it is a group.
     group_id: Option<String>,
     /// Evolution's row, with the last message; none where it is large.
+    #[schema(value_type = Option<Object>)]
     raw_data: Option<Box<RawValue>>,
 }
 
@@ -104,7 +108,7 @@ fn chat_type(id: &str) -> &'static str {
 }
 
 /// A page of chats.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ChatsPage {
     chats: Vec<ChatAnswer>,
     #[serde(flatten)]

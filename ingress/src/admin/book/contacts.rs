@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use omnihub_common::channel::whatsapp::{admin::Contact, recipient};
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::{
     Answered, Listing,
@@ -28,11 +29,12 @@ use crate::{
 /// The step, where it does not work.
 const READING: &str = "Reading the contacts";
 /// How somebody may be there; of WhatsApp nothing is told.
-const STATUSES: [&str; 5] = ["online", "offline", "away", "dnd", UNKNOWN];
+pub(super) const STATUSES: [&str; 5] = ["online", "offline", "away", "dnd", UNKNOWN];
 const UNKNOWN: &str = "unknown";
 
 /// A contact, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Contact)]
 pub(super) struct ContactAnswer {
     id: String,
     name: String,
@@ -49,7 +51,8 @@ pub(super) struct ContactAnswer {
 }
 
 /// What WhatsApp has beside it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ContactChannelData)]
 struct ChannelData {
     /// The digits of the number; none of a group, and of whom WhatsApp hides behind an id.
     phone_number: Option<String>,
@@ -58,6 +61,7 @@ struct ChannelData {
     whatsapp_name: Option<String>,
     push_name: Option<String>,
     /// Evolution's row; none where it is large.
+    #[schema(value_type = Option<Object>)]
     raw_data: Option<Box<RawValue>>,
 }
 
@@ -101,7 +105,7 @@ impl Listed for Contact {
 }
 
 /// A page of contacts.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct ContactsPage {
     contacts: Vec<ContactAnswer>,
     #[serde(flatten)]

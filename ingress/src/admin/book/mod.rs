@@ -2,12 +2,13 @@
 //! of all channels, `/api/v1/channels`.
 //!
 //! `contacts` and `chats` ask the channel each time and keep nothing; `asked` reads a query, `search`
-//! knows who is meant, `page` picks a page out of a list of any length, `overview` is how the
+//! knows who is meant, `page` picks a page out of a list of any length, `documented` is what the document says, `overview` how the
 //! instances are connected. A channel that cannot tell yet says so in `partial_errors`.
 
 mod asked;
 mod chats;
 mod contacts;
+mod documented;
 mod overview;
 mod page;
 mod search;
@@ -20,6 +21,7 @@ use omnihub_common::{
     instance::Instance,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use self::{
     asked::Paging,
@@ -37,15 +39,15 @@ const RETRY_AFTER: u64 = 5;
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
     Routes::new()
-        .route("/api/v1/channels", get(overview::list))
-        .route("/api/v1/instances/{name}/contacts", get(contacts::list))
-        .route("/api/v1/instances/{name}/contacts/{contact}", get(contacts::show))
-        .route("/api/v1/instances/{name}/chats", get(chats::list))
-        .route("/api/v1/instances/{name}/chats/{chat}", get(chats::show))
+        .route("/api/v1/channels", get(overview::list).doc(documented::overview()))
+        .route("/api/v1/instances/{name}/contacts", get(contacts::list).doc(documented::contacts()))
+        .route("/api/v1/instances/{name}/contacts/{contact}", get(contacts::show).doc(documented::contact()))
+        .route("/api/v1/instances/{name}/chats", get(chats::list).doc(documented::chats()))
+        .route("/api/v1/instances/{name}/chats/{chat}", get(chats::show).doc(documented::chat()))
 }
 
 /// What is missing in an answer, in the older system's form.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 struct PartialError {
     instance_name: String,
     channel_type: &'static str,
@@ -54,7 +56,8 @@ struct PartialError {
 }
 
 /// What a page says beside its rows.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PageOfOneInstance)]
 struct Answered {
     /// Rows that the filters leave, on this page or not.
     total_count: u64,

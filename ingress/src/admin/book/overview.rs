@@ -15,6 +15,7 @@ use omnihub_common::{
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{PartialError, asked::Query};
@@ -35,7 +36,8 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The instances of a page, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ChannelsOverview)]
 pub(super) struct Overview {
     channels: Vec<ChannelAnswer>,
     /// All within the caller's reach and on the channel that is asked for, on this page or not.
@@ -46,7 +48,8 @@ pub(super) struct Overview {
 }
 
 /// An instance.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Channel)]
 struct ChannelAnswer {
     instance_name: String,
     channel_type: &'static str,

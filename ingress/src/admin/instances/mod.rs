@@ -56,7 +56,7 @@ use crate::{
 };
 
 /// The channels that an instance can be on, as words.
-const SUPPORTED_CHANNELS: [&str; 2] = ["whatsapp", "discord"];
+pub(super) const SUPPORTED_CHANNELS: [&str; 2] = ["whatsapp", "discord"];
 /// Words that stand in the place of a name in paths: no instance may be called so.
 const RESERVED_PATHS: [&str; 2] = ["supported-channels", "discover"];
 /// The fields that Evolution is to know of.

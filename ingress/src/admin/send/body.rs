@@ -60,7 +60,7 @@ pub(super) fn read(
     person: Option<&str>,
     content: impl FnOnce(&mut Fields) -> OutgoingContent,
 ) -> Result<Asked, Problem> {
-    fields.know(&[RECIPIENTS.as_slice(), &["user_id"], &QUOTED, &MENTIONS, &MENTION_ALL].concat());
+    fields.know(&[QUOTED.as_slice(), &MENTIONS, &MENTION_ALL].concat());
     let chat = recipient(&mut fields, person);
     let content = content(&mut fields);
     let quoted = quoted(&mut fields);
@@ -76,6 +76,7 @@ pub(super) fn read(
 
 /// The chat that a body names. `person` is the number of whom [`user_id`] names.
 pub(in crate::admin) fn recipient(fields: &mut Fields, person: Option<&str>) -> String {
+    fields.know(&[RECIPIENTS.as_slice(), &["user_id"]].concat());
     for name in RECIPIENTS {
         match fields.text(name).check(fields, name, |text| chat_of(&text)) {
             Given::Value(chat) => return chat,

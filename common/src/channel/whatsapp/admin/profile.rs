@@ -3,6 +3,7 @@
 use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{super::wire::word, AdminError, EvolutionAdmin, MAX_ANSWER, PATIENT, read};
 use crate::channel::File;
@@ -11,7 +12,7 @@ use crate::channel::File;
 const LONGEST: usize = 2048;
 
 /// What WhatsApp tells of a number, under Evolution's names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Profile {
     /// The JID.
