@@ -101,8 +101,9 @@ async fn an_account_by_commands() {
     assert!(made.contains("Warning: no webhook was registered"), "{made}");
     assert!(hub.run("status acme").await.unwrap().contains("disconnected"));
     assert_eq!(hub.json("status acme").await["channel_data"]["evolution_state"], "close");
-    let drawn = hub.run("qr acme").await.unwrap();
+    let drawn = hub.run("qr acme --phone +14155550000").await.unwrap();
     assert!(drawn.contains('█') && drawn.contains("Scan it"), "{drawn}");
+    assert!(drawn.contains("Pairing code: WZYE-H1YY"), "{drawn}");
     assert!(hub.json("qr acme").await["qr_code"].is_string());
     evolution.pair("acme");
     assert!(hub.run("connect acme").await.unwrap().contains("connected already"));
