@@ -1,15 +1,17 @@
 //! The `omnihub` program: the hub in one process, its parts, and the commands of an operator.
 //!
-//! What is absent: SQL and NATS, except in [`up`], [`migrate`] and [`mod@bench`]. Management commands speak to
-//! the admin API, as any other client does.
+//! What is absent: SQL and NATS, except in [`up`], [`migrate`] and [`mod@bench`], and in [`doctor`] where
+//! no hub answers. Management commands speak to the admin API, as any other client does.
 
 pub mod access;
 pub mod api;
 pub mod audit;
 pub mod bench;
+pub mod completion;
 pub mod conversation;
 pub mod dead;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod instance;
 pub mod key;
@@ -85,6 +87,10 @@ pub enum Command {
     Where(whereabouts::WhereArgs),
     /// Say why a message was answered, ignored or delayed, over the admin API.
     Explain(explain::ExplainArgs),
+    /// Say what is right and wrong with the hub and its instances, and what to do. Exits with 1 when there is a problem.
+    Doctor(doctor::DoctorArgs),
+    /// Print what a shell needs to complete these commands.
+    Completion(completion::CompletionArgs),
     /// See the hub at work: customers and an agent are played, nothing is installed or kept.
     Demo(demo::DemoArgs),
     /// Try what the hub promises, on servers and processes of its own.
@@ -101,6 +107,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ingress => process::run("omnihub-ingress", omnihub_ingress::role::run_alone),
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
+        Command::Doctor(arguments) => process::block_on(doctor::run(arguments)),
+        Command::Completion(arguments) => process::block_on(async move { completion::run(arguments) }),
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
         Command::Bench(command) => process::block_on(bench::run(command)),
         Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),

@@ -12,19 +12,28 @@ pub struct Progress {
     total: u64,
     /// Something stands on the line.
     begun: bool,
+    /// Nobody wants to see it.
+    quiet: bool,
 }
 
 impl Progress {
     /// Work of so many pieces; `what` follows their number.
     #[must_use]
     pub fn new(what: &'static str, total: u64) -> Self {
-        Self { what, total, begun: false }
+        Self { what, total, begun: false, quiet: false }
+    }
+
+    /// The same, never drawn where `quiet` is true: the answer is for a program.
+    #[must_use]
+    pub fn quiet(mut self, quiet: bool) -> Self {
+        self.quiet = quiet;
+        self
     }
 
     /// Draws the bar anew, in the place of the one before. Nobody waits for a terminal that fails.
     pub fn show(&mut self, done: u64) {
         let mut terminal = io::stderr().lock();
-        if terminal.is_terminal() {
+        if !self.quiet && terminal.is_terminal() {
             self.begun = true;
             let _unseen = write!(terminal, "\r{}", line(self.what, done, self.total)).and_then(|()| terminal.flush());
         }

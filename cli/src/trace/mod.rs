@@ -54,6 +54,12 @@ pub struct ListArgs {
     /// Which are so far: webhook_received, processing, agent_called, agent_success, formatted, completed or error.
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
+    /// Received at or after this time, RFC 3339 or a day.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Received at or before this time; a day means its end.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// How many, 1000 at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     limit: u64,
@@ -138,13 +144,20 @@ pub async fn run(command: TraceCommand, target: &Api) -> anyhow::Result<()> {
 }
 
 async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<()> {
-    let ListArgs { instance, phone, outcome, status, cursor, .. } = arguments;
+    let ListArgs { instance, phone, outcome, status, since, until, cursor, .. } = arguments;
     let mut query = vec![("limit", arguments.limit.to_string())];
-    let given =
-        [("instance_name", instance), ("phone", phone), ("outcome", outcome), ("status", status), ("cursor", cursor)];
+    let given = [
+        ("instance_name", instance),
+        ("phone", phone),
+        ("outcome", outcome),
+        ("status", status),
+        ("start_date", since),
+        ("end_date", until),
+        ("cursor", cursor),
+    ];
     query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
     let (found, next) = target.page(&["traces"], &query).await?;
-    let Value::Array(traces) = &found else { bail!("the hub's answer is not a list of traces") };
+    let Value::Array(traces) = &found else { return Err(show::unexpected("a list of traces")) };
     show::print(&if arguments.json { show::pretty(&found)? } else { table::many(traces) })?;
     if let Some(next) = next {
         show::note(&format!("There are older ones: --cursor {next}"));

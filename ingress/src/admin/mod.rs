@@ -6,6 +6,7 @@ mod beside;
 mod body;
 pub mod conversations;
 pub mod dead;
+pub mod doctor;
 pub mod door;
 pub mod explanation;
 mod fields;
@@ -71,6 +72,7 @@ fn answering_at_once() -> Routes {
         .merge(dead::routes())
         .merge(tail::routes())
         .merge(whereabouts::routes())
+        .merge(doctor::routes())
         .merge(explanation::routes())
         .merge(keys::routes())
         .merge(rotation::routes())
