@@ -275,6 +275,12 @@ impl Api {
         url
     }
 
+    /// Whether the hub is on this machine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        is_this_machine(&self.base)
+    }
+
     /// The address without anything secret that may stand in it.
     #[must_use]
     pub fn shown(&self) -> String {

@@ -1,6 +1,5 @@
 //! `omnihub conversation`: how conversations stand, pause and resume, over the admin API.
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};

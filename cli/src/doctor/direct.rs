@@ -8,7 +8,7 @@ use omnihub_common::{
     config::{DataFolder, DatabaseSettings, NatsSettings, ProcessSettings, Settings},
     database,
     doctor::{Finding, broker, database as tables, told, within, workers},
-    queue::{self, Layout},
+    queue,
     sealed::SealedValues,
     secret::{CreateMissing, Keyring},
 };
@@ -69,7 +69,7 @@ async fn of_broker(settings: &dyn Settings) -> Vec<Finding> {
         let says = "NATS_URL is not set here: `omnihub up` runs a NATS server of its own, which ends with it.";
         return vec![Finding::ok(check, says)];
     }
-    let (nats, wanted) = match (NatsSettings::load(settings), Layout::load(settings)) {
+    let (nats, wanted) = match (NatsSettings::load(settings), broker::wanted(settings)) {
         (Ok(nats), Ok(wanted)) => (nats, wanted),
         (Err(error), _) | (_, Err(error)) => {
             return vec![Finding::problem(check, format!("{error}."), "Correct the setting.")];
@@ -78,7 +78,7 @@ async fn of_broker(settings: &dyn Settings) -> Vec<Finding> {
     let remedy = "Start the NATS server with JetStream, or correct NATS_URL.";
     match tokio::time::timeout(PATIENCE / 2, queue::connect(&nats, "omnihub-doctor")).await {
         Ok(Ok(nats)) => {
-            let (mut found, layout) = broker::look(&nats, &wanted).await;
+            let (mut found, layout) = broker::look(&nats, wanted.as_ref()).await;
             if let Some(layout) = layout {
                 found.extend(workers::look(&nats, &layout).await);
             }
@@ -114,7 +114,7 @@ mod tests {
         let url = Secret::new(format!("sqlite://{}", data.join("omnihub.db").display()));
         let database = database::connect(&DatabaseSettings { url, connections: 1 }).await.unwrap();
         let before = of_tables(&database, &HashMap::new(), &data).await;
-        assert!(before.iter().any(|found| found.says.contains("migrations are not applied")), "{before:?}");
+        assert!(before.iter().any(|found| found.says.contains("migrations are missing")), "{before:?}");
         crate::migrate::apply(&database).await.unwrap();
         let after = of_database(&HashMap::new(), &data).await;
         assert!(after.contains(&Finding::ok("migrations", "The tables are up to date.")), "{after:?}");

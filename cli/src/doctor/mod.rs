@@ -11,7 +11,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use omnihub_common::{
     config::{DataFolder, ProcessSettings},
-    doctor::{Finding, Verdict, told},
+    doctor::{Finding, Verdict},
 };
 use reqwest::Method;
 use serde::Deserialize;
@@ -56,7 +56,10 @@ pub async fn run(arguments: DoctorArgs) -> anyhow::Result<()> {
             Asked::Refused(refusal) => vec![refusal],
             Asked::Silent(silence) => {
                 let mut found = vec![silence];
-                found.extend(direct::look(settings, &data).await);
+                // The settings of this folder are of no hub that is elsewhere.
+                if api.is_here() {
+                    found.extend(direct::look(settings, &data).await);
+                }
                 found
             }
         },
@@ -88,10 +91,11 @@ async fn ask(api: &Api, instance: Option<&str>) -> anyhow::Result<Asked> {
         query.extend(instance.map(|name| ("instance_name", name.to_owned())));
         let page = match api.call(Method::GET, &["doctor"], &query, None).await {
             Ok(page) => page,
-            Err(error @ (ApiError::NotReachable { .. } | ApiError::Silent { .. } | ApiError::NotAHub { .. })) => {
-                return Ok(Asked::Silent(of_error(&error)));
+            Err(error @ (ApiError::Unauthorized { .. } | ApiError::Refused { status: ..503, .. })) => {
+                return Ok(Asked::Refused(of_error(&error)));
             }
-            Err(error) => return Ok(Asked::Refused(of_error(&error))),
+            // Nobody, or one that still waits for what it stands on.
+            Err(error) => return Ok(Asked::Silent(of_error(&error))),
         };
         let page: Page = serde_json::from_value(page).context(show::UNREADABLE)?;
         found.extend(page.findings);
@@ -104,15 +108,15 @@ async fn ask(api: &Api, instance: Option<&str>) -> anyhow::Result<Asked> {
     Ok(Asked::Told(found))
 }
 
-/// Why the hub did not tell; what to do stands behind the colon of such errors.
+/// Why the hub did not tell. What to do stands behind the colon of an error, or on the lines below it.
 fn of_error(error: &ApiError) -> Finding {
     let words = error.to_string();
-    let (says, remedy) = words.split_once(": ").unwrap_or((words.as_str(), "See what it says, and the hub's log."));
-    let mut says = capital(says);
-    if let ApiError::NotReachable { source, .. } = error {
-        says = format!("{says} ({})", told(source));
-    }
-    Finding::problem("hub", format!("{says}."), format!("{}.", capital(remedy.trim_end_matches('.'))))
+    let (says, remedy) = match error {
+        ApiError::Refused { .. } => words.split_once('\n').unwrap_or((words.as_str(), "See the hub's log.")),
+        _ => words.split_once(": ").unwrap_or((words.as_str(), "See the hub's log.")),
+    };
+    let sentence = |words: &str| format!("{}.", capital(words.trim().trim_end_matches('.')));
+    Finding::problem("hub", sentence(says), sentence(remedy))
 }
 
 fn capital(words: &str) -> String {

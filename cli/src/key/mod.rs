@@ -4,7 +4,6 @@ mod rotate;
 #[cfg(test)]
 mod tests;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};

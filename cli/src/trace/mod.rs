@@ -6,7 +6,6 @@ mod events;
 mod table;
 mod tail;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use omnihub_common::trace::DEFAULT_RETENTION_DAYS;
 use reqwest::Method;

@@ -1,6 +1,5 @@
 //! Everything of one person: taken out, or erased.
 
-use anyhow::bail;
 use clap::Args;
 use reqwest::Method;
 use serde_json::Value;

@@ -6,15 +6,28 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Finding, clock, told};
-use crate::queue::{Fsync, Layout, Nats, PrepareError, now_ms, read_layout, streams};
+use crate::{
+    config::{ConfigError, Settings},
+    queue::{Fsync, Layout, Nats, PrepareError, now_ms, read_layout, streams},
+};
 
 /// Streams that are asked for at once.
 const AT_ONCE: usize = 8;
 /// Where the layout is made.
 const MAKE: &str = "Run `omnihub migrate up`.";
 
+/// The layout that the settings ask for; none where they say nothing of it, as beside `omnihub up`, which
+/// knows how its own server writes.
+///
+/// # Errors
+/// Names the setting that cannot be used.
+pub fn wanted(settings: &dyn Settings) -> Result<Option<Layout>, ConfigError> {
+    let says = ["OMNIHUB_NATS_FSYNC", "OMNIHUB_NATS_REPLICAS"].iter().any(|name| settings.get(name).is_some());
+    says.then(|| Layout::load(settings)).transpose()
+}
+
 /// What is found, and the layout where the streams have one.
-pub async fn look(nats: &Nats, wanted: &Layout) -> (Vec<Finding>, Option<Layout>) {
+pub async fn look(nats: &Nats, wanted: Option<&Layout>) -> (Vec<Finding>, Option<Layout>) {
     if !nats.connected() {
         let remedy = "Start it, or correct NATS_URL; webhooks get 503 meanwhile, and Evolution tries them again.";
         return (vec![Finding::problem("broker", "NATS does not answer.", remedy)], None);
@@ -97,10 +110,10 @@ fn wrong_with(name: &str, told: Option<&Told>, layout: &Layout) -> Option<Findin
 }
 
 /// What a power loss may take.
-fn disk(layout: &Layout, wanted: &Layout) -> Finding {
+fn disk(layout: &Layout, wanted: Option<&Layout>) -> Finding {
     let check = "disk";
     let made = (layout.fsync, layout.replicas);
-    if made != (wanted.fsync, wanted.replicas) {
+    if wanted.is_some_and(|wanted| made != (wanted.fsync, wanted.replicas)) {
         return Finding::hint(
             check,
             "OMNIHUB_NATS_FSYNC or OMNIHUB_NATS_REPLICAS say another layout than the streams were made with, which wins.",
@@ -139,11 +152,13 @@ mod tests {
 
     #[test]
     fn what_a_power_loss_may_take_is_said() {
-        let found = |fsync, replicas| disk(&layout(fsync, replicas), &layout(fsync, replicas)).verdict;
+        let found = |fsync, replicas| disk(&layout(fsync, replicas), Some(&layout(fsync, replicas))).verdict;
         assert_eq!(found("always", "1"), Verdict::Ok);
         assert_eq!(found("default", "3"), Verdict::Ok);
         assert_eq!(found("default", "1"), Verdict::Hint);
-        let differs = disk(&layout("default", "1"), &layout("always", "1"));
+        assert_eq!(disk(&layout("always", "1"), None).verdict, Verdict::Ok);
+        assert!(wanted(&HashMap::new()).unwrap().is_none());
+        let differs = disk(&layout("default", "1"), Some(&layout("always", "1")));
         assert!(differs.says.contains("OMNIHUB_NATS_FSYNC"), "{}", differs.says);
     }
 

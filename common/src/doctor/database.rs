@@ -35,8 +35,13 @@ pub fn tables(pending: Result<Vec<String>, DbErr>) -> Finding {
     match pending {
         Ok(pending) if pending.is_empty() => Finding::ok(check, "The tables are up to date."),
         Ok(pending) => {
-            let says = format!("{} migrations are not applied, the first is {}.", pending.len(), pending[0]);
-            Finding::problem(check, says, "Run `omnihub migrate up`, then start the hub's processes again.")
+            let says = "The tables are not those of this version: migrations are missing.";
+            let remedy = format!(
+                "Run `omnihub migrate up` ({} to apply, from {} on), then start the hub's processes again.",
+                pending.len(),
+                pending[0]
+            );
+            Finding::problem(check, says, remedy)
         }
         // The migrator's word for a step that is applied and that it has no file of.
         Err(DbErr::Custom(_)) => Finding::problem(
@@ -103,8 +108,8 @@ mod tests {
     fn tables_that_are_old_new_or_not_there_are_told_apart() {
         assert_eq!(tables(Ok(Vec::new())).verdict, Verdict::Ok);
         let behind = tables(Ok(vec!["m1".to_owned(), "m2".to_owned()]));
-        assert_eq!(behind.says, "2 migrations are not applied, the first is m1.");
-        assert!(behind.remedy.unwrap().contains("omnihub migrate up"));
+        assert!(behind.says.contains("migrations are missing"));
+        assert!(behind.remedy.unwrap().contains("`omnihub migrate up` (2 to apply, from m1 on)"));
         assert!(tables(Err(DbErr::Custom("m3 is missing".to_owned()))).says.contains("newer version"));
         assert!(tables(Err(DbErr::RecordNotFound("x".to_owned()))).says.contains("cannot be read"));
     }

@@ -20,7 +20,7 @@ impl DoctorDesk {
             found
         });
         let broker = within(PATIENCE, "broker", async {
-            let (mut found, layout) = broker::look(&self.nats, &self.wanted).await;
+            let (mut found, layout) = broker::look(&self.nats, self.wanted.as_ref()).await;
             if let Some(layout) = layout {
                 found.extend(workers::look(&self.nats, &layout).await);
             }

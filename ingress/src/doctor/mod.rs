@@ -16,7 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use omnihub_common::{
     config::Settings,
-    doctor::{Finding, Probe},
+    doctor::{Finding, Probe, broker},
     health::Health,
     queue::{Layout, Nats},
 };
@@ -33,7 +33,7 @@ const PATIENCE_WITH_INSTANCE: Duration = Duration::from_secs(12);
 pub struct DoctorDesk {
     settings: Arc<dyn Settings>,
     nats: Nats,
-    wanted: Layout,
+    wanted: Option<Layout>,
     health: Health,
     public_url: Option<String>,
     probe: Probe,
@@ -50,7 +50,7 @@ impl DoctorDesk {
         health: Health,
         public_url: Option<String>,
     ) -> anyhow::Result<Self> {
-        let wanted = Layout::load(&*settings)?;
+        let wanted = broker::wanted(&*settings)?;
         Ok(Self { settings, nats, wanted, health, public_url, probe: Probe::new()? })
     }
 
