@@ -32,10 +32,15 @@ impl Progress {
 
     /// Draws the bar anew, in the place of the one before. Nobody waits for a terminal that fails.
     pub fn show(&mut self, done: u64) {
-        let mut terminal = io::stderr().lock();
-        if !self.quiet && terminal.is_terminal() {
+        let mut stderr = io::stderr().lock();
+        let is_terminal = stderr.is_terminal();
+        self.draw(done, is_terminal, &mut stderr);
+    }
+
+    fn draw(&mut self, done: u64, is_terminal: bool, out: &mut impl Write) {
+        if !self.quiet && is_terminal {
             self.begun = true;
-            let _unseen = write!(terminal, "\r{}", line(self.what, done, self.total)).and_then(|()| terminal.flush());
+            let _unseen = write!(out, "\r{}", line(self.what, done, self.total)).and_then(|()| out.flush());
         }
     }
 }
@@ -60,6 +65,22 @@ fn line(what: &str, done: u64, total: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_drawn_for_programs_and_into_pipes() {
+        let drawn = |quiet, is_terminal| {
+            let mut out = Vec::new();
+            let mut progress = Progress::new("letters", 4).quiet(quiet);
+            progress.draw(1, is_terminal, &mut out);
+            // Its end writes to the terminal of the test.
+            progress.begun = false;
+            String::from_utf8(out).unwrap()
+        };
+        assert!(drawn(false, true).ends_with("1 of 4 letters"));
+        for (quiet, is_terminal) in [(true, true), (false, false), (true, false)] {
+            assert_eq!(drawn(quiet, is_terminal), "", "{quiet} {is_terminal}");
+        }
+    }
 
     #[test]
     fn the_bar_grows_to_its_end_and_not_beyond() {

@@ -70,12 +70,15 @@ pub fn unexpected(wanted: &str) -> anyhow::Error {
     )
 }
 
-/// Prints the answer of a command.
+/// Prints the answer of a command. Whoever reads it may have had enough of it (`| head`).
 ///
 /// # Errors
 /// When nobody can take it.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("the answer could not be printed"),
+    }
 }
 
 /// Tells a person something beside the answer, where a program that reads the answer does not

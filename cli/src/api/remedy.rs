@@ -42,7 +42,10 @@ pub(super) fn remedy(status: u16, code: &str, wait: Option<u64>) -> Option<Strin
             "`omnihub doctor` says whether workers are there; what waits goes down by itself when they are."
         }
         (404, "not_found") => "The hub may be older than this program: compare `omnihub --version` there and here.",
-        (422, _) => "Correct what is named, see --help of the command. Options have `-` where fields have `_`.",
+        (422, _) => {
+            "Correct what is named, see --help of the command. Options have `-` where fields have `_`; start_date and \
+             end_date are --since and --until."
+        }
         (429, _) => return Some(format!("{} OMNIHUB_API_RATE raises what a key may ask.", again())),
         (503, _) => return Some(format!("{} `omnihub doctor` says what is away.", again())),
         (500 | 502 | 504, _) => "Look at the hub's log; `omnihub doctor` may say more.",

@@ -2,7 +2,7 @@
 //!
 //! It asks the hub, over the admin API as every management command does: only there the keys are at
 //! hand, and only from there is an agent or an Evolution server reachable or not. A hub that does not
-//! answer cannot tell why: then [`direct`] looks from here at what it would stand on, with the settings
+//! answer cannot tell why: then `direct` looks from here at what it would stand on, with the settings
 //! of this folder, as `up` and `migrate` read them.
 
 mod direct;

@@ -3,7 +3,7 @@
 use omnihub_common::{
     channel::whatsapp::admin::{Account, AdminError, Connection, WebhookRow},
     doctor::{Finding, Probe, Verdict},
-    instance::{ChannelSettings, Instance, Lookup, WhatsappSettings},
+    instance::{ChannelSettings, Instance, Lookup, WhatsappSettings, address_warning},
 };
 
 use super::instance::capital;
@@ -127,8 +127,9 @@ fn connection(account: &Account, instance: &Instance) -> Finding {
 }
 
 async fn webhook(state: &AppState, name: &str, settings: &WhatsappSettings) -> Finding {
-    if settings.webhook_url.is_some() {
+    if let Some(url) = &settings.webhook_url {
         return match state.evolution.wrong_with(settings).await {
+            Ok(wrong) if wrong.is_empty() && leads_to_itself(url, &settings.evolution_url) => itself(name),
             Ok(wrong) => ours(&wrong, name),
             Err(trouble) => untold(&trouble, name),
         };
@@ -153,6 +154,21 @@ fn ours(wrong: &[&str], name: &str) -> Finding {
         format!("The webhook at Evolution is not as it was registered: {}.", wrong.join(", ")),
         format!(
             "`omnihub instance connect {name}` registers it again; every OMNIHUB_WEBHOOK_CHECK seconds the hub does too."
+        ),
+    )
+}
+
+/// Whether the address of a webhook means another machine to its Evolution server than to us.
+fn leads_to_itself(webhook_url: &str, evolution_url: &str) -> bool {
+    address_warning(webhook_url).is_some() && address_warning(evolution_url).is_none()
+}
+
+fn itself(name: &str) -> Finding {
+    Finding::problem(
+        "webhook",
+        "Evolution was told to post to an address that means itself there, not the hub.",
+        format!(
+            "Set OMNIHUB_PUBLIC_URL to the hub's address as Evolution reaches it, then `omnihub instance connect {name}`."
         ),
     )
 }
@@ -199,6 +215,14 @@ mod tests {
         }
         let found = theirs(Some(&row("http://other/hook?token=planted", true)), "acme");
         assert!(found.says.contains("does not lead") && !format!("{found:?}").contains("planted"), "{found:?}");
+    }
+
+    #[test]
+    fn an_address_that_means_another_machine_there_is_told_from_one_machine() {
+        let here = "http://127.0.0.1:8882/webhook/evolution/acme";
+        assert!(leads_to_itself(here, "http://evolution.test:8080"));
+        assert!(!leads_to_itself(here, "http://localhost:8080"));
+        assert!(!leads_to_itself("https://hub.test/webhook/evolution/acme", "http://evolution.test:8080"));
     }
 
     #[test]

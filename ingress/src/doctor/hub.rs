@@ -1,7 +1,7 @@
 //! The hub as a whole: its database, its broker, its workers, and its own door.
 
 use omnihub_common::{
-    doctor::{Finding, broker, database, within, workers},
+    doctor::{Finding, Verdict, broker, database, within, workers},
     health::Need,
     instance::address_warning,
     sealed::SealedValues,
@@ -15,6 +15,10 @@ impl DoctorDesk {
     pub(crate) async fn look(&self, database: &DatabaseConnection, sealed: &SealedValues) -> Vec<Finding> {
         let database = within(PATIENCE, "database", async {
             let mut found = database::reached(database).await;
+            if found.iter().any(|finding| finding.verdict == Verdict::Problem && finding.check == "database") {
+                // Each further question would wait as long again.
+                return found;
+            }
             found.push(database::tables(omnihub_migrations::pending(database).await));
             found.push(database::keys(sealed, &*self.settings).await);
             found

@@ -6,7 +6,9 @@ use omnihub_fakes::Behaviour;
 use serde_json::Value;
 
 use super::{Line, Symptom, named};
-use crate::harness::{ADMIN_KEY, DEADLINE, Database, ENCRYPTION_KEYS, Site, omnihub, on_both_databases, until};
+use crate::harness::{
+    ADMIN_KEY, DEADLINE, Database, ENCRYPTION_KEYS, Forwarder, Site, Store, omnihub, on_both_databases, until,
+};
 
 on_both_databases!(a_hub_whose_parts_go_one_by_one, a_hub_that_does_not_start);
 
@@ -19,6 +21,12 @@ pub(super) const NO_WORKER: Symptom = Symptom {
 pub(super) const NO_BROKER: Symptom = Symptom {
     title: "Webhooks get 503",
     lines: &[Line::Doctor("problem", "broker", "NATS does not answer.")],
+    mends: &[],
+};
+
+pub(super) const NO_DATABASE: Symptom = Symptom {
+    title: "Messages are answered and there are no traces",
+    lines: &[Line::Doctor("problem", "database", "The database does not answer.")],
     mends: &[],
 };
 
@@ -128,4 +136,19 @@ async fn a_hub_that_does_not_start(database: Database) {
         waits && named(&report, "problem", "broker", "NATS does not answer at NATS_URL.").is_some()
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_is_away() {
+    let store = Store::new(Database::Postgres).await;
+    let url = store.url();
+    let (server, name) = url.rsplit_once('/').unwrap();
+    let (login, port) = server.rsplit_once(':').unwrap();
+    let cable = Forwarder::to(port.parse().unwrap()).await;
+    let through_cable = format!("{login}:{}/{name}", cable.port());
+    let site = Site::up_with(Database::Sqlite, Behaviour::Echo, &[("DATABASE_URL", &through_cable)]).await;
+    cable.cut();
+    NO_DATABASE.shows(&site, None).await;
+    cable.mend();
+    NO_DATABASE.is_gone(&site).await;
 }

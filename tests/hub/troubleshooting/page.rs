@@ -6,7 +6,7 @@ use super::{Symptom, agent, evolution, hub, messages, tenants};
 const PAGE: &str = include_str!("../../../docs/troubleshooting.md");
 
 /// Every symptom, in the order of the page.
-const SYMPTOMS: [&Symptom; 19] = [
+const SYMPTOMS: [&Symptom; 20] = [
     &agent::NOT_REACHED,
     &evolution::KEY_REFUSED,
     &tenants::SHARED,
@@ -23,6 +23,7 @@ const SYMPTOMS: [&Symptom; 19] = [
     &messages::PAUSED,
     &hub::NO_WORKER,
     &hub::NO_BROKER,
+    &hub::NO_DATABASE,
     &hub::NOT_THERE,
     &hub::NO_KEYS,
     &hub::OLD_TABLES,
