@@ -1,7 +1,7 @@
 //! The `omnihub` program: the hub in one process, its parts, and the commands of an operator.
 //!
-//! What is absent: SQL and NATS, except in [`up`], [`migrate`] and [`mod@bench`], and in [`doctor`] where
-//! no hub answers. Management commands speak to the admin API, as any other client does.
+//! What is absent: SQL and NATS, except in [`up`], [`migrate`], [`import`] and [`mod@bench`], and in
+//! [`doctor`] where no hub answers. Management commands speak to the admin API, as any other client does.
 
 pub mod access;
 pub mod api;
@@ -13,6 +13,7 @@ pub mod dead;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+pub mod import;
 pub mod instance;
 pub mod key;
 pub mod migrate;
@@ -57,6 +58,8 @@ pub enum Command {
     /// Make or change the tables of the database, and make the streams of the queue.
     #[command(subcommand)]
     Migrate(migrate::MigrateCommand),
+    /// Take over instances, people, access rules and traces from a Python omni-hub's database.
+    Import(import::ImportArgs),
     /// Make, show and change instances, over the admin API.
     #[command(subcommand)]
     Instance(instance::InstanceCommand),
@@ -107,6 +110,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ingress => process::run("omnihub-ingress", omnihub_ingress::role::run_alone),
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
+        Command::Import(arguments) => process::block_on(import::run(arguments)),
         Command::Doctor(arguments) => process::block_on(doctor::run(arguments)),
         Command::Completion(arguments) => process::block_on(async move { completion::run(arguments) }),
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),

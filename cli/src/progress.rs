@@ -1,65 +1,35 @@
 //! A bar for work that takes long: on the terminal of a person, and nowhere else.
 
-use std::io::{self, IsTerminal, Write};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// How wide the bar is.
-const WIDTH: u64 = 30;
+/// The bar, how much is done of how much, of what, and how long it still takes.
+const LINE: &str = "{bar:30} {human_pos} of {human_len} {msg} {eta}";
 
-/// Work of which it is known how much there is.
-#[derive(Debug)]
-pub struct Progress {
-    what: &'static str,
-    total: u64,
-    /// Something stands on the line.
-    begun: bool,
-    /// Nobody wants to see it.
-    quiet: bool,
+/// A bar for so many pieces of work; `what` follows their number. It goes to standard error, and is
+/// gone when the work is done.
+#[must_use]
+pub fn bar(what: &'static str, total: u64) -> ProgressBar {
+    // A line that cannot be read leaves the library's own.
+    let style = ProgressStyle::with_template(LINE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(total).with_style(style).with_message(what)
 }
 
-impl Progress {
-    /// Work of so many pieces; `what` follows their number.
-    #[must_use]
-    pub fn new(what: &'static str, total: u64) -> Self {
-        Self { what, total, begun: false, quiet: false }
+/// The same, drawn only where the answer is for people: not where they want JSON.
+#[must_use]
+pub fn bar_for_people(json: bool, what: &'static str, total: u64) -> ProgressBar {
+    let bar = bar(what, total);
+    if json {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
     }
-
-    /// The same, never drawn where `quiet` is true: the answer is for a program.
-    #[must_use]
-    pub fn quiet(mut self, quiet: bool) -> Self {
-        self.quiet = quiet;
-        self
-    }
-
-    /// Draws the bar anew, in the place of the one before. Nobody waits for a terminal that fails.
-    pub fn show(&mut self, done: u64) {
-        let mut stderr = io::stderr().lock();
-        let is_terminal = stderr.is_terminal();
-        self.draw(done, is_terminal, &mut stderr);
-    }
-
-    fn draw(&mut self, done: u64, is_terminal: bool, out: &mut impl Write) {
-        if !self.quiet && is_terminal {
-            self.begun = true;
-            let _unseen = write!(out, "\r{}", line(self.what, done, self.total)).and_then(|()| out.flush());
-        }
-    }
+    bar
 }
 
-impl Drop for Progress {
-    /// What is printed next begins on a line of its own.
-    fn drop(&mut self) {
-        if self.begun {
-            let _unseen = writeln!(io::stderr().lock());
-        }
+/// So much is done. More may have come to be done meanwhile.
+pub fn show(bar: &ProgressBar, done: u64) {
+    if bar.length().is_some_and(|total| total < done) {
+        bar.set_length(done);
     }
-}
-
-fn line(what: &str, done: u64, total: u64) -> String {
-    // More may have come to be done meanwhile.
-    let total = total.max(done);
-    let full = if total == 0 { WIDTH } else { (u128::from(done) * u128::from(WIDTH) / u128::from(total)) as u64 };
-    let bar: String = (0..WIDTH).map(|place| if place < full { '█' } else { '░' }).collect();
-    format!("{bar} {done} of {total} {what}")
+    bar.set_position(done);
 }
 
 #[cfg(test)]
@@ -67,27 +37,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_drawn_for_programs_and_into_pipes() {
-        let drawn = |quiet, is_terminal| {
-            let mut out = Vec::new();
-            let mut progress = Progress::new("letters", 4).quiet(quiet);
-            progress.draw(1, is_terminal, &mut out);
-            // Its end writes to the terminal of the test.
-            progress.begun = false;
-            String::from_utf8(out).unwrap()
-        };
-        assert!(drawn(false, true).ends_with("1 of 4 letters"));
-        for (quiet, is_terminal) in [(true, true), (false, false), (true, false)] {
-            assert_eq!(drawn(quiet, is_terminal), "", "{quiet} {is_terminal}");
-        }
-    }
-
-    #[test]
     fn the_bar_grows_to_its_end_and_not_beyond() {
-        assert!(line("traces deleted", 0, 10).starts_with("░") && !line("", 0, 10).contains('█'));
-        assert_eq!(line("", 5, 10).matches('█').count(), 15);
-        assert_eq!(line("x", 11, 10), format!("{} 11 of 11 x", "█".repeat(30)));
-        assert_eq!(line("", 0, 0).matches('█').count(), 30);
-        assert_eq!(line("", u64::MAX, u64::MAX).matches('█').count(), 30);
+        assert!(ProgressStyle::with_template(LINE).is_ok());
+        let bar = bar("traces", 10);
+        show(&bar, 5);
+        assert_eq!((bar.position(), bar.length()), (5, Some(10)));
+        show(&bar, 11);
+        assert_eq!((bar.position(), bar.length()), (11, Some(11)));
+        assert!(bar_for_people(true, "traces", 10).is_hidden());
     }
 }

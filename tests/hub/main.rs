@@ -27,6 +27,8 @@ mod harness;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
+mod import;
+#[cfg(test)]
 mod instances;
 #[cfg(test)]
 mod keys;

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 pub use self::arguments::{DeadCommand, FilterArgs, ListArgs, WorkArgs};
-use crate::{api::Api, progress::Progress, show};
+use crate::{api::Api, progress, show};
 
 /// The path of the letters.
 const LETTERS: &str = "dead-letters";
@@ -104,9 +104,9 @@ async fn many(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result
 /// The hub does a part per call and says where to go on.
 async fn all_rounds(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result<Value> {
     let mut total = call(work, arguments, target, None, arguments.dry_run).await?;
-    let mut progress = Progress::new("dead letters looked at", number(&total["matched"])).quiet(arguments.json);
+    let bar = progress::bar_for_people(arguments.json, "dead letters looked at", number(&total["matched"]));
     while let Some(cursor) = total["next_cursor"].as_str().map(str::to_owned) {
-        progress.show(looked_at(work, &total));
+        progress::show(&bar, looked_at(work, &total));
         let round = call(work, arguments, target, Some(cursor), arguments.dry_run).await?;
         for count in [work.done, "redrivable"] {
             if !total[count].is_null() {

@@ -165,7 +165,7 @@ pub struct FieldArgs {
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_timeout: Option<u64>,
-    /// The protocol that the agent speaks: automagik.
+    /// The protocol that the agent speaks: automagik, or automagik-v1.
     #[arg(long, value_name = "PROTOCOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_instance_type: Option<String>,

@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::KEYS;
-use crate::{api::Api, progress::Progress, show};
+use crate::{api::Api, progress, show};
 
 /// What `rotate` takes.
 #[derive(Clone, Copy, Debug, Args)]
@@ -24,18 +24,18 @@ pub struct RotateArgs {
 pub(super) async fn run(arguments: RotateArgs, target: &Api) -> anyhow::Result<String> {
     let body = json!({"dry_run": arguments.dry_run});
     let mut rotated = 0;
-    let mut progress = None;
+    let mut bar = None;
     let mut total = loop {
         let round = target.call(Method::POST, &[KEYS, "rotate"], &[], Some(&body)).await?;
         rotated += number(&round["rotated"]);
         if round["finished"] == true {
             break round;
         }
-        let bar =
-            || Progress::new("secrets encrypted anew", rotated + number(&round["remaining"])).quiet(arguments.json);
-        progress.get_or_insert_with(bar).show(rotated);
+        let total = rotated + number(&round["remaining"]);
+        let bar = bar.get_or_insert_with(|| progress::bar_for_people(arguments.json, "secrets encrypted anew", total));
+        progress::show(bar, rotated);
     };
-    drop(progress);
+    drop(bar);
     total["rotated"] = rotated.into();
     if arguments.json { show::pretty(&total) } else { Ok(page(&total)) }
 }

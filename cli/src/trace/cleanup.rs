@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::CleanupArgs;
-use crate::{api::Api, progress::Progress, show};
+use crate::{api::Api, progress, show};
 
 pub(super) async fn run(arguments: &CleanupArgs, target: &Api) -> anyhow::Result<String> {
     let counted = call(arguments, target, true).await?;
@@ -27,12 +27,12 @@ pub(super) async fn run(arguments: &CleanupArgs, target: &Api) -> anyhow::Result
 
 /// The hub does a part per call and says what is left.
 async fn all_rounds(arguments: &CleanupArgs, target: &Api, total: u64) -> anyhow::Result<Value> {
-    let (mut progress, mut deleted) = (Progress::new("traces deleted", total).quiet(arguments.json), 0);
+    let (bar, mut deleted) = (progress::bar_for_people(arguments.json, "traces deleted", total), 0);
     loop {
         let mut round = call(arguments, target, false).await?;
         let now = number(&round["traces_deleted"]);
         deleted += now;
-        progress.show(deleted);
+        progress::show(&bar, deleted);
         if round["status"] == "completed" {
             round["traces_deleted"] = deleted.into();
             return Ok(round);

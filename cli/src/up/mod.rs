@@ -31,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 use crate::migrate;
 pub(crate) use banner::Banner;
 use lock::FolderLock;
+pub(crate) use nats_child::running_broker;
 pub use nats_child::{NatsChild, NatsChildError};
 
 /// Runs the hub until it is told to stop.

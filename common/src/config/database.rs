@@ -39,6 +39,21 @@ impl DatabaseSettings {
         Ok(Self { url: Secret::new(url), connections })
     }
 
+    /// Another database than the hub's own, as somebody names it: a URL in any of the forms of
+    /// `DATABASE_URL`, or the path of a SQLite file.
+    ///
+    /// # Errors
+    /// When it is a URL of something else; the error says so under `name`.
+    pub fn named(name: &'static str, text: &str) -> Result<Self, ConfigError> {
+        let text = text.trim();
+        let is_url = text.contains("://") || text.starts_with("sqlite:");
+        let url = match is_url {
+            true => translate(text, Path::is_dir).map_err(|_| expected(name))?,
+            false => sqlite_url(Path::new(text)),
+        };
+        Ok(Self { url: Secret::new(url), connections: 1 })
+    }
+
     /// Whether the database is a SQLite file (else it is PostgreSQL).
     #[must_use]
     pub fn is_sqlite(&self) -> bool {
@@ -61,10 +76,13 @@ impl DatabaseSettings {
     }
 }
 
+fn expected(name: &'static str) -> ConfigError {
+    ConfigError::bad(name, "expected sqlite://path/to/file.db or postgresql://user:password@host/name")
+}
+
 /// Translates a URL into the form that sqlx reads.
 fn translate(url: &str, is_folder: impl Fn(&Path) -> bool) -> Result<String, ConfigError> {
-    let expected =
-        || ConfigError::bad(NAME, "expected sqlite://path/to/file.db or postgresql://user:password@host/name");
+    let expected = || expected(NAME);
     let (scheme, rest) = url.split_once(':').ok_or_else(expected)?;
     // SQLAlchemy names its driver behind a plus: `postgresql+psycopg2`.
     let dialect = scheme.split('+').next().unwrap_or(scheme);
@@ -150,6 +168,17 @@ mod tests {
             let error = translate(url, |_| false).unwrap_err().to_string();
             assert!(error.contains("DATABASE_URL") && !error.contains("planted"), "{error}");
         }
+    }
+
+    #[test]
+    fn another_database_is_named_by_url_or_path() {
+        let named = |text| DatabaseSettings::named("SOURCE", text).map(|settings| settings.url.expose().to_owned());
+        assert_eq!(named(" data/automagik-omni.db ").unwrap(), "sqlite://data/automagik-omni.db");
+        assert_eq!(named("/srv/a?b.db").unwrap(), "sqlite:///srv/a%3Fb.db");
+        assert_eq!(named("sqlite:///./x.db").unwrap(), "sqlite://./x.db");
+        assert_eq!(named("postgresql+psycopg2://u:p@h/d").unwrap(), "postgresql://u:p@h/d");
+        let refused = named("mysql://root:planted@h/d").unwrap_err().to_string();
+        assert!(refused.contains("SOURCE") && !refused.contains("planted"), "{refused}");
     }
 
     #[test]

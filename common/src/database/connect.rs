@@ -44,6 +44,15 @@ pub enum DatabaseError {
         #[source]
         source: io::Error,
     },
+    /// Somebody else's database cannot be read.
+    #[error("the database {place} cannot be opened for reading")]
+    Read {
+        /// The file or server, without the password.
+        place: String,
+        /// What the driver said.
+        #[source]
+        source: sqlx::Error,
+    },
     /// The database refused, or did not answer in time.
     #[error("the database {place} cannot be opened; check DATABASE_URL and that it is running")]
     Open {
@@ -70,6 +79,34 @@ impl DatabaseError {
 pub async fn connect(settings: &DatabaseSettings) -> Result<DatabaseConnection, DatabaseError> {
     let opened = if settings.is_sqlite() { sqlite(settings).await? } else { postgres(settings).await };
     opened.map_err(|source| DatabaseError::Open { place: settings.place(), source })
+}
+
+/// Opens somebody else's database for reading: nothing can be written over this connection, and a
+/// file that is not there is not made.
+///
+/// # Errors
+/// When it cannot be opened; the error names the place and never the password.
+pub async fn connect_read_only(settings: &DatabaseSettings) -> Result<DatabaseConnection, DatabaseError> {
+    let opened = if settings.is_sqlite() { read_sqlite(settings).await } else { read_postgres(settings).await };
+    opened.map_err(|source| DatabaseError::Read { place: settings.place(), source })
+}
+
+async fn read_sqlite(settings: &DatabaseSettings) -> Result<DatabaseConnection, sqlx::Error> {
+    let options = SqliteConnectOptions::from_str(settings.url.expose())?;
+    let options = options.read_only(true).busy_timeout(PATIENCE).disable_statement_logging();
+    let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_with(options);
+    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool.await?))
+}
+
+async fn read_postgres(settings: &DatabaseSettings) -> Result<DatabaseConnection, sqlx::Error> {
+    let options = PgConnectOptions::from_str(settings.url.expose())?
+        .application_name("omnihub")
+        // Whatever its own settings say: read-only, and times in one form.
+        .options([("default_transaction_read_only", "on"), ("DateStyle", "ISO"), ("TimeZone", "UTC")])
+        .disable_statement_logging();
+    try_once(&options).await?;
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE).connect_lazy_with(options);
+    Ok(SqlxPostgresConnector::from_sqlx_postgres_pool(pool))
 }
 
 /// One connection, for reads and writes alike.

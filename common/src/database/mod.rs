@@ -10,7 +10,7 @@ use sea_orm::{
     TransactionTrait,
 };
 
-pub use connect::{DatabaseError, connect};
+pub use connect::{DatabaseError, connect, connect_read_only};
 
 /// Whether the database is away: nobody answers, or it is starting or stopping. Anything else that
 /// it says is about what it was asked.
@@ -100,6 +100,19 @@ mod tests {
             .unwrap()
             .unwrap();
         assert_eq!(row.try_get_by_index::<i64>(0).unwrap(), 100);
+    }
+
+    #[tokio::test]
+    async fn what_is_opened_for_reading_is_neither_made_nor_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("theirs.db");
+        let settings = DatabaseSettings::named("SOURCE", &path.display().to_string()).unwrap();
+        assert!(connect_read_only(&settings).await.unwrap_err().to_string().contains("theirs.db"));
+        assert!(!path.exists());
+        open(&path).await.execute_unprepared("CREATE TABLE a (b INTEGER)").await.unwrap();
+        let theirs = connect_read_only(&settings).await.unwrap();
+        assert!(theirs.execute_unprepared("SELECT b FROM a").await.is_ok());
+        assert!(theirs.execute_unprepared("INSERT INTO a VALUES (1)").await.is_err());
     }
 
     #[tokio::test]

@@ -206,17 +206,20 @@ impl Instance {
 pub enum AgentProtocol {
     /// The architecture guide's `POST {url}/api/agent/chat`.
     Automagik,
+    /// The Python hub's `POST {url}/api/v1/agent/{agent}/run`.
+    AutomagikV1,
 }
 
 impl AgentProtocol {
     /// All of them.
-    pub const ALL: [Self; 1] = [Self::Automagik];
+    pub const ALL: [Self; 2] = [Self::Automagik, Self::AutomagikV1];
 
     /// The word used in rows and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Automagik => "automagik",
+            Self::AutomagikV1 => "automagik-v1",
         }
     }
 

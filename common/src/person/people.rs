@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Another name of a person.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct ExternalId {
     /// Whose name it is: a channel (`whatsapp`), or a system of the operator's own.
     pub provider: String,
@@ -110,6 +110,10 @@ impl People {
     #[must_use]
     pub fn new(database: DatabaseConnection) -> Self {
         Self(database)
+    }
+
+    pub(super) fn database(&self) -> &DatabaseConnection {
+        &self.0
     }
 
     /// A page of the people within this reach, newest first, and how many match in all.
@@ -331,6 +335,6 @@ fn matching(filter: &PersonFilter) -> Condition {
         .add_option(filter.external_id.as_ref().map(named))
 }
 
-fn now() -> DateTime<Utc> {
+pub(super) fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
 }

@@ -43,9 +43,14 @@ pub fn compress(payload: &Value) -> io::Result<Packed> {
 /// # Errors
 /// When the bytes are not compressed JSON, or unpack to more than any payload can be.
 pub fn decompress(bytes: &[u8]) -> io::Result<Value> {
+    decompress_up_to(bytes, MAX_UNPACKED)
+}
+
+/// The same with another cap.
+pub(super) fn decompress_up_to(bytes: &[u8], most: u64) -> io::Result<Value> {
     let mut json = Vec::new();
-    ZlibDecoder::new(bytes).take(MAX_UNPACKED + 1).read_to_end(&mut json)?;
-    if json.len() as u64 > MAX_UNPACKED {
+    ZlibDecoder::new(bytes).take(most + 1).read_to_end(&mut json)?;
+    if json.len() as u64 > most {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "the payload unpacks to more than its cap"));
     }
     Ok(serde_json::from_slice(&json)?)

@@ -144,7 +144,7 @@ impl Traces {
 
 /// The instances of the events that exist, by id and name. Held with `FOR KEY SHARE` on
 /// PostgreSQL, so that none of them is deleted before the rows are in; SQLite has one writer.
-async fn living_instances<C: ConnectionTrait>(
+pub(super) async fn living_instances<C: ConnectionTrait>(
     connection: &C,
     events: &[TraceEvent],
 ) -> Result<HashSet<(i64, String)>, DbErr> {
@@ -159,8 +159,8 @@ async fn living_instances<C: ConnectionTrait>(
     rows.iter().map(|row| Ok((row.try_get("", "id")?, row.try_get("", "name")?))).collect()
 }
 
-/// Inserts rows, or updates those that are there and not newer.
-async fn upsert<M, C>(
+/// Inserts rows; what becomes of those that are there, `on_conflict` says.
+pub(super) async fn upsert<M, C>(
     connection: &impl ConnectionTrait,
     mut rows: &[M],
     columns: &[C],

@@ -39,6 +39,11 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
 /// What goes over the wire.
 pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
     let url = format!("{}/api/agent/chat", instance.agent.api_url.trim_end_matches('/'));
+    call_to(&url, instance, request, context)
+}
+
+/// A call with the headers that both generations of the protocol have.
+pub(super) fn call_to(url: &str, instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
     let key = instance.agent.api_key.expose();
     let mut headers = context.trace_headers;
     for (name, value) in [
@@ -53,7 +58,7 @@ pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -
         value.set_sensitive(matches!(name, "authorization" | "x-api-key"));
         headers.insert(name, value);
     }
-    Call::new(&url, headers, request, instance.agent.timeout)
+    Call::new(url, headers, request, instance.agent.timeout)
 }
 
 /// Reads an answer: JSON with one of the text fields; a plain text is the message itself.
@@ -132,6 +137,7 @@ mod tests {
             session_name: "acme_1".into(),
             session_id: "s".into(),
             user_id: "u".into(),
+            agent_knows_user: false,
             user: json!({"phone_number": "+1"}),
             quoted: None,
         };

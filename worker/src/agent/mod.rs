@@ -2,6 +2,7 @@
 
 mod answer;
 pub mod automagik;
+mod automagik_v1;
 mod client;
 mod plain;
 
@@ -27,6 +28,8 @@ pub struct Question {
     pub session_id: String,
     /// The agent's id of the person, or ours until it has named one.
     pub user_id: String,
+    /// Whether the agent itself gave that id.
+    pub agent_knows_user: bool,
     /// Who is asking: `phone_number`, `email`, `user_data`.
     pub user: Value,
     /// The quoted message, for agents that want it apart.
@@ -82,6 +85,7 @@ pub struct AgentError {
 pub fn request(instance: &Instance, question: &Question) -> Value {
     match instance.agent.protocol {
         AgentProtocol::Automagik => automagik::request(instance, question),
+        AgentProtocol::AutomagikV1 => automagik_v1::request(question),
     }
 }
 
@@ -98,10 +102,12 @@ pub async fn ask(
 ) -> Result<Reply, AgentError> {
     let call = match instance.agent.protocol {
         AgentProtocol::Automagik => automagik::call(instance, &request, context)?,
+        AgentProtocol::AutomagikV1 => automagik_v1::call(instance, &request, context)?,
     };
     drop(request);
     let answer = answered(client.post(call).await?)?;
     match instance.agent.protocol {
-        AgentProtocol::Automagik => automagik::read(&answer),
+        // The older one answers in the same words.
+        AgentProtocol::Automagik | AgentProtocol::AutomagikV1 => automagik::read(&answer),
     }
 }

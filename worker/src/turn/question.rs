@@ -25,6 +25,7 @@ pub(super) fn question(opened: &Opened, known: AgentSession, profile: Option<&Pr
         Some(json!({"id": quoted.provider_id, "author": quoted.author, "text": text}))
     });
     Question {
+        agent_knows_user: known.user_id.is_some(),
         message: text(&opened.earlier, message),
         message_type: "text",
         session_id: known.session_id.unwrap_or_else(|| session_id(instance, &session_name).to_string()),

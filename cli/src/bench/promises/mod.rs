@@ -20,6 +20,7 @@ pub mod row;
 mod site;
 mod statistics;
 mod takeover;
+mod tenants;
 mod waiting;
 
 use std::{io::Write as _, path::PathBuf};
@@ -70,6 +71,8 @@ pub enum Figure {
     Outage,
     /// The store of NATS is put back by a minute.
     Rewind,
+    /// Ten thousand instances.
+    Tenants,
 }
 
 /// How a measurement is made.
@@ -97,6 +100,7 @@ impl Figure {
             Self::Fairness => "fairness",
             Self::Outage => "outage",
             Self::Rewind => "rewind",
+            Self::Tenants => "tenants",
         }
     }
 
@@ -110,6 +114,7 @@ impl Figure {
             Self::Fairness => fairness::measure(terms).await,
             Self::Outage => outage::measure(terms).await,
             Self::Rewind => rewind::measure(terms).await,
+            Self::Tenants => tenants::measure(terms).await,
         }
     }
 }

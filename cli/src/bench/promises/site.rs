@@ -158,19 +158,30 @@ impl Site {
         .await
     }
 
+    /// How many instances a page of the list has.
+    pub(super) async fn list_instances(&self, skip: usize, limit: usize) -> anyhow::Result<usize> {
+        let url = format!("{}/api/v1/instances?skip={skip}&limit={limit}", self.ingress.url());
+        let answer = self.client.get(url).header("x-api-key", ADMIN_KEY).send().await?.error_for_status()?;
+        Ok(answer.json::<Vec<Value>>().await?.len())
+    }
+
     /// Waits until each worker has read so many instances, those too that it never had a message of:
     /// it does so a moment after it heard of them.
     pub(super) async fn knows(&self, instances: usize) -> anyhow::Result<()> {
-        let wanted = format!("omnihub_instances_known {instances}");
         for worker in &self.workers {
-            let url = format!("{}/metrics", worker.url());
-            until("a worker knows every instance", SHARED, async || {
-                let Ok(answer) = self.client.get(&url).send().await else { return false };
-                answer.text().await.is_ok_and(|metrics| metrics.lines().any(|line| line == wanted))
-            })
-            .await?;
+            self.knows_at(&worker.url(), instances).await?;
         }
         Ok(())
+    }
+
+    /// The same of the process at this address.
+    pub(super) async fn knows_at(&self, url: &str, instances: usize) -> anyhow::Result<()> {
+        let (wanted, url) = (format!("omnihub_instances_known {instances}"), format!("{url}/metrics"));
+        until("a process knows every instance", SHARED, async || {
+            let Ok(answer) = self.client.get(&url).send().await else { return false };
+            answer.text().await.is_ok_and(|metrics| metrics.lines().any(|line| line == wanted))
+        })
+        .await
     }
 
     /// Waits until no message and no outcome is left in the broker, and answers how long it took.

@@ -22,7 +22,7 @@ use std::{
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use omnihub_common::{
-    config::{DataFolder, Settings},
+    config::{DataFolder, NatsSettings, Settings},
     secret::Secret,
 };
 use rustix::process::Pid;
@@ -31,6 +31,11 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use process::Process;
 use site::Site;
+
+/// The broker of an `omnihub up` that runs on this data folder, for a command beside it.
+pub(crate) fn running_broker(data: &DataFolder) -> Option<NatsSettings> {
+    site::running_url(data).map(|url| NatsSettings { url })
+}
 
 /// When a starting child is asked: often at first, since it answers after 15 ms with an empty
 /// store, then more and more rarely while it reads a large one.
@@ -116,7 +121,7 @@ impl NatsChild {
             Some(adopted) => adopted,
             None => start_on_some_port(&binary, &site).await?,
         };
-        let url = Secret::new(format!("nats://{}@127.0.0.1:{port}", site.token.expose()));
+        let url = site::url(port, &site.token);
         let stop = CancellationToken::new();
         let supervisor = Supervisor { binary, site: Arc::new(site), port, stop: stop.clone() };
         Ok(Self { url, supervisor: tokio::spawn(supervisor.watch(process)), stop: stop.drop_guard() })

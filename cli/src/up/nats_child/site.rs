@@ -154,6 +154,19 @@ impl Site {
     }
 }
 
+/// The URL of the child that runs on this data folder, with its token; none when no child does.
+pub(super) fn running_url(data: &DataFolder) -> Option<Secret> {
+    let folder = data.join("nats");
+    let port: u16 = read_trimmed(&folder.join("port"))?.parse().ok()?;
+    let token = Secret::new(read_trimmed(&folder.join("token"))?);
+    Some(url(port, &token))
+}
+
+/// Where a child on this port is dialled.
+pub(super) fn url(port: u16, token: &Secret) -> Secret {
+    Secret::new(format!("nats://{}@127.0.0.1:{port}", token.expose()))
+}
+
 /// A port that is free now.
 pub(super) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
@@ -221,6 +234,18 @@ mod tests {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
         assert_eq!(site.port(), Some(4223));
+    }
+
+    #[test]
+    fn a_running_child_can_be_found_from_outside() {
+        let (folder, site) = site();
+        let data = DataFolder(folder.path().to_owned());
+        assert!(running_url(&data).is_none());
+        site.prepare(4223).unwrap();
+        let url = format!("nats://{}@127.0.0.1:4223", site.token.expose());
+        assert_eq!(running_url(&data).unwrap().expose(), url);
+        site.forget();
+        assert!(running_url(&data).is_none());
     }
 
     #[test]

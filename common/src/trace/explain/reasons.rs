@@ -184,6 +184,18 @@ const CHANNEL: [Reason; 6] = [
     plain("channel_not_connected", "answers cannot be sent over this channel yet."),
 ];
 
+/// What had become of a message in the Python hub.
+const IMPORTED: [Reason; 2] = [
+    plain(
+        "imported_failed",
+        "it had failed in the Python hub before its trace was imported, so nothing is to redrive.",
+    ),
+    plain(
+        "imported_unfinished",
+        "the Python hub had not ended it when its trace was imported: it had dropped it, or lost it in a restart.",
+    ),
+];
+
 /// What happens to a message inside the hub.
 const HUB: [Reason; 6] = [
     mended(
@@ -208,7 +220,7 @@ const HUB: [Reason; 6] = [
 
 /// Every reason.
 pub(super) fn all() -> impl Iterator<Item = &'static Reason> {
-    IGNORED.iter().chain(&HELD).chain(&WAITING).chain(&AGENT).chain(&CHANNEL).chain(&HUB)
+    IGNORED.iter().chain(&HELD).chain(&WAITING).chain(&AGENT).chain(&CHANNEL).chain(&IMPORTED).chain(&HUB)
 }
 
 fn find(word: &str) -> Option<&'static Reason> {

@@ -1,7 +1,8 @@
-//! A secret is sent to no server but the one it was given for.
+//! A secret opens no door but the one it was given for.
 //!
 //! Whoever may act on the hub as a whole may give an instance a key that its tenant does not know.
-//! If the tenant could then name another server, the hub would show that server the key.
+//! If the tenant could then name another server, the hub would show that server the key; and one
+//! that opens every account of its server would open another tenant's, if they could name that.
 
 use omnihub_common::{
     instance::{ChannelSettings, Instance, Patch},
@@ -11,42 +12,61 @@ use url::Url;
 
 use crate::admin::fields::Fields;
 
-/// An address and the secret that is shown there, as they are and as they shall be.
+/// Where a secret that is kept is shown, and whether a change leads it somewhere else.
 struct Door<'a> {
-    url: (&'static str, &'a str, Option<&'a str>),
+    field: &'static str,
+    is_named: bool,
+    is_another: bool,
+    why: &'static str,
     secret: (&'static str, &'a Secret, Option<&'a Secret>),
 }
 
-/// Notes each address of another server that is given without its secret, unless the caller may act
-/// on the hub as a whole. Whether the change holds such an address at all.
+const ANOTHER_SERVER: &str = "leads to another server, which would be shown";
+const ANOTHER_ACCOUNT: &str = "names another account, which might be opened by";
+
+impl<'a> Door<'a> {
+    fn at(
+        field: &'static str,
+        now: &str,
+        given: Option<&str>,
+        secret: (&'static str, &'a Secret, Option<&'a Secret>),
+    ) -> Self {
+        let is_another = given.is_some_and(|url| !same_server(now, url));
+        Self { field, is_named: given.is_some(), is_another, why: ANOTHER_SERVER, secret }
+    }
+}
+
+/// Notes each door that is given without its secret, unless the caller may act on the hub as a
+/// whole. Whether the change names a door at all.
 pub(super) fn refuse_without_secret(fields: &mut Fields, current: &Instance, patch: &Patch, may: &MayRefer) -> bool {
     if *may == MayRefer::Anywhere {
         return false;
     }
     let doors = doors(current, patch);
-    for door in &doors {
-        let (field, now, given) = door.url;
-        let (secret, kept, given_secret) = door.secret;
-        if given.is_some_and(|url| !same_server(now, url)) && !is_given_anew(kept, given_secret, may) {
-            let detail = format!(
-                "leads to another server, which would be shown the {secret} that is kept here: give {secret} too, in the same request"
-            );
+    for Door { field, is_another, why, secret: (secret, kept, given), .. } in &doors {
+        if *is_another && !is_given_anew(kept, *given, may) {
+            let detail = format!("{why} the {secret} that is kept here: give {secret} too, in the same request");
             fields.wrong::<()>(field, detail);
         }
     }
-    doors.iter().any(|door| door.url.2.is_some())
+    doors.iter().any(|door| door.is_named)
 }
 
 fn doors<'a>(current: &'a Instance, patch: &'a Patch) -> Vec<Door<'a>> {
     let agent = &current.agent;
-    let mut doors = vec![Door {
-        url: ("agent_api_url", &agent.api_url, patch.agent.api_url.as_deref()),
-        secret: ("agent_api_key", &agent.api_key, patch.agent.api_key.as_ref()),
-    }];
+    let key = ("agent_api_key", &agent.api_key, patch.agent.api_key.as_ref());
+    let mut doors = vec![Door::at("agent_api_url", &agent.api_url, patch.agent.api_url.as_deref(), key)];
     if let ChannelSettings::Whatsapp(settings) = &current.channel {
+        let given = &patch.whatsapp;
+        let secret = ("evolution_key", &settings.evolution_key, given.evolution_key.as_ref());
+        doors.push(Door::at("evolution_url", &settings.evolution_url, given.evolution_url.as_deref(), secret));
+        let account = given.whatsapp_instance.as_ref().map(|name| name.as_deref().unwrap_or(current.name.as_str()));
         doors.push(Door {
-            url: ("evolution_url", &settings.evolution_url, patch.whatsapp.evolution_url.as_deref()),
-            secret: ("evolution_key", &settings.evolution_key, patch.whatsapp.evolution_key.as_ref()),
+            field: "whatsapp_instance",
+            is_named: account.is_some(),
+            is_another: account.is_some_and(|name| name != settings.whatsapp_instance),
+            why: ANOTHER_ACCOUNT,
+            secret,
         });
     }
     doors

@@ -1,8 +1,8 @@
 //! `/api/v1/instances`: the tenants.
 //!
 //! `body` knows the fields of an instance (and `fields` above it how a body is read), `answer` shows
-//! one with its secrets masked, `elsewhere` keeps them from servers that they were not given for. The fields are flat, as the older system had them, whatever the
-//! table looks like.
+//! one with its secrets masked, `elsewhere` keeps them from doors that they were not given for. The
+//! fields are flat, as the older system had them, whatever the table looks like.
 //!
 //! An instance on WhatsApp has an account on an Evolution server: `provision` makes and changes both
 //! together, `removal` parts them, `lifecycle` is what an account goes through, `discover` looks

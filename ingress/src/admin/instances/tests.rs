@@ -294,3 +294,21 @@ async fn a_tenant_leads_no_key_to_a_server_of_its_choice() {
     assert_eq!(put(own).await.status, 200);
     assert_eq!(hub.call("PUT", "/a", json!({"agent_api_url": "http://192.168.1.100:8886"})).await.status, 200);
 }
+
+#[tokio::test]
+async fn a_tenant_names_no_account_that_the_kept_key_may_open() {
+    let hub = Hub::new().await;
+    hub.make("a").await;
+    let key = json!({"name": "some", "instances": ["a"], "scopes": ["admin"]});
+    let key = hub.0.call("POST", "/keys", key).await.json["key"].as_str().unwrap().to_owned();
+    let put = async |body: Value| hub.0.call_as(&key, "PUT", "/instances/a", body).await;
+    for theirs in ["theirs", "WA", ""] {
+        let refused = put(json!({"whatsapp_instance": theirs, "evolution_key": "****1234"})).await;
+        assert_eq!(refused.wrong_fields(), ["whatsapp_instance"], "{theirs}");
+    }
+    assert_eq!(hub.call("GET", "/a", "").await.json["whatsapp_instance"], "wa");
+
+    assert_eq!(put(json!({"whatsapp_instance": "wa", "agent_timeout": 5})).await.status, 200);
+    assert_eq!(put(json!({"whatsapp_instance": "mine", "evolution_key": "planted-own-e"})).await.status, 200);
+    assert_eq!(hub.call("PUT", "/a", json!({"whatsapp_instance": "anybody"})).await.status, 200);
+}

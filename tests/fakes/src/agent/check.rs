@@ -1,4 +1,4 @@
-//! What every call of the `automagik` protocol must look like. Pure.
+//! What every call of the two `automagik` protocols must look like. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,12 @@ use serde_json::Value;
 
 /// Text fields without which the agent cannot work: it answers 422.
 const REQUIRED: [&str; 5] = ["user_id", "session_name", "message", "message_type", "session_origin"];
+
+/// The same of the older protocol.
+const REQUIRED_V1: [&str; 3] = ["session_name", "message_content", "message_type"];
+
+/// What the paths of the newer protocol are.
+const CHAT: &str = "/api/agent/chat";
 
 /// Text fields of `context`.
 const CONTEXT: [&str; 2] = ["instance", "channel"];
@@ -25,9 +31,10 @@ const CHANNEL_SECRETS: [&str; 7] = [
 ];
 
 /// The required fields that a body lacks.
-pub(super) fn missing_fields(body: &Value) -> Vec<&'static str> {
+pub(super) fn missing_fields(path: &str, body: &Value) -> Vec<&'static str> {
     let present = |name: &&str| body.get(*name).and_then(Value::as_str).is_some_and(|value| !value.is_empty());
-    REQUIRED.into_iter().filter(|name| !present(name)).collect()
+    let required: &[&str] = if path == CHAT { &REQUIRED } else { &REQUIRED_V1 };
+    required.iter().copied().filter(|name| !present(name)).collect()
 }
 
 /// Whether either of the two headers carries `key`; servers read one of them.
@@ -36,7 +43,7 @@ pub(super) fn is_authorized(headers: &BTreeMap<String, String>, key: &str) -> bo
 }
 
 /// What is wrong with a call that a lenient agent would still answer.
-pub(super) fn problems(headers: &BTreeMap<String, String>, body: &Value, key: &str) -> Vec<String> {
+pub(super) fn problems(path: &str, headers: &BTreeMap<String, String>, body: &Value, key: &str) -> Vec<String> {
     let mut problems = Vec::new();
     if bearer(headers) != Some(key) {
         problems.push("Authorization: Bearer does not carry the agent's key".to_owned());
@@ -52,6 +59,20 @@ pub(super) fn problems(headers: &BTreeMap<String, String>, body: &Value, key: &s
     if header(headers, "traceparent").is_some_and(|value| !is_traceparent(value)) {
         problems.push("header traceparent is malformed".to_owned());
     }
+    match path {
+        CHAT => note_chat_fields(headers, body, &mut problems),
+        // Who asks, or what the agent calls them.
+        _ if body["user"].is_object() == body["user_id"].is_string() => {
+            problems.push("exactly one of the fields user and user_id is wanted".to_owned());
+        }
+        _ => {}
+    }
+    problems.extend(headers.keys().filter(|name| is_channel_secret(name)).map(|name| format!("header {name} leaks")));
+    note_secret_fields(body, &mut problems);
+    problems
+}
+
+fn note_chat_fields(headers: &BTreeMap<String, String>, body: &Value, problems: &mut Vec<String>) {
     for name in CONTEXT {
         if body["context"].get(name).and_then(Value::as_str).is_none_or(str::is_empty) {
             problems.push(format!("field context.{name} is missing"));
@@ -63,9 +84,6 @@ pub(super) fn problems(headers: &BTreeMap<String, String>, body: &Value, key: &s
     if body["context"]["agent_id"].as_str() != header(headers, "x-agent-id") {
         problems.push("header x-agent-id and field context.agent_id differ".to_owned());
     }
-    problems.extend(headers.keys().filter(|name| is_channel_secret(name)).map(|name| format!("header {name} leaks")));
-    note_secret_fields(body, &mut problems);
-    problems
 }
 
 fn note_secret_fields(value: &Value, problems: &mut Vec<String>) {
@@ -130,8 +148,8 @@ mod tests {
     #[test]
     fn a_good_call_has_no_problems() {
         let (headers, body) = good();
-        assert_eq!(problems(&headers, &body, "k"), Vec::<String>::new());
-        assert_eq!(missing_fields(&body), Vec::<&str>::new());
+        assert_eq!(problems(CHAT, &headers, &body, "k"), Vec::<String>::new());
+        assert_eq!(missing_fields(CHAT, &body), Vec::<&str>::new());
         assert!(is_authorized(&headers, "k") && !is_authorized(&headers, "other"));
     }
 
@@ -152,7 +170,7 @@ mod tests {
             "header apikey leaks",
             "field apikey leaks",
         ];
-        assert_eq!(problems(&headers, &body, "k"), expected);
+        assert_eq!(problems(CHAT, &headers, &body, "k"), expected);
     }
 
     #[test]
@@ -160,6 +178,17 @@ mod tests {
         let (_, mut body) = good();
         body["user_id"] = json!("");
         body["message"] = json!(1);
-        assert_eq!(missing_fields(&body), ["user_id", "message"]);
+        assert_eq!(missing_fields(CHAT, &body), ["user_id", "message"]);
+    }
+
+    #[test]
+    fn the_older_protocol_has_fields_of_its_own() {
+        let (headers, _) = good();
+        let path = "/api/v1/agent/helper/run";
+        let mut body = json!({"message_content": "hi", "message_type": "text", "session_name": "s", "user": {}});
+        assert_eq!(problems(path, &headers, &body, "k"), Vec::<String>::new());
+        body["user_id"] = json!("u");
+        assert_eq!(problems(path, &headers, &body, "k").len(), 1);
+        assert_eq!(missing_fields(path, &json!({})), ["session_name", "message_content", "message_type"]);
     }
 }

@@ -1,4 +1,5 @@
-//! A fake agent that speaks the `automagik` protocol: `POST /api/agent/chat`, `GET /health`.
+//! A fake agent that speaks the `automagik` protocol (`POST /api/agent/chat`, `GET /health`) and the
+//! older `automagik-v1` (`POST /api/v1/agent/{agent}/run`).
 //!
 //! It answers as its [`Behaviour`] says, and accuses: a call without its fields or its headers, a
 //! channel's secret in a call, one `Idempotency-Key` with two different questions, and two calls
@@ -23,6 +24,8 @@ use crate::server::Server;
 /// One call of the hub.
 #[derive(Clone, Debug)]
 pub struct AgentCall {
+    /// The path that was called.
+    pub path: String,
     /// The JSON body; null when it was not JSON.
     pub body: Value,
     /// Every request header, names in lower case.
@@ -45,7 +48,10 @@ impl AgentCall {
     /// The question.
     #[must_use]
     pub fn message(&self) -> &str {
-        self.field("message")
+        match self.field("message") {
+            "" => self.field("message_content"),
+            message => message,
+        }
     }
 
     /// The conversation.

@@ -1,13 +1,12 @@
 //! The doors of the fake agent.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::body::Bytes;
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -20,13 +19,15 @@ use crate::record::{headers as map_of, lock};
 pub(super) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/api/agent/chat", post(chat))
+        .route("/api/v1/agent/{agent}/run", post(chat))
         .route("/health", get(async || Json(json!({ "status": "healthy" }))))
         .with_state(state)
 }
 
-async fn chat(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn chat(Shared(state): Shared<Arc<State>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let headers = map_of(&headers);
     let call = AgentCall {
+        path: uri.path().to_owned(),
         body: serde_json::from_slice(&body).unwrap_or(Value::Null),
         headers,
         started: Instant::now(),
@@ -34,7 +35,7 @@ async fn chat(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Bytes
         status: None,
     };
     let running = Running::begin(Arc::clone(&state), &call);
-    let answer = match refusal(&state, &call.headers, &call.body) {
+    let answer = match refusal(&state, &call) {
         Some(refusal) => refusal,
         None => {
             state.note_problems(&call);
@@ -47,11 +48,11 @@ async fn chat(Shared(state): Shared<Arc<State>>, headers: HeaderMap, body: Bytes
 }
 
 /// Why the call is not answered at all: 401 without the key, 422 without a required field.
-fn refusal(state: &State, headers: &BTreeMap<String, String>, body: &Value) -> Option<Answer> {
-    if !check::is_authorized(headers, &state.key) {
+fn refusal(state: &State, call: &AgentCall) -> Option<Answer> {
+    if !check::is_authorized(&call.headers, &state.key) {
         return Some(Answer::json(StatusCode::UNAUTHORIZED, &json!({ "detail": "Invalid API key" })));
     }
-    let missing = check::missing_fields(body);
+    let missing = check::missing_fields(&call.path, &call.body);
     if missing.is_empty() {
         return None;
     }
@@ -83,7 +84,7 @@ async fn perform(state: &State, behaviour: &Behaviour, call: &AgentCall) -> Answ
 
 impl State {
     fn note_problems(&self, call: &AgentCall) {
-        for problem in check::problems(&call.headers, &call.body, &self.key) {
+        for problem in check::problems(&call.path, &call.headers, &call.body, &self.key) {
             self.violations.push(problem);
         }
         let key = call.idempotency_key();

@@ -81,7 +81,7 @@ async fn the_key_of_the_settings_serves_nobody_but_the_whole_hub() {
     site.make("acme", json!({"provision": false, "evolution_key": "planted-of-no-use"})).await;
     let body = json!({"name": "tenant", "instances": ["acme"], "scopes": ["admin"]});
     let key = site.hub.call("POST", "/keys", body).await.json["key"].as_str().unwrap().to_owned();
-    let change = json!({"whatsapp_instance": "theirs", "provision": false});
+    let change = json!({"whatsapp_instance": "theirs", "evolution_key": "planted-of-no-use-2", "provision": false});
     assert_eq!(site.hub.call_as(&key, "PUT", "/instances/acme", change).await.status, 200);
     let refused = site.hub.call_as(&key, "POST", "/instances/acme/connect", "").await;
     assert_eq!(refused.wrong_fields(), ["evolution_key"]);
