@@ -148,3 +148,64 @@ fn no_desk() -> Problem {
     let detail = "This process has no queue, and so nothing to look at.";
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "queue_unavailable", detail).retry_after(2)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use omnihub_common::{doctor::Verdict, instance::Instances, secret::Keyring};
+    use serde_json::json;
+
+    use super::{super::testing::Hub, *};
+
+    /// What is found of an instance, by what was looked at.
+    async fn found(hub: &Hub, name: &str) -> Vec<(String, Verdict, String)> {
+        let found = examine(&hub.state, &Probe::new().unwrap(), name).await;
+        assert!(!format!("{found:?}").contains("planted"), "{found:?}");
+        assert!(found.iter().all(|finding| finding.instance.as_deref() == Some(name)), "{found:?}");
+        let remedied = |finding: &Finding| finding.verdict == Verdict::Ok || finding.remedy.is_some();
+        assert!(found.iter().all(remedied), "{found:?}");
+        found.into_iter().map(|finding| (finding.check, finding.verdict, finding.says)).collect()
+    }
+
+    fn of<'a>(found: &'a [(String, Verdict, String)], check: &str) -> Option<(Verdict, &'a str)> {
+        found.iter().find(|finding| finding.0 == check).map(|finding| (finding.1, finding.2.as_str()))
+    }
+
+    #[tokio::test]
+    async fn an_instance_that_cannot_be_read_and_one_whose_secret_is_elsewhere() {
+        omnihub_common::process::install_tls();
+        let mut hub = Hub::new().await;
+        hub.add_instance("acme").await;
+        let discord = found(&hub, "acme").await;
+        assert_eq!(of(&discord, "discord").map(|found| found.0), Some(Verdict::Problem));
+        assert_eq!(of(&discord, "agent").map(|found| found.0), Some(Verdict::Problem), "agent.test is no machine");
+        assert_eq!(found(&hub, "nobody").await, []);
+
+        let body = json!({"agent_api_key": "env:OMNIHUB_NO_SUCH_SETTING"});
+        assert_eq!(hub.call("PUT", "/instances/acme", body).await.status, 200);
+        let unresolved = found(&hub, "acme").await;
+        assert_eq!(of(&unresolved, "secrets").map(|found| found.0), Some(Verdict::Problem), "{unresolved:?}");
+
+        let other_ring = Arc::new(Keyring::generate());
+        hub.state.instances = Arc::new(Instances::new(hub.state.database.clone(), other_ring));
+        let unreadable = found(&hub, "acme").await;
+        assert_eq!(unreadable.len(), 1);
+        let (verdict, says) = of(&unreadable, "instance").unwrap();
+        assert!(
+            verdict == Verdict::Problem && says.starts_with("Instance `acme` cannot be read: secret `agent_api_key`"),
+            "{says}"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_slow_to_say_nothing_is_not_waited_for() {
+        omnihub_common::process::install_tls();
+        let hub = Hub::new().await;
+        hub.add_instance("acme").await;
+        let ended = examine_until(&hub.state, &Probe::new().unwrap(), "acme", Instant::now()).await;
+        assert!(ended.len() == 1 && ended[0].says.contains("was not looked at"), "{ended:?}");
+        let answer = hub.call("GET", "/doctor", "").await;
+        assert_eq!((answer.status, answer.json["code"].as_str()), (503, Some("queue_unavailable")));
+    }
+}
