@@ -34,6 +34,7 @@ use omnihub_common::{
     config::{DataFolder, ProcessSettings},
     process,
 };
+use omnihub_ingress::admin::openapi;
 
 /// A hub between people on WhatsApp and the AI agents that answer them.
 ///
@@ -90,6 +91,8 @@ pub enum Command {
     Where(whereabouts::WhereArgs),
     /// Say why a message was answered, ignored or delayed, over the admin API.
     Explain(explain::ExplainArgs),
+    /// Print the OpenAPI document of the admin API, as a hub serves it at /api/v1/openapi.json.
+    Openapi,
     /// Say what is right and wrong with the hub and its instances, and what to do. Exits with 1 when there is a problem.
     Doctor(doctor::DoctorArgs),
     /// Print what a shell needs to complete these commands.
@@ -110,6 +113,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Ingress => process::run("omnihub-ingress", omnihub_ingress::role::run_alone),
         Command::Worker => process::run("omnihub-worker", omnihub_worker::role::run_alone),
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
+        Command::Openapi => process::block_on(async { show::print(&show::pretty(&openapi::document())?) }),
         Command::Import(arguments) => process::block_on(import::run(arguments)),
         Command::Doctor(arguments) => process::block_on(doctor::run(arguments)),
         Command::Completion(arguments) => process::block_on(async move { completion::run(arguments) }),

@@ -7,9 +7,11 @@ use axum::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 /// An error answer. `Display` inside, status only here: one table from error to status per door.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(description = "What went wrong: problem details as RFC 9457 has them. Some have members of their own.")]
 pub struct Problem {
     /// A short stable word for programs, e.g. `instance_not_found`.
     pub code: &'static str,
@@ -24,6 +26,7 @@ pub struct Problem {
     pub errors: Vec<FieldError>,
     /// What else a program may want to know, beside the members of every problem.
     #[serde(flatten)]
+    #[schema(ignore)]
     pub more: Option<Box<Map<String, Value>>>,
     /// Seconds after which to try again (`Retry-After`).
     #[serde(skip)]
@@ -31,7 +34,7 @@ pub struct Problem {
 }
 
 /// One wrong field of a body.
-#[derive(Clone, Debug, Serialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Serialize, PartialEq, Eq, ToSchema)]
 pub struct FieldError {
     /// The path of the field, e.g. `agent_timeout`.
     pub field: String,

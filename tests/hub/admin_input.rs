@@ -207,10 +207,9 @@ fn query() -> impl Strategy<Value = String> {
 
 /// A path with something in each of its places.
 fn path() -> impl Strategy<Value = (String, String)> {
-    let each = |(path, methods): &(String, Vec<&'static str>)| -> Vec<(String, String)> {
-        methods.iter().map(|method| (method.to_uppercase(), path.clone())).collect()
-    };
-    let routes: Vec<_> = every_route().paths().iter().flat_map(each).collect();
+    let all = every_route();
+    let guarded = all.recorded().iter().filter(|route| route.scope.is_some());
+    let routes: Vec<_> = guarded.map(|route| (route.method.to_string(), route.path.clone())).collect();
     (select(routes), prop::collection::vec(part(), 4)).prop_map(|((method, path), parts)| {
         let mut parts = parts.into_iter();
         let filled: Vec<String> = path

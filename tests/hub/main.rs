@@ -23,6 +23,8 @@ mod doctor;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod guide;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod health;
@@ -34,6 +36,8 @@ mod instances;
 mod keys;
 #[cfg(test)]
 mod lifecycle;
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]

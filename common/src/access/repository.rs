@@ -11,6 +11,7 @@ use sea_orm::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::{
     Action, Pattern, RuleSet,
@@ -83,7 +84,7 @@ pub struct RulePatch {
 }
 
 /// A rule.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Rule {
     /// Its row id.
     pub id: i64,

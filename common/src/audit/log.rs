@@ -10,6 +10,7 @@ use sea_orm::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::entity::{ActiveModel, Column, Entity, Model};
 use crate::key::{Actor, Reach};
@@ -79,7 +80,8 @@ pub(crate) async fn forget(
 }
 
 /// A line as it is read.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[schema(as = AuditEntry)]
 pub struct Entry {
     /// Grows with time.
     pub id: i64,

@@ -14,6 +14,7 @@ pub use words::span;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::trace::Outcome;
@@ -22,8 +23,9 @@ use crate::trace::Outcome;
 pub const WHEREABOUTS_VERSION: u8 = 1;
 
 /// What happens to a message now, or how it ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "state", rename_all = "snake_case")]
+#[schema(as = MessageStanding)]
 pub enum Standing {
     /// It waits for its turn.
     Queued {
@@ -167,7 +169,7 @@ pub struct Sight {
 }
 
 /// Who told where a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SeenIn {
     /// The memory of the worker that owns the conversation: true at this moment.
@@ -179,9 +181,9 @@ pub enum SeenIn {
 }
 
 /// Where a message is, or a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Whereabouts {
-    /// [`WHEREABOUTS_VERSION`] of the writer.
+    /// The version of this form, by its writer.
     pub v: u8,
     /// The instance's name.
     pub instance_name: String,

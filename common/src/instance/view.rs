@@ -2,13 +2,14 @@
 
 use chrono::SecondsFormat;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{ChannelSettings, DiscordSettings, Instance, WhatsappSettings};
 use crate::secret::Secret;
 
 /// What API answers and the audit log hold of an instance. Field names and their order are the
 /// older system's; fields of other channels are null.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct InstanceView {
     id: i64,
     name: String,
@@ -42,7 +43,7 @@ pub struct InstanceView {
     trace_retention_days: Option<u32>,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 struct WhatsappView {
     evolution_url: Option<String>,
     evolution_key: Option<String>,
@@ -53,7 +54,7 @@ struct WhatsappView {
     webhook_url: Option<String>,
 }
 
-#[derive(Clone, Debug, Default, Serialize)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 struct DiscordView {
     has_discord_bot_token: bool,
     discord_client_id: Option<String>,

@@ -13,6 +13,7 @@ use sea_orm::{
 };
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{entity::user, with_plus};
@@ -29,7 +30,7 @@ use crate::{
 const SHOWN: usize = 4;
 
 /// What the database had of a person.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Erased {
     /// How what is kept of them elsewhere is found.
     #[serde(skip)]

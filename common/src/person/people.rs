@@ -14,6 +14,7 @@ use sea_orm::{
 };
 use serde::Serialize;
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use super::{
     entity::{external_id, user},
@@ -28,7 +29,7 @@ use crate::{
 };
 
 /// Another name of a person.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, ToSchema)]
 pub struct ExternalId {
     /// Whose name it is: a channel (`whatsapp`), or a system of the operator's own.
     pub provider: String,
@@ -37,7 +38,7 @@ pub struct ExternalId {
 }
 
 /// A person.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct User {
     /// Its row id.
     pub id: i64,

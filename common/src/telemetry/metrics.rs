@@ -5,7 +5,7 @@ use opentelemetry_sdk::error::OTelSdkError;
 use prometheus::{Registry, TextEncoder};
 
 /// Every metric of this process as text; clones show the same.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct MetricsPage {
     registry: Registry,
 }

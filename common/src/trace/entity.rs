@@ -7,9 +7,11 @@ pub mod message_trace {
     use sea_orm::entity::prelude::*;
     use serde::{Serialize, Serializer, ser::Error as _};
     use serde_json::value::RawValue;
+    use utoipa::ToSchema;
 
     /// A row; serialised as the admin API shows it.
-    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize)]
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel, Serialize, ToSchema)]
+    #[schema(as = TraceRow, description = "What is kept of a message.")]
     #[sea_orm(table_name = "message_traces")]
     pub struct Model {
         #[sea_orm(primary_key, auto_increment = false)]
@@ -20,6 +22,7 @@ pub mod message_trace {
         pub status: String,
         pub outcome: Option<String>,
         pub outcome_reason: Option<String>,
+        #[schema(value_type = chrono::DateTime<chrono::Utc>)]
         pub received_at: DateTimeUtc,
         pub provider_message_id: Option<String>,
         pub sender_phone: Option<String>,
@@ -36,10 +39,15 @@ pub mod message_trace {
         pub session_id: Option<String>,
         pub user_id: Option<String>,
         pub attempts: Option<i32>,
+        #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
         pub processing_started_at: Option<DateTimeUtc>,
+        #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
         pub agent_request_at: Option<DateTimeUtc>,
+        #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
         pub agent_response_at: Option<DateTimeUtc>,
+        #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
         pub channel_send_at: Option<DateTimeUtc>,
+        #[schema(value_type = Option<chrono::DateTime<chrono::Utc>>)]
         pub completed_at: Option<DateTimeUtc>,
         pub agent_processing_time_ms: Option<i32>,
         pub total_processing_time_ms: Option<i32>,
@@ -52,18 +60,22 @@ pub mod message_trace {
         pub evolution_response_code: Option<i32>,
         pub evolution_success: Option<bool>,
         pub channel_success: Option<bool>,
-        /// A JSON array of strings.
+        /// The channel's ids of the answer's bubbles, as a JSON array of strings.
         #[serde(serialize_with = "as_json")]
+        #[schema(value_type = Vec<String>)]
         pub reply_message_ids: String,
         pub error_stage: Option<String>,
         pub error_message: Option<String>,
-        /// A JSON array of strings.
+        /// What is worth a look and stopped nothing, as a JSON array of strings.
         #[serde(serialize_with = "as_json")]
+        #[schema(value_type = Vec<String>)]
         pub warnings: String,
         /// Of the event that wrote the row; see [`TraceEvent`](crate::trace::TraceEvent).
         #[serde(skip)]
         pub revision: i64,
+        #[schema(value_type = chrono::DateTime<chrono::Utc>)]
         pub created_at: DateTimeUtc,
+        #[schema(value_type = chrono::DateTime<chrono::Utc>)]
         pub updated_at: DateTimeUtc,
     }
 

@@ -1,6 +1,7 @@
 //! What ingress and worker publish about a message, and what the recorder writes of it.
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::mask::{head, mask_text, presentable};
@@ -13,7 +14,7 @@ pub(super) const TEXT_CAP: usize = 64 * 1024;
 pub const TRACE_EVENT_VERSION: u8 = 1;
 
 /// How far a message has come; the guide's words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TraceStatus {
     /// Ingress accepted it.
@@ -64,7 +65,7 @@ impl TraceStatus {
 }
 
 /// How a message ended. Every accepted message ends in exactly one of these.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The agent's answer was sent.

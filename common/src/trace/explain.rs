@@ -14,6 +14,7 @@ mod tests;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Outcome, entity::message_trace::Model};
@@ -29,7 +30,7 @@ pub use steps::Step;
 const WORTH_A_WORD_MS: i64 = 1_000;
 
 /// What the sentences come down to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The answer was sent.
@@ -47,7 +48,7 @@ pub enum Verdict {
 }
 
 /// Why a message was answered, ignored or delayed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Explanation {
     /// The message's trace.
     pub trace_id: Uuid,

@@ -5,6 +5,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{Outcome, TraceRecord, TraceStatus, mask::head};
@@ -14,7 +15,7 @@ use crate::key::Reach;
 const TEXT_CAP: usize = 200;
 
 /// One step of one message.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct TailLine {
     /// When it was heard of.
     pub at: DateTime<Utc>,

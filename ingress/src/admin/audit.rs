@@ -6,10 +6,15 @@ use axum::{Json, extract::State};
 use chrono::NaiveTime;
 use omnihub_common::audit::{AuditFilter, AuditLog, Entry};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     access::{Allowed, CanAdmin},
     door::{Routes, get},
+    openapi::{
+        field::{Field, INSTANCE_NAME, Kind, field as parameter, text},
+        says,
+    },
     query::Parameters,
     traces::{END_OF_DAY, field, invalid, moment, unavailable},
 };
@@ -20,13 +25,26 @@ const DEFAULT_LIMIT: u64 = 100;
 /// How many it holds at most.
 const MAX_LIMIT: u64 = 500;
 
+/// What [`asked`] reads.
+const PARAMETERS: [Field; 7] = [
+    INSTANCE_NAME,
+    text("actor", "Only what this key, by its name, or `root` did."),
+    text("action", "Only this action, or those that begin with it: `instance`, `key.create`."),
+    parameter("from", Kind::TimeOrDay, "Only since then."),
+    parameter("to", Kind::TimeOrDay, "Only until then."),
+    parameter("limit", Kind::Whole(1, MAX_LIMIT), "How many to answer; 100 when nothing is said."),
+    text("cursor", "`next_cursor` of the page before."),
+];
+
 /// The route of the audit log.
 pub fn routes() -> Routes {
-    Routes::new().route("/api/v1/audit", get(list))
+    let doc = says("Changes, the newest first").query(PARAMETERS).answers::<Page>();
+    Routes::new().route("/api/v1/audit", get(list).doc(doc))
 }
 
 /// A page of lines.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AuditPage)]
 struct Page {
     items: Vec<Entry>,
     /// Where the next page begins; none when this is the last one.

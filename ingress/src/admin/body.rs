@@ -7,7 +7,7 @@ use axum::{
 };
 use serde_json::Value;
 
-use super::beside::Beside;
+use super::{beside::Beside, remarks};
 use crate::problem::Problem;
 
 /// Bytes of a body at most.
@@ -59,7 +59,12 @@ impl Body {
         if !readable {
             return Err(unsupported("Send the body as JSON with `Content-Type: application/json`."));
         }
-        serde_json::from_slice(&self.bytes).map_err(|error| {
+        let strict = serde_json::from_slice(&self.bytes);
+        let read = strict.or_else(|error| match remarks::blanked(&self.bytes) {
+            Some(body) => serde_json::from_slice(&body),
+            None => Err(error),
+        });
+        read.map_err(|error| {
             let detail = format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
             Problem::new(StatusCode::BAD_REQUEST, "invalid_json", detail)
         })
@@ -144,6 +149,7 @@ pub(super) mod tests {
             said(CURL, "\n{}"),
             said("", "{}"),
             body("{}"),
+            body("{} # nothing"),
         ] {
             assert_eq!(said.json().unwrap(), serde_json::json!({}), "{said:?}");
             assert!(said.is_blank() || said.table().unwrap().is_none());

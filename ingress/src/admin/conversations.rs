@@ -16,6 +16,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use omnihub_common::conversation::{Pauses, Standing};
 use sea_orm::DbErr;
 use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     TOTAL_COUNT,
@@ -24,6 +26,10 @@ use super::{
     door::{Routes, get, post},
     fields::{Fields, invalid, page},
     narrowed,
+    openapi::{
+        field::{Field, Kind, PAGE, field, text},
+        says,
+    },
     path::Path,
     query::Pairs,
 };
@@ -37,17 +43,45 @@ const MAX_MINUTES: u64 = 366 * 24 * 60;
 /// Characters of a conversation's name.
 const MAX_SESSION: usize = 512;
 
+/// What [`read_pause`] reads.
+const PAUSE: [Field; 3] = [
+    field("minutes", Kind::Whole(1, MAX_MINUTES), "How long."),
+    field("until", Kind::Time, "Until when; not beside `minutes`."),
+    text("reason", "Why, for people."),
+];
+
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
+    let pausing = says("Silence the bot in a conversation")
+        .more("What comes meanwhile is traced `ignored: paused`. Without an end it lasts until somebody resumes.")
+        .optional_body(&PAUSE, json!({"minutes": 60, "reason": "Ana has taken over"}))
+        .answers::<ConversationAnswer>();
+    let resuming = says("Let the bot answer again in a conversation").answers::<ConversationAnswer>();
     Routes::new()
-        .route("/api/v1/instances/{name}/conversations", get(list))
-        .route("/api/v1/instances/{name}/conversations/{session}", get(show))
-        .route("/api/v1/instances/{name}/conversations/{session}/pause", post(pause))
-        .route("/api/v1/instances/{name}/conversations/{session}/resume", post(resume))
+        .route(
+            "/api/v1/instances/{name}/conversations",
+            get(list).doc(
+                says("Conversations that are paused, the latest first")
+                    .query(PAGE)
+                    .lists::<ConversationAnswer>()
+                    .with_total(),
+            ),
+        )
+        .route(
+            "/api/v1/instances/{name}/conversations/{session}",
+            get(show).doc(
+                says("How a conversation stands")
+                    .more("One of which nothing was decided, or that never was, is active.")
+                    .answers::<ConversationAnswer>(),
+            ),
+        )
+        .route("/api/v1/instances/{name}/conversations/{session}/pause", post(pause).doc(pausing))
+        .route("/api/v1/instances/{name}/conversations/{session}/resume", post(resume).doc(resuming))
 }
 
 /// A conversation as it is shown.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Conversation)]
 struct ConversationAnswer {
     #[serde(flatten)]
     standing: Standing,

@@ -11,12 +11,17 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use omnihub_common::doctor::{Finding, Probe};
 use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
 
 use super::{
     access::{Allowed, CanRead, no_such_instance},
     door::{Routes, get},
     fields::{invalid, page},
     instances::problem,
+    openapi::{
+        field::{INSTANCE_NAME, Kind, field},
+        says,
+    },
     query::Pairs,
 };
 use crate::{
@@ -34,11 +39,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The route.
 pub fn routes() -> Routes {
-    Routes::new().route("/api/v1/doctor", get(look))
+    let doc = says("What is right and wrong with the hub and its instances")
+        .more(
+            "Each finding says what to do. Of the hub itself a key for every instance is told, on the first page. The \
+             Evolution server and the agent of each instance are asked, and so this may take 20 seconds.",
+        )
+        .query([
+            INSTANCE_NAME,
+            field("skip", Kind::Whole(0, u32::MAX as u64), "How many instances to leave out."),
+            field("limit", Kind::Whole(1, PAGE), "How many instances to look at; 32 unless it says so."),
+        ])
+        .answers::<Report>();
+    Routes::new().route("/api/v1/doctor", get(look).doc(doc))
 }
 
 /// The answer.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DoctorReport)]
 struct Report {
     /// The worst first.
     findings: Vec<Finding>,

@@ -14,6 +14,7 @@ use omnihub_common::{
 use super::{
     access::{Allowed, CanRead},
     door::{Routes, get},
+    openapi::{field::TRACE_ID, says},
     path::Path,
     traces::awaited,
     whereabouts::Finder,
@@ -22,7 +23,11 @@ use crate::{problem::Problem, state::AppState};
 
 /// The route of explanations.
 pub fn routes() -> Routes {
-    Routes::new().route("/api/v1/traces/{trace_id}/explanation", get(show))
+    let doc = says("Why a message was answered, ignored or delayed")
+        .more("The story in sentences, the timetable, and what to do where something is to be done.")
+        .path(TRACE_ID)
+        .answers::<Explanation>();
+    Routes::new().route("/api/v1/traces/{trace_id}/explanation", get(show).doc(doc))
 }
 
 /// `GET /api/v1/traces/{trace_id}/explanation`. What NATS cannot tell at the moment is left out.

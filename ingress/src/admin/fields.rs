@@ -104,6 +104,11 @@ impl Fields {
         self.body.get(name)
     }
 
+    /// Makes fields known that are read only while none before them is there.
+    pub(super) fn know(&mut self, names: &[&str]) {
+        self.known.extend(names.iter().map(|name| (*name).to_owned()));
+    }
+
     /// The fields that nobody has looked for.
     pub(super) fn unknown(&self) -> impl Iterator<Item = &str> {
         self.body.keys().map(String::as_str).filter(|name| !self.known.contains(*name))

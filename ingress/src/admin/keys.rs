@@ -12,6 +12,8 @@ use axum::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use omnihub_common::key::{ApiKey, Everyone, KeyError, NewKey, Reach, Scope, Scopes};
 use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     TOTAL_COUNT,
@@ -19,6 +21,10 @@ use super::{
     body::Body,
     door::{Routes, delete, get},
     fields::{Fields, invalid, page},
+    openapi::{
+        field::{Field, ID, Kind, PAGE, field, text},
+        says,
+    },
     path::Path,
     query::Pairs,
 };
@@ -32,13 +38,50 @@ const MAX_NAME: usize = 100;
 /// What stands for every instance.
 const EVERY_INSTANCE: &str = "*";
 
+/// What [`read`] reads.
+const NEW: [Field; 4] = [
+    text("name", "What it is for.").required(),
+    field(
+        "scopes",
+        Kind::Such(|| json!({"type": "array", "items": {"enum": Scope::ALL.map(Scope::word)}})),
+        "What it may do.",
+    )
+    .required(),
+    field(
+        "instances",
+        Kind::Such(|| json!({"oneOf": [{"const": EVERY_INSTANCE}, {"type": "array", "items": {"type": "string"}}]})),
+        "The instances that it reaches, by name, or `*`.",
+    )
+    .required(),
+    field("expires_at", Kind::Time, "When it ends; never, unless said."),
+];
+
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
-    Routes::new().route("/api/v1/keys", get(list).post(create)).route("/api/v1/keys/{id}", delete(revoke))
+    let making = says("Make a key")
+        .more("`key` is in this answer, and never again.")
+        .body(&NEW, json!({"name": "shop", "instances": ["acme"], "scopes": ["read", "send"]}))
+        .makes::<KeyAnswer>();
+    let ending = says("End a key for good").more("It stays in the list.").path(ID).answers::<KeyAnswer>();
+    Routes::new()
+        .route(
+            "/api/v1/keys",
+            get(list)
+                .doc(
+                    says("Keys, the oldest first, also those that have ended")
+                        .query(PAGE)
+                        .lists::<KeyAnswer>()
+                        .with_total(),
+                )
+                .post(create)
+                .doc(making),
+        )
+        .route("/api/v1/keys/{id}", delete(revoke).doc(ending))
 }
 
 /// A key as it is shown; `key` only when it was just made.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Key)]
 struct KeyAnswer {
     id: i64,
     name: String,
@@ -55,8 +98,9 @@ struct KeyAnswer {
 }
 
 /// `"*"` or a list.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = KeyInstances)]
 enum Instances {
     Every(&'static str),
     These(Vec<String>),

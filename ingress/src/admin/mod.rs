@@ -13,9 +13,11 @@ mod fields;
 pub mod instances;
 pub mod keys;
 pub mod limits;
+pub mod openapi;
 mod path;
 pub mod people;
 mod query;
+mod remarks;
 pub mod rotation;
 pub mod rules;
 pub mod send;
@@ -81,6 +83,7 @@ fn answering_at_once() -> Routes {
         .merge(conversations::routes())
         .merge(users::routes())
         .merge(people::routes())
+        .merge(openapi::routes())
 }
 
 /// The instance that a query is narrowed to; none while the database cannot tell. That there is

@@ -12,6 +12,7 @@ use omnihub_common::{
     trace::{MAX_LIMIT, TraceFilter, Traces, entity::message_trace},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     access::{Allowed, CanRead, CanWrite, no_such_instance},
@@ -19,6 +20,10 @@ use super::{
     door::{Routes, delete, get},
     fields::{invalid, page},
     narrowed,
+    openapi::{
+        field::{Kind, field},
+        says,
+    },
     path::Path,
     query::Pairs,
     users::unavailable,
@@ -30,13 +35,24 @@ use crate::{
 
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
+    let forgetting = says("Erase a person")
+        .more(
+            "Rows, traces with their payloads, dead letters, checkpoints and media. Rules that mean them stay. \
+             Erasing again is harmless, and takes what was `under_way`.",
+        )
+        .answers::<Forgotten>();
+    let exporting = says("Everything that is known of a person")
+        .more("A page of their messages at a time.")
+        .query([field("skip", Kind::Whole(0, u32::MAX as u64), "`next_skip` of the page before.")])
+        .answers::<Export>();
     Routes::new()
-        .route("/api/v1/instances/{name}/people/{phone}", delete(forget))
-        .route("/api/v1/instances/{name}/people/{phone}/export", get(export))
+        .route("/api/v1/instances/{name}/people/{phone}", delete(forget).doc(forgetting))
+        .route("/api/v1/instances/{name}/people/{phone}/export", get(export).doc(exporting))
 }
 
 /// Everything that is known of a person, a page of their messages at a time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = PersonExport)]
 struct Export {
     instance_name: String,
     phone_number: String,
@@ -114,7 +130,7 @@ async fn conversations(
 }
 
 /// The answer to an erasure.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Forgotten {
     #[serde(flatten)]
     erased: Erased,

@@ -15,6 +15,7 @@ use super::{
     body::Body,
     door::{Routes, post},
     fields::{Fields, Given},
+    openapi::{field::flag, says},
 };
 use crate::{problem::Problem, state::AppState};
 
@@ -25,7 +26,21 @@ const RETRY_AFTER: u64 = 5;
 
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
-    Routes::new().route("/api/v1/keys/rotate", post(rotate))
+    let doc = says("Encrypt every secret anew under the ring's first key")
+        .more("A call does what it can in its time; `finished` says whether that was all. Call again until it is.")
+        .optional_body(&[flag("dry_run", "Only count.")], json!({"dry_run": true}))
+        .answers_like(json!({
+            "dry_run": false,
+            "first_key": "k2",
+            "keys": {"k2": {"in_ring": true, "rows": 12, "secrets": 31}},
+            "malformed": 0,
+            "rotated": 31,
+            "remaining": 0,
+            "stuck": 0,
+            "stuck_secrets": [],
+            "finished": true,
+        }));
+    Routes::new().route("/api/v1/keys/rotate", post(rotate).doc(doc))
 }
 
 async fn rotate(access: Allowed<CanAdmin>, State(state): State<AppState>, body: Body) -> Result<Json<Value>, Problem> {

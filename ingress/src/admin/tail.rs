@@ -30,8 +30,12 @@ use super::{
     access::{Allowed, CanRead},
     door::{Routes, get},
     narrowed,
+    openapi::{
+        field::{INSTANCE_NAME, Kind, field as parameter, flag},
+        says,
+    },
     query::Parameters,
-    traces::{field, invalid},
+    traces::{OUTCOMES, field, invalid},
 };
 use crate::{
     live::{Ending, Said, Tail, TailError},
@@ -44,7 +48,18 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 
 /// The route of the tail.
 pub fn routes() -> Routes {
-    Routes::new().route("/api/v1/traces/tail", get(tail))
+    let doc = says("What happens to messages, while it happens")
+        .more(
+            "Server-sent events: `hello`, a `trace` for each step of a message, `gap` when something may be missing, \
+             `cut` at the end with a reason.",
+        )
+        .query([
+            INSTANCE_NAME,
+            parameter("outcome", Kind::OneOf(&OUTCOMES), "Only messages that ended so."),
+            flag("errors", "Only what went wrong."),
+        ])
+        .answers_text("text/event-stream", "The events.");
+    Routes::new().route("/api/v1/traces/tail", get(tail).doc(doc))
 }
 
 /// `GET /api/v1/traces/tail`, narrowed by `instance_name`, `outcome` and `errors`.

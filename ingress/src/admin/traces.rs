@@ -24,15 +24,20 @@ use omnihub_common::{
     trace::{Traces, bare_phone, entity::message_trace},
 };
 use sea_orm::{DatabaseConnection, DbErr};
+use serde_json::json;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use uuid::Uuid;
 
-pub(super) use query::{END_OF_DAY, moment};
+pub(super) use query::{END_OF_DAY, OUTCOMES, moment};
 
 use super::{
     TOTAL_COUNT,
     access::{Allowed, CanRead},
     door::{Routes, get, post},
+    openapi::{
+        field::{Kind, TRACE_ID, field as parameter, flag},
+        says,
+    },
     path::Path,
     query::Parameters,
 };
@@ -50,13 +55,57 @@ const MAX_OF_A_PHONE: u64 = 500;
 
 /// The routes of traces.
 pub fn routes() -> Routes {
+    let filter = query::parameters;
+    let limit = [parameter("limit", Kind::Whole(1, MAX_OF_A_PHONE), "How many to answer; 50 when nothing is said.")];
+    let cleaning = says("Delete old traces with their payloads, or count them")
+        .more("A call ends after a while; when `status` is `unfinished` the same call goes on.")
+        .answers_like(cleanup::example());
     Routes::new()
-        .route("/api/v1/traces", get(list))
-        .route("/api/v1/traces/analytics/summary", get(summary::summary))
-        .route("/api/v1/traces/cleanup", post(cleanup::by_body).delete(cleanup::by_query))
-        .route("/api/v1/traces/phone/{phone}", get(of_a_phone))
-        .route("/api/v1/traces/{trace_id}", get(show))
-        .route("/api/v1/traces/{trace_id}/payloads", get(payloads))
+        .route(
+            "/api/v1/traces",
+            get(list).doc(
+                says("Traces, the newest first")
+                    .query(filter())
+                    .lists::<view::TraceView>()
+                    .with_total()
+                    .with_header("x-next-cursor", "`cursor` of the next page, while there is one."),
+            ),
+        )
+        .route(
+            "/api/v1/traces/analytics/summary",
+            get(summary::summary).doc(
+                says("What many messages come to")
+                    .more("Of the last 24 hours when no date and no `all_time` is given.")
+                    .query(filter())
+                    .answers::<summary::Summary>(),
+            ),
+        )
+        .route(
+            "/api/v1/traces/cleanup",
+            post(cleanup::by_body)
+                .doc(cleaning.clone().optional_body(&query::CLEANUP, json!({"days_old": 30, "dry_run": true})))
+                .delete(cleanup::by_query)
+                .doc(cleaning.query(query::CLEANUP)),
+        )
+        .route(
+            "/api/v1/traces/phone/{phone}",
+            get(of_a_phone).doc(
+                says("Traces of one person, the newest first").query(limit).lists::<view::TraceView>().with_total(),
+            ),
+        )
+        .route(
+            "/api/v1/traces/{trace_id}",
+            get(show).doc(says("A trace with its payloads").path(TRACE_ID).answers::<view::TraceDetail>()),
+        )
+        .route(
+            "/api/v1/traces/{trace_id}/payloads",
+            get(payloads).doc(
+                says("What was sent and received on a message's way")
+                    .path(TRACE_ID)
+                    .query([flag("include_payload", "Whether with the payloads themselves; true unless said.")])
+                    .lists::<view::PayloadView>(),
+            ),
+        )
 }
 
 /// `GET /api/v1/traces`: newest first, a plain array. The total is in `x-total-count`; while there is

@@ -11,7 +11,7 @@ use axum::{
 };
 use omnihub_common::person::{ExternalId, LinkError, People, PersonFilter, PersonPatch, User};
 use sea_orm::DbErr;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{
     TOTAL_COUNT,
@@ -19,6 +19,10 @@ use super::{
     body::Body,
     door::{Routes, get, post},
     fields::{Fields, invalid, page},
+    openapi::{
+        field::{Field, ID, INSTANCE_NAME, Kind, PAGE, field, text},
+        says,
+    },
     path::Path,
     query::Pairs,
 };
@@ -32,12 +36,46 @@ const MAX_WORD: usize = 254;
 /// Bytes of `user_data` as JSON: it travels in every question to the agent.
 const MAX_DATA: usize = 16 * 1024;
 
+/// What [`filter`] reads.
+const FILTER: [Field; 5] = [
+    INSTANCE_NAME,
+    text("phone_number", "Only who has this number."),
+    text("phone", "The same as `phone_number`."),
+    text("email", "Only who has this address."),
+    text("external_id", "Only who has this other name."),
+];
+/// What [`read_patch`] reads.
+const PATCH: [Field; 2] =
+    [text("email", "An address."), field("user_data", Kind::Object, "Anything else, at most 16 KiB.")];
+
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
+    let external_id = [
+        text("provider", "Whose name it is: a channel, or a system of your own.").required(),
+        text("external_id", "The name.").required(),
+    ];
+    let changing = says("Change what the agent is told of a person")
+        .more("What is absent stays, `null` clears. The agent is told from the next question on.")
+        .body(&PATCH, json!({"email": "maria@example.com", "user_data": {"plan": "gold"}}))
+        .answers::<User>();
+    let linking = says("Give a person another name")
+        .body(&external_id, json!({"provider": "crm", "external_id": "4711"}))
+        .answers::<User>()
+        .problem(409, "Another person of the instance has this name.");
+    let unlinking = says("Take another name from a person").query(external_id).answers::<User>();
     Routes::new()
-        .route("/api/v1/users", get(list))
-        .route("/api/v1/users/{id}", get(show).patch(update).put(update))
-        .route("/api/v1/users/{id}/external-ids", post(link).delete(unlink))
+        .route(
+            "/api/v1/users",
+            get(list).doc(says("People, the newest first").query(FILTER).query(PAGE).lists::<User>().with_total()),
+        )
+        .route(
+            "/api/v1/users/{id}",
+            get(show).doc(says("A person").path(ID).answers::<User>()).patch(update).put(update).doc(changing.path(ID)),
+        )
+        .route(
+            "/api/v1/users/{id}/external-ids",
+            post(link).doc(linking.path(ID)).delete(unlink).doc(unlinking.path(ID)),
+        )
 }
 
 /// `GET /api/v1/users`: newest first, narrowed by `instance_name`, `phone_number` (or `phone`),

@@ -15,11 +15,16 @@ use omnihub_common::{
     trace::Traces,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     access::{Allowed, CanRead},
     door::{Routes, get},
     narrowed,
+    openapi::{
+        field::{INSTANCE_NAME, Kind, field as parameter, text as words},
+        says,
+    },
     query::Parameters,
     traces::{awaited, field, invalid},
 };
@@ -29,11 +34,21 @@ pub(super) use find::Finder;
 
 /// The route of whereabouts.
 pub fn routes() -> Routes {
-    Routes::new().route("/api/v1/where", get(find))
+    let doc = says("What a person's message is doing now")
+        .more("Exactly one of `phone`, `trace_id` and `conversation` is asked for.")
+        .query([
+            words("phone", "A person."),
+            parameter("trace_id", Kind::Uuid, "A message."),
+            words("conversation", "A conversation, as `session_name` has it."),
+            INSTANCE_NAME,
+        ])
+        .answers::<Answer>();
+    Routes::new().route("/api/v1/where", get(find).doc(doc))
 }
 
 /// The answer: what has something to do comes first, then what has ended last.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WhereAnswer)]
 struct Answer {
     v: u8,
     conversations: Vec<Whereabouts>,

@@ -8,6 +8,7 @@
 //! when the same webhook could never become fine; whatever may is a 503.
 
 mod accept;
+mod documented;
 mod meters;
 mod quota;
 mod route;
@@ -23,7 +24,6 @@ use axum::{
     extract::{DefaultBodyLimit, Path, RawQuery, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
-    routing::post,
 };
 use omnihub_common::{
     channel::whatsapp::{
@@ -36,12 +36,16 @@ use omnihub_common::{
 };
 use serde::Serialize;
 use tracing::Instrument;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 pub use meters::WebhookMeters;
 pub use quota::Quota;
 
-use crate::problem::Problem;
+use crate::{
+    admin::door::{Routes, open_post},
+    problem::Problem,
+};
 use route::Target;
 
 /// Seconds after which a sender should post again; Evolution has its own schedule and ignores it.
@@ -67,15 +71,20 @@ const READ_INLINE: usize = 256 * 1024;
 
 /// The routes of the webhooks, for bodies of at most `limit` bytes.
 pub fn routes(limit: usize) -> Router<WebhookState> {
-    Router::new()
-        .route("/webhook/evolution", post(legacy))
-        .route("/webhook/evolution/{instance}", post(named))
-        .route("/webhook/evolution/{instance}/{event}", post(named_by_event))
-        .layer(DefaultBodyLimit::max(limit))
+    Router::from(recorded()).layer(DefaultBodyLimit::max(limit))
+}
+
+/// The same with what is recorded of them.
+pub(crate) fn recorded() -> Routes<WebhookState> {
+    Routes::new()
+        .route("/webhook/evolution", open_post(legacy).doc(documented::default()))
+        .route("/webhook/evolution/{instance}", open_post(named).doc(documented::named()))
+        .route("/webhook/evolution/{instance}/{event}", open_post(named_by_event).doc(documented::by_event()))
 }
 
 /// The answer to an accepted webhook.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookAnswer)]
 struct Answer {
     status: &'static str,
     instance: String,

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QuerySelect, sea_query::Expr};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{AccessError, AccessRules, Column, Entity, NewRule, for_instance, instance_of, now, row};
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
 const STATEMENT_ROWS: usize = 500;
 
 /// What an import did, or would do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Imported {
     /// Rules that were not there.
     pub created: usize,

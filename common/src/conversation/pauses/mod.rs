@@ -17,6 +17,7 @@ use sea_orm::{
     QueryFilter, QueryOrder, QuerySelect,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use self::entity::{ActiveModel, Column, Entity, Model};
 use crate::{
@@ -30,7 +31,8 @@ use crate::{
 const FORGOTTEN_AT_ONCE: usize = 500;
 
 /// What an operator has decided about a conversation.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ConversationStanding)]
 pub struct Standing {
     /// Its instance.
     pub instance_name: String,

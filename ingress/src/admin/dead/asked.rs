@@ -17,6 +17,7 @@ use serde_json::Value;
 use crate::{
     admin::{
         body::Body,
+        openapi::field::{Field, INSTANCE_NAME, Kind, field, flag, text},
         traces::{END_OF_DAY, moment},
     },
     problem::{FieldError, Problem},
@@ -29,6 +30,31 @@ const MAX_LIMIT: usize = 500;
 
 /// The parameters of a filter.
 const FILTER: [&str; 6] = ["instance_name", "reason", "phone", "session_name", "since", "until"];
+
+/// The same with what they mean.
+pub(super) const FIELDS: [Field; 6] = [
+    INSTANCE_NAME,
+    text("reason", "Only those that died for this reason."),
+    text("phone", "Only messages of this person."),
+    text("session_name", "Only messages of this conversation."),
+    text("since", "Only those that died since then: a time, a day, or an age as 90m, 24h or 7d."),
+    text("until", "Only those that died until then."),
+];
+/// What a list takes beside the filter.
+pub(super) const PAGE: [Field; 2] = [
+    field("limit", Kind::Whole(1, MAX_LIMIT as u64), "How many to answer; 50 when nothing is said."),
+    text("cursor", "`next_cursor` of the page before."),
+];
+
+/// What work takes.
+pub(super) fn work() -> Vec<Field> {
+    let more = [
+        flag("all", "Must be true where nothing narrows what is meant."),
+        flag("dry_run", "Whether only to count."),
+        text("cursor", "`next_cursor` of the call before."),
+    ];
+    FIELDS.into_iter().chain(more).collect()
+}
 
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]

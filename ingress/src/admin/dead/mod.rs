@@ -32,6 +32,7 @@ use super::{
     access::{Allowed, CanRead, CanWrite},
     body::Body,
     door::{Routes, get, post},
+    openapi::says,
     path::Path,
     query::Pairs,
 };
@@ -40,13 +41,38 @@ use crate::{problem::Problem, state::AppState};
 /// Seconds after which a queue or a database that was away is worth another try.
 const RETRY_AFTER: u64 = 5;
 
+/// An id as letters and traces have it.
+const EXAMPLE_ID: &str = "0193f6a0-5c1e-5a7b-9d2e-3f4a5b6c7d8e";
+
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
+    let redriving = says("Put many dead letters back into the queue")
+        .more("A call ends after a while; `next_cursor` is the `cursor` of the call that goes on.")
+        .optional_body(&asked::work(), json!({"instance_name": "acme", "since": "24h", "dry_run": true}))
+        .answers::<work::Redriven>();
+    let dropping = says("Drop many dead letters")
+        .more("A call ends after a while; `next_cursor` is the `cursor` of the call that goes on.")
+        .query(asked::work())
+        .answers::<work::Dropped>();
+    let listing = says("Dead letters, the newest first")
+        .query(asked::FIELDS)
+        .query(asked::PAGE)
+        .answers::<view::PageView>()
+        .with_total();
+    let back = says("Put a dead letter back into the queue")
+        .answers_like(json!({"id": EXAMPLE_ID, "trace_id": EXAMPLE_ID, "instance_name": "acme", "redrives": 1}))
+        .problem(409, "It cannot be redriven; `code` says why.");
     Routes::new()
-        .route("/api/v1/dead-letters", get(list).delete(drop_many))
-        .route("/api/v1/dead-letters/redrive", post(redrive_many))
-        .route("/api/v1/dead-letters/{id}", get(show).delete(drop_one))
-        .route("/api/v1/dead-letters/{id}/redrive", post(redrive_one))
+        .route("/api/v1/dead-letters", get(list).doc(listing).delete(drop_many).doc(dropping))
+        .route("/api/v1/dead-letters/redrive", post(redrive_many).doc(redriving))
+        .route(
+            "/api/v1/dead-letters/{id}",
+            get(show)
+                .doc(says("A dead letter with its payload").answers::<view::WholeView>())
+                .delete(drop_one)
+                .doc(says("Drop a dead letter").answers_like(json!({"message": "Dead letter '...' dropped"}))),
+        )
+        .route("/api/v1/dead-letters/{id}/redrive", post(redrive_one).doc(back))
 }
 
 /// `GET /api/v1/dead-letters`: the newest first.
@@ -66,7 +92,7 @@ async fn show(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
     Path(id): Path<String>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<view::WholeView>, Problem> {
     let desk = desk(&state)?;
     let kept = found(desk, access.reach(), &id).await?;
     let instance = desk::instance_of(&state, &kept).await?;
@@ -104,7 +130,7 @@ async fn redrive_many(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     body: Body,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<work::Redriven>, Problem> {
     let asked = Asked::for_work(&asked::body(body)?)?.within(access.reach());
     let desk = desk(&state)?;
     let meant = work::Meant::find(desk, &asked).await?;
@@ -131,7 +157,7 @@ async fn drop_many(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Pairs(pairs): Pairs,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Json<work::Dropped>, Problem> {
     let asked = Asked::for_work(&pairs)?.within(access.reach());
     let desk = desk(&state)?;
     let meant = work::Meant::find(desk, &asked).await?;
@@ -146,9 +172,9 @@ pub(super) async fn drop_of_person(state: &AppState, person: &PersonTracks) -> R
     let asked = Asked::of_person(person.clone());
     let meant = work::Meant::find(desk, &asked).await?;
     let done = work::drop_letters(desk, &asked, meant).await?;
-    match done["next_cursor"].is_null() {
-        true => Ok(done["dropped"].as_u64().unwrap_or_default()),
-        false => Err(queue_unavailable("there are more dead letters than could be dropped at once; call again")),
+    match done.next_cursor {
+        None => Ok(done.dropped),
+        Some(_) => Err(queue_unavailable("there are more dead letters than could be dropped at once; call again")),
     }
 }
 

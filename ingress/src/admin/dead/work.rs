@@ -11,9 +11,10 @@ use std::{
 
 use futures_util::future::try_join_all;
 use omnihub_common::queue::dead::{KeptLetter, RedriveError, Skip, Stretch};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::{Asked, DeadDesk, desk, not_done, unreachable, view};
+use super::{Asked, DeadDesk, desk, not_done, unreachable, view::Refusal};
 use crate::{problem::Problem, state::AppState};
 
 /// A call goes on for so long, and a little longer for what it has begun.
@@ -22,6 +23,46 @@ const WORK_FOR: Duration = Duration::from_secs(10);
 const AT_ONCE: usize = 32;
 /// So many skipped letters are named one by one; all are counted.
 const NAMED: usize = 100;
+
+/// What a redrive of many answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLettersRedriven)]
+pub(super) struct Redriven {
+    dry_run: bool,
+    /// How many were meant.
+    matched: usize,
+    redriven: u64,
+    /// How many would be, in a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    redrivable: Option<u64>,
+    /// How many were left for each reason.
+    skipped: BTreeMap<&'static str, u64>,
+    /// The first of them.
+    skipped_letters: Vec<Skipped>,
+    /// The `cursor` of the call that goes on; none when all is done.
+    next_cursor: Option<String>,
+}
+
+/// A letter that was not redriven.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLetterSkipped)]
+struct Skipped {
+    id: String,
+    #[serde(flatten)]
+    why: Refusal,
+}
+
+/// What a drop of many answers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DeadLettersDropped)]
+pub(super) struct Dropped {
+    dry_run: bool,
+    /// How many were meant.
+    matched: usize,
+    pub(super) dropped: u64,
+    /// The `cursor` of the call that goes on; none when all is done.
+    pub(super) next_cursor: Option<String>,
+}
 
 /// The letters that are meant.
 pub(super) struct Meant {
@@ -44,26 +85,29 @@ impl Meant {
 struct Tally {
     done: u64,
     skipped: BTreeMap<Skip, u64>,
-    named: Vec<Value>,
+    named: Vec<Skipped>,
 }
 
 impl Tally {
     fn skip(&mut self, id: &str, skip: Skip) {
         *self.skipped.entry(skip).or_default() += 1;
         if self.named.len() < NAMED {
-            let mut named = view::refusal(skip);
-            named["id"] = id.into();
-            self.named.push(named);
+            self.named.push(Skipped { id: id.to_owned(), why: skip.into() });
         }
     }
 
-    fn skipped(&self) -> Value {
-        self.skipped.iter().map(|(skip, count)| (skip.as_str().to_owned(), Value::from(*count))).collect()
+    fn skipped(&self) -> BTreeMap<&'static str, u64> {
+        self.skipped.iter().map(|(skip, count)| (skip.as_str(), *count)).collect()
     }
 }
 
 /// Redrives what is asked for, or only says what would come of it.
-pub(super) async fn redrive(state: &AppState, desk: &DeadDesk, asked: &Asked, meant: Meant) -> Result<Value, Problem> {
+pub(super) async fn redrive(
+    state: &AppState,
+    desk: &DeadDesk,
+    asked: &Asked,
+    meant: Meant,
+) -> Result<Redriven, Problem> {
     let (began, mut tally) = (Instant::now(), Tally::default());
     let Meant { places, stretch, .. } = meant;
     let mut next = None;
@@ -83,18 +127,15 @@ pub(super) async fn redrive(state: &AppState, desk: &DeadDesk, asked: &Asked, me
     }
     let (redriven, redrivable) = if asked.dry_run { (0, tally.done) } else { (tally.done, 0) };
     tracing::info!(dead.matched = places.len(), dead.redriven = redriven, asked.dry_run, "dead letters were redriven");
-    let mut answer = json!({
-        "dry_run": asked.dry_run,
-        "matched": places.len(),
-        "redriven": redriven,
-        "skipped": tally.skipped(),
-        "skipped_letters": tally.named,
-        "next_cursor": next.map(Stretch::to_cursor),
-    });
-    if asked.dry_run {
-        answer["redrivable"] = redrivable.into();
-    }
-    Ok(answer)
+    Ok(Redriven {
+        dry_run: asked.dry_run,
+        matched: places.len(),
+        redriven,
+        redrivable: asked.dry_run.then_some(redrivable),
+        skipped: tally.skipped(),
+        skipped_letters: tally.named,
+        next_cursor: next.map(Stretch::to_cursor),
+    })
 }
 
 /// The letters of one conversation, one after the other: each id, and why it was skipped.
@@ -122,7 +163,7 @@ async fn redrive_lane(
 }
 
 /// Drops what is asked for, or only counts it.
-pub(super) async fn drop_letters(desk: &DeadDesk, asked: &Asked, meant: Meant) -> Result<Value, Problem> {
+pub(super) async fn drop_letters(desk: &DeadDesk, asked: &Asked, meant: Meant) -> Result<Dropped, Problem> {
     let (began, mut dropped) = (Instant::now(), 0_u64);
     let Meant { places, stretch, .. } = meant;
     let (mut next, matched) = (None, places.len());
@@ -137,12 +178,7 @@ pub(super) async fn drop_letters(desk: &DeadDesk, asked: &Asked, meant: Meant) -
         dropped += drops.await.map_err(|error| so_far(unreachable(error), dropped))?.len() as u64;
     }
     tracing::info!(dead.matched = matched, dead.dropped = dropped, asked.dry_run, "dead letters were dropped");
-    Ok(json!({
-        "dry_run": asked.dry_run,
-        "matched": matched,
-        "dropped": dropped,
-        "next_cursor": next.map(Stretch::to_cursor),
-    }))
+    Ok(Dropped { dry_run: asked.dry_run, matched, dropped, next_cursor: next.map(Stretch::to_cursor) })
 }
 
 /// What is left, this chunk first.

@@ -2,9 +2,11 @@
 
 use omnihub_common::instance::{ChannelSettings, Instance, InstanceView, address_warning};
 use serde::Serialize;
+use utoipa::ToSchema;
 
-/// The answer.
-#[derive(Serialize)]
+/// An instance as it is, and what is odd about it.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Instance)]
 pub(super) struct InstanceAnswer {
     #[serde(flatten)]
     instance: InstanceView,

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Characters that `split_over` may go up to: more than any channel takes.
-const MAX_SPLIT_OVER: u64 = 1_000_000;
+pub(super) const MAX_SPLIT_OVER: u64 = 1_000_000;
 
 /// An instance to make, and remarks on what was given and not used.
 pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(NewInstance, Vec<String>), Problem> {

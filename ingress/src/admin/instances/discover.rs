@@ -13,6 +13,7 @@ use omnihub_common::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{
     lifecycle::{status_of, word},
@@ -24,6 +25,11 @@ use crate::{
         access::{Allowed, CanAdmin},
         body::Body,
         fields::{Fields, page},
+        openapi::{
+            Doc,
+            field::{PAGE, text},
+            says,
+        },
         query::Pairs,
     },
     evolution::same_server,
@@ -37,7 +43,7 @@ const AT_ONCE: usize = 16;
 const PATIENCE: Duration = Duration::from_secs(15);
 
 /// What was found, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Discovery {
     message: &'static str,
     instances: Vec<Found>,
@@ -47,7 +53,8 @@ pub(super) struct Discovery {
 }
 
 /// An instance, or an account without one.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DiscoveredInstance)]
 struct Found {
     name: String,
     channel_type: &'static str,
@@ -56,6 +63,23 @@ struct Found {
     configured: bool,
     active: bool,
     channel_data: Value,
+}
+
+/// What is said of it.
+pub(super) fn documented() -> Doc {
+    let server = [
+        text("evolution_url", "The server whose accounts are looked at; the one of the settings unless said."),
+        text("evolution_key", "Its key."),
+    ];
+    says("How every instance is connected, and which accounts have no instance yet")
+        .more("Nothing is made of what is found.")
+        .query(PAGE)
+        .optional_body(
+            &server,
+            json!({"evolution_url": "http://evolution:8080", "evolution_key": "the-key-of-the-server"}),
+        )
+        .answers::<Discovery>()
+        .problem(409, "The key of the server cannot be had.")
 }
 
 /// Within the caller's reach, by `skip` and `limit`; who acts on the whole hub also sees the accounts

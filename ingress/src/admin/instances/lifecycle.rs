@@ -9,8 +9,10 @@ use omnihub_common::{
 };
 use serde::Serialize;
 use serde_json::{Value, json};
+use utoipa::ToSchema;
 
 use super::{
+    documented::by_evolution,
     problem,
     provision::{Asker, arrange, at_hand, to_its_end, update, whatsapp},
     troubles::{After, trouble},
@@ -19,6 +21,7 @@ use crate::{
     admin::{
         access::{Allowed, CanRead, CanWrite, no_such_instance},
         door::{Routes, get, post},
+        openapi::{Doc, says},
         path::Path,
     },
     evolution::Trouble,
@@ -29,16 +32,47 @@ use crate::{
 /// The routes, with their whole path.
 pub(super) fn routes() -> Routes {
     Routes::new()
-        .route("/api/v1/instances/{name}/status", get(status))
-        .route("/api/v1/instances/{name}/qr", get(qr))
-        .route("/api/v1/instances/{name}/connect", post(connect))
-        .route("/api/v1/instances/{name}/disconnect", post(disconnect))
-        .route("/api/v1/instances/{name}/restart", post(restart))
-        .route("/api/v1/instances/{name}/logout", post(logout))
+        .route(
+            "/api/v1/instances/{name}/status",
+            get(status).doc(about("How an instance's account is connected").answers::<Status>()),
+        )
+        .route(
+            "/api/v1/instances/{name}/qr",
+            get(qr).doc(about("What is to be scanned to pair a phone").answers::<Qr>()),
+        )
+        .route(
+            "/api/v1/instances/{name}/connect",
+            post(connect).doc(
+                about("Connect an instance's account")
+                    .more("The account is made or adopted and our webhook registered; the instance becomes active.")
+                    .answers::<Changed>(),
+            ),
+        )
+        .route(
+            "/api/v1/instances/{name}/disconnect",
+            post(disconnect).doc(
+                about("Stop an instance without unpairing its phone")
+                    .more("Evolution stops posting, and the instance answers nobody.")
+                    .answers::<Changed>(),
+            ),
+        )
+        .route(
+            "/api/v1/instances/{name}/restart",
+            post(restart).doc(about("Connect an instance's account anew").answers::<Changed>()),
+        )
+        .route(
+            "/api/v1/instances/{name}/logout",
+            post(logout).doc(about("Unpair an instance's phone").answers::<Changed>()),
+        )
+}
+
+fn about(summary: &'static str) -> Doc {
+    by_evolution(says(summary)).problem(400, "The instance is on another channel than WhatsApp.")
 }
 
 /// How an account is connected, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstanceStatus)]
 struct Status {
     instance_name: String,
     channel_type: &'static str,
@@ -86,7 +120,8 @@ pub(super) fn word(connection: &Connection) -> &'static str {
 }
 
 /// What is to be scanned, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstanceQr)]
 struct Qr {
     instance_name: String,
     channel_type: &'static str,
@@ -152,7 +187,8 @@ fn scan(told: Result<Connecting, AdminError>) -> (&'static str, String, Option<P
 }
 
 /// The answer to a change, in the older system's form.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstanceChanged)]
 struct Changed {
     message: String,
     result: Outcome,
@@ -161,7 +197,8 @@ struct Changed {
 }
 
 /// What it came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstanceOutcome)]
 struct Outcome {
     /// `success` or `warning`; of `connect` what `qr` says.
     status: &'static str,

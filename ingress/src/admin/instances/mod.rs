@@ -13,6 +13,7 @@ mod account_tests;
 mod answer;
 mod body;
 mod discover;
+mod documented;
 mod elsewhere;
 mod lifecycle;
 mod provision;
@@ -30,9 +31,12 @@ use omnihub_common::{
     secret::MayRefer,
 };
 use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use self::{
     answer::InstanceAnswer,
+    documented::by_evolution,
     provision::{Asker, to_its_end},
 };
 use crate::{
@@ -41,6 +45,7 @@ use crate::{
         body::Body,
         door::{Routes, get, post},
         fields::{Fields, page},
+        openapi::{field::PAGE, says},
         path::Path,
         query::Pairs,
     },
@@ -60,13 +65,37 @@ const RETRY_AFTER: u64 = 5;
 
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
-    let one = get(show).put(update).delete(removal::delete);
+    let making = by_evolution(says("Make an instance"))
+        .more(
+            "On WhatsApp the account at Evolution is made or adopted, and our webhook registered with it, unless \
+             `provision` is false. `warnings` says what is worth a look.",
+        )
+        .body(&documented::fields(), documented::example())
+        .makes::<InstanceAnswer>()
+        .problem(409, "There is one of this name, here or at Evolution.");
+    let changing = by_evolution(says("Change an instance"))
+        .more("What is absent stays; `null` empties what may be empty. A mask stands for the secret that is there.")
+        .body(&documented::changes(), json!({"agent_timeout": 90}))
+        .answers::<InstanceAnswer>();
+    let one = get(show)
+        .doc(says("An instance").answers::<InstanceAnswer>())
+        .put(update)
+        .doc(changing)
+        .delete(removal::delete)
+        .doc(removal::documented());
+    let default = says("Make an instance the one that is meant where none is named").answers::<InstanceAnswer>();
     Routes::new()
-        .route("/api/v1/instances", get(list).post(create))
-        .route("/api/v1/instances/supported-channels", get(supported_channels))
-        .route("/api/v1/instances/discover", post(discover::discover))
+        .route(
+            "/api/v1/instances",
+            get(list).doc(says("Instances, by name").query(PAGE).lists::<InstanceAnswer>()).post(create).doc(making),
+        )
+        .route(
+            "/api/v1/instances/supported-channels",
+            get(supported_channels).doc(says("The channels that there are").answers::<SupportedChannels>()),
+        )
+        .route("/api/v1/instances/discover", post(discover::discover).doc(discover::documented()))
         .route("/api/v1/instances/{name}", one)
-        .route("/api/v1/instances/{name}/set-default", post(set_default))
+        .route("/api/v1/instances/{name}/set-default", post(set_default).doc(default))
         .merge(lifecycle::routes())
 }
 
@@ -175,7 +204,7 @@ async fn set_default(
 }
 
 /// The channels that an instance can be made for.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct SupportedChannels {
     supported_channels: [&'static str; 2],
     total_channels: usize,

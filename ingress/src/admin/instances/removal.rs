@@ -10,9 +10,11 @@ use omnihub_common::{
     key::Actor,
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{
     after_delete,
+    documented::by_evolution,
     lifecycle::note,
     problem,
     provision::{at_hand, to_its_end},
@@ -22,6 +24,11 @@ use crate::{
     admin::{
         access::{Allowed, CanAdmin, no_such_instance},
         fields::invalid,
+        openapi::{
+            Doc,
+            field::{Kind, field},
+            says,
+        },
         path::Path,
         query::Pairs,
     },
@@ -40,11 +47,23 @@ enum Side {
 }
 
 /// The answer to a deletion.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
+#[schema(as = InstanceDeleted)]
 pub(super) struct Message {
     message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
+}
+
+/// What is said of it.
+pub(super) fn documented() -> Doc {
+    by_evolution(says("Delete an instance with everything that is kept of it"))
+        .query([field(
+            "evolution",
+            Kind::OneOf(&["keep", "remove"]),
+            "What becomes of the account; `keep` unless said.",
+        )])
+        .answers::<Message>()
 }
 
 /// `DELETE /api/v1/instances/{name}?evolution=keep|remove`; an account stays unless it is asked for.

@@ -10,14 +10,33 @@ use crate::{
     admin::{
         body::Body,
         fields::{Fields, Given, invalid, warn_of_unknown},
+        openapi::field::{Field, Kind, field, text},
     },
     problem::{FieldError, Problem},
 };
+
+/// What a rule may do.
+pub(super) const ACTIONS: [&str; 2] = ["allow", "block"];
+/// The fields of a rule.
+pub(super) const FIELDS: [Field; 5] = [
+    text("phone_number", "Whom it means: a number, or a beginning and `*`.").required(),
+    field("action", Kind::OneOf(&ACTIONS), "What it does."),
+    field("rule_type", Kind::OneOf(&ACTIONS), "The older system's name of `action`."),
+    text("reason", "Why, for people."),
+    text("instance_name", "The instance that it is for; all of them unless said."),
+];
 
 /// Rules of one import: with more of them it would hold the table for too long.
 const MAX_RULES: usize = 10_000;
 /// Wrong fields that an import names.
 const MAX_ERRORS: usize = 50;
+
+/// The fields that may be changed.
+pub(super) fn changes() -> [Field; 4] {
+    let [_, action, rule_type, reason, _] = FIELDS;
+    let whom = text("phone_number", "Whom it means: a number, or a beginning and `*`.");
+    [whom.kept(), action.kept(), rule_type.kept(), reason]
+}
 
 /// Reads a rule to make; `instance` is what it is for when it does not say.
 pub(super) fn read_new(fields: Fields, instance: Option<&str>) -> Result<NewRule, Problem> {
@@ -61,6 +80,8 @@ fn whom(fields: &mut Fields) -> Given<(String, Pattern)> {
 }
 
 fn action(fields: &mut Fields) -> Option<Action> {
+    // An answer has both, and so has what is sent back of it.
+    fields.know(&["action", "rule_type"]);
     let name = if fields.has("action") { "action" } else { "rule_type" };
     let action = fields.text(name).check(fields, name, |word| word.parse::<Action>());
     fields.kept(name, action)

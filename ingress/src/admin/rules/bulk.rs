@@ -11,12 +11,19 @@ use omnihub_common::{
     key::Reach,
 };
 use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
-use super::{Asked, RuleAnswer, body, csv, may_rule, problem, wrong};
+use super::{Asked, FILTER, RuleAnswer, body, csv, may_rule, problem, wrong};
 use crate::{
     admin::{
         access::{Allowed, CanRead, CanWrite},
         body::Body,
+        openapi::{
+            Doc,
+            field::{Kind, field, flag, object, text},
+            says,
+        },
         query::Pairs,
     },
     problem::Problem,
@@ -28,8 +35,37 @@ const AT_ONCE: u64 = 2_000;
 /// The columns of a table of rules; an import takes them in any order.
 const COLUMNS: [&str; 4] = ["phone_number", "action", "reason", "instance_name"];
 
+/// What is said of an import.
+pub(super) fn importing() -> Doc {
+    let rule = object(&body::FIELDS);
+    let rules = json!({"oneOf": [
+        {"type": "array", "items": rule},
+        {"type": "object", "properties": {"rules": {"type": "array", "items": rule}}, "required": ["rules"]},
+    ]});
+    let example = json!([{"phone_number": "+5511987654321", "action": "allow"}]);
+    says("Make many rules, or none")
+        .more("A rule that is there takes the reason, where one is given.")
+        .query([
+            text("instance_name", "The instance of the rules that name none."),
+            flag("dry_run", "Whether only to say what would be done."),
+        ])
+        .content("application/json", rules, example, true)
+        .content("text/csv", json!({"type": "string"}), "phone_number,action\n+5511987654321,allow\n".into(), true)
+        .answers::<ImportAnswer>()
+}
+
+/// What is said of an export.
+pub(super) fn exporting() -> Doc {
+    says("All rules, as an import takes them")
+        .query(FILTER)
+        .query([field("format", Kind::OneOf(&["json", "csv"]), "`json` unless said.")])
+        .lists::<RuleAnswer>()
+        .answers_text("text/csv", "All rules.")
+}
+
 /// The answer to an import.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccessImport)]
 pub(super) struct ImportAnswer {
     #[serde(flatten)]
     imported: Imported,

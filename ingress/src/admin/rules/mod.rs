@@ -20,6 +20,8 @@ use omnihub_common::{
     key::Everyone,
 };
 use serde::Serialize;
+use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{
     TOTAL_COUNT,
@@ -27,6 +29,11 @@ use super::{
     body::Body,
     door::{Routes, get, post},
     fields::{Fields, invalid, page},
+    openapi::{
+        Doc,
+        field::{Field, ID, INSTANCE_NAME, Kind, PAGE, field, text},
+        says,
+    },
     path::Path,
     query::Pairs,
 };
@@ -35,19 +42,45 @@ use crate::{
     state::AppState,
 };
 
+/// What [`Asked::filter`] reads.
+const FILTER: [Field; 4] = [
+    INSTANCE_NAME,
+    field("action", Kind::OneOf(&body::ACTIONS), "Only rules that do this."),
+    field("rule_type", Kind::OneOf(&body::ACTIONS), "The older system's name of `action`."),
+    text("phone_number", "Only rules for this number or beginning."),
+];
+
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
-    let one = get(show).put(update).patch(update).delete(delete);
+    let change = says("Change a rule")
+        .more("What is absent stays.")
+        .body(&body::changes(), json!({"action": "block", "reason": "asked us to"}))
+        .answers::<RuleAnswer>()
+        .problem(409, "There is such a rule already.");
+    let making = says("Make a rule")
+        .body(&body::FIELDS, json!({"phone_number": "+5511*", "action": "allow", "instance_name": "acme"}))
+        .makes::<RuleAnswer>()
+        .problem(404, "There is no such instance, or not for this key.")
+        .problem(409, "There is such a rule already.");
+    let one = get(show)
+        .doc(says("A rule").path(ID).answers::<RuleAnswer>())
+        .put(update)
+        .patch(update)
+        .doc(change.path(ID))
+        .delete(delete)
+        .doc(says("Delete a rule").path(ID).answers_nothing());
+    let listing = says("Rules, the newest first").query(FILTER).query(PAGE).lists::<RuleAnswer>().with_total();
     Routes::new()
-        .route("/api/v1/access/rules", get(list).post(create))
-        .route("/api/v1/access/rules/import", post(bulk::import))
-        .route("/api/v1/access/rules/export", get(bulk::export))
+        .route("/api/v1/access/rules", get(list).doc(listing).post(create).doc(making))
+        .route("/api/v1/access/rules/import", post(bulk::import).doc(bulk::importing()))
+        .route("/api/v1/access/rules/export", get(bulk::export).doc(bulk::exporting()))
         .route("/api/v1/access/rules/{id}", one)
-        .route("/api/v1/access/check", get(check))
+        .route("/api/v1/access/check", get(check).doc(checking()))
 }
 
 /// A rule as it is shown; `rule_type` is what the older system called its action.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccessRule)]
 struct RuleAnswer {
     #[serde(flatten)]
     rule: Rule,
@@ -58,6 +91,13 @@ impl From<Rule> for RuleAnswer {
     fn from(rule: Rule) -> Self {
         Self { rule_type: rule.action, rule }
     }
+}
+
+fn checking() -> Doc {
+    says("Whether somebody would be answered now")
+        .more("Without an instance only the rules for all of them are asked, which needs a key that reaches all.")
+        .query([text("phone_number", "Who.").required(), INSTANCE_NAME])
+        .answers::<CheckAnswer>()
 }
 
 /// `POST /api/v1/access/rules`.
@@ -140,7 +180,8 @@ async fn delete(
 }
 
 /// What the rules say of somebody.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AccessCheck)]
 struct CheckAnswer {
     phone_number: String,
     instance_name: Option<String>,

@@ -10,14 +10,16 @@ use omnihub_common::{
     trace::{Outcome, explain::sentence_of},
 };
 use serde::Serialize;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::desk::End;
 use crate::problem::Problem;
 
 /// The answer to a send that did not fail; the first five are the older system's.
-#[derive(Debug, Serialize)]
-struct Answer {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = SendAnswer)]
+pub(super) struct Answer {
     success: bool,
     /// The channel's id of the message; of a text that was split, of its first part.
     message_id: Option<String>,

@@ -22,7 +22,7 @@ use crate::{
 /// How long a send is waited for when nobody says, in seconds.
 const DEFAULT_WAIT: u64 = 10;
 /// How long typing may be shown before, in milliseconds: its conversation waits as long.
-const LONGEST_DELAY: u64 = 20_000;
+pub(super) const LONGEST_DELAY: u64 = 20_000;
 /// No provider's id of a message is longer.
 const LONGEST_ID: usize = 128;
 /// As many people as a group may have.
@@ -32,6 +32,10 @@ const LONGEST_KEY: usize = 255;
 
 /// Where a send goes: the first that is given.
 const RECIPIENTS: [&str; 3] = ["to", "phone_number", "phone"];
+/// Each name that stands for another of the same, the newer one first.
+const QUOTED: [&str; 2] = ["quoted", "quoted_message_id"];
+const MENTIONS: [&str; 2] = ["mentions", "mentioned"];
+const MENTION_ALL: [&str; 2] = ["mention_all", "mentions_everyone"];
 
 /// What is asked for.
 #[derive(Debug)]
@@ -56,6 +60,7 @@ pub(super) fn read(
     person: Option<&str>,
     content: impl FnOnce(&mut Fields) -> OutgoingContent,
 ) -> Result<Asked, Problem> {
+    fields.know(&[RECIPIENTS.as_slice(), &["user_id"], &QUOTED, &MENTIONS, &MENTION_ALL].concat());
     let chat = recipient(&mut fields, person);
     let content = content(&mut fields);
     let quoted = quoted(&mut fields);
@@ -92,7 +97,7 @@ fn recipient(fields: &mut Fields, person: Option<&str>) -> String {
 
 /// The id of a message, or Evolution's form of it.
 fn quoted(fields: &mut Fields) -> Option<String> {
-    for name in ["quoted", "quoted_message_id"] {
+    for name in QUOTED {
         let given = match fields.value(name) {
             Some(Value::Object(object)) => {
                 let key = object.get("key").unwrap_or(&Value::Null);
@@ -121,9 +126,9 @@ pub(super) fn message_id(id: String) -> Result<String, String> {
 /// Only a group has people to mention. Who is named in a list is mentioned, else who stands in the
 /// text with `@` and a number.
 fn mentions(fields: &mut Fields, chat: &str, content: &OutgoingContent) -> (Vec<String>, bool) {
-    let listed = ["mentions", "mentioned"].into_iter().find_map(|name| people(fields, name));
+    let listed = MENTIONS.into_iter().find_map(|name| people(fields, name));
     let parse = value(fields.flag("auto_parse_mentions")).unwrap_or(true);
-    let all = ["mention_all", "mentions_everyone"].into_iter().find_map(|name| value(fields.flag(name)));
+    let all = MENTION_ALL.into_iter().find_map(|name| value(fields.flag(name)));
     if !is_group(chat) {
         return (Vec::new(), false);
     }

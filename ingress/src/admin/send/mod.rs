@@ -8,6 +8,7 @@ mod answer;
 mod body;
 mod contents;
 mod desk;
+mod documented;
 
 use std::{collections::HashMap, convert::Infallible, time::Duration};
 
@@ -47,14 +48,14 @@ type Reader = fn(&mut Fields) -> OutgoingContent;
 /// The routes, with their whole path.
 pub fn routes() -> Routes {
     Routes::new()
-        .route("/api/v1/instance/{name}/send-text", sends(contents::text))
-        .route("/api/v1/instance/{name}/send-media", sends(contents::media))
-        .route("/api/v1/instance/{name}/send-audio", sends(contents::audio))
-        .route("/api/v1/instance/{name}/send-sticker", sends(contents::sticker))
-        .route("/api/v1/instance/{name}/send-contact", sends(contents::contact))
-        .route("/api/v1/instance/{name}/send-reaction", sends(contents::reaction))
-        .route("/api/v1/instance/{name}/send-location", sends(contents::location))
-        .route("/api/v1/instance/{name}/send-poll", sends(contents::poll))
+        .route("/api/v1/instance/{name}/send-text", sends(contents::text).doc(documented::text_message()))
+        .route("/api/v1/instance/{name}/send-media", sends(contents::media).doc(documented::media()))
+        .route("/api/v1/instance/{name}/send-audio", sends(contents::audio).doc(documented::audio()))
+        .route("/api/v1/instance/{name}/send-sticker", sends(contents::sticker).doc(documented::sticker()))
+        .route("/api/v1/instance/{name}/send-contact", sends(contents::contact).doc(documented::contact()))
+        .route("/api/v1/instance/{name}/send-reaction", sends(contents::reaction).doc(documented::reaction()))
+        .route("/api/v1/instance/{name}/send-location", sends(contents::location).doc(documented::location()))
+        .route("/api/v1/instance/{name}/send-poll", sends(contents::poll).doc(documented::poll()))
         .with_bodies_up_to(LARGEST_BODY)
 }
 

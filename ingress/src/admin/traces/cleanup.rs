@@ -36,6 +36,18 @@ use crate::{
 /// A call goes on for so long, and a little longer for what it has begun.
 const WORK_FOR: Duration = Duration::from_secs(10);
 
+/// What a call answers that has done everything.
+pub(super) fn example() -> Value {
+    json!({
+        "status": "completed",
+        "traces_deleted": 1200,
+        "traces_left": 0,
+        "instances": {"acme": 1200},
+        "cutoff_date": "2026-10-23T09:00:00Z",
+        "message": "Deleted 1200 traces older than 30 days",
+    })
+}
+
 /// `POST /api/v1/traces/cleanup` with `days_old`, `instance_name` and `dry_run` in a JSON body.
 pub(super) async fn by_body(
     access: Allowed<CanWrite>,

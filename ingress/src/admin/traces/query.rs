@@ -8,13 +8,67 @@ use omnihub_common::trace::{
 };
 
 use super::field;
-use crate::problem::FieldError;
+use crate::{
+    admin::openapi::field::{Field, INSTANCE_NAME, Kind, field as parameter, flag as yes_or_no, text},
+    problem::FieldError,
+};
 
 /// The parameters, and what is wrong with them so far. An empty one counts as absent.
 struct Given<'a> {
     parameters: &'a HashMap<String, String>,
     errors: Vec<FieldError>,
 }
+
+/// The words of an outcome.
+pub(in crate::admin) const OUTCOMES: [&str; 4] = ["answered", "ignored", "handed_off", "dead"];
+/// The words of a status, the older system's two last.
+const STATUSES: [&str; 9] = [
+    "webhook_received",
+    "processing",
+    "agent_called",
+    "agent_success",
+    "formatted",
+    "completed",
+    "error",
+    "received",
+    "failed",
+];
+
+/// What [`filter`] reads.
+pub(super) fn parameters() -> [Field; 19] {
+    [
+        INSTANCE_NAME,
+        text("phone", "Only of this person."),
+        text("sender_phone", "The older system's name of `phone`."),
+        text("session_name", "Only of this conversation."),
+        text("session_id", "Only of this session of the agent."),
+        text("agent_session_id", "The older system's name of `session_id`."),
+        parameter("status", Kind::OneOf(&STATUSES), "Only those that have come so far."),
+        parameter("trace_status", Kind::OneOf(&STATUSES), "The older system's name of `status`."),
+        parameter("outcome", Kind::OneOf(&OUTCOMES), "Only those that ended so."),
+        text("outcome_reason", "Only those that ended for this reason."),
+        text("error_stage", "Only those that failed there."),
+        text("message_type", "Only messages of this type."),
+        yes_or_no("has_media", "Only those with, or without, a file."),
+        parameter("start_date", Kind::TimeOrDay, "Only since then."),
+        parameter("end_date", Kind::TimeOrDay, "Only until then."),
+        yes_or_no("all_time", "Whatever the dates say."),
+        parameter("limit", Kind::Whole(1, MAX_LIMIT), "How many to answer; 50 when nothing is said."),
+        parameter("offset", Kind::Whole(0, i64::MAX.unsigned_abs()), "How many to pass over; not beside `cursor`."),
+        text("cursor", "`x-next-cursor` of the page before."),
+    ]
+}
+
+/// What [`cleanup`] reads.
+pub(super) const CLEANUP: [Field; 3] = [
+    parameter(
+        "days_old",
+        Kind::Whole(*RETENTION_DAYS.start(), *RETENTION_DAYS.end()),
+        "Only those that are older; 30 days unless said.",
+    ),
+    yes_or_no("dry_run", "Whether only to count; true unless said."),
+    INSTANCE_NAME,
+];
 
 /// Reads the filter: `limit` (1 to [`MAX_LIMIT`]), `offset` or `cursor`, `instance_name`, `phone` or
 /// `sender_phone`, `session_name`, `session_id` or `agent_session_id`, `status` or `trace_status`,

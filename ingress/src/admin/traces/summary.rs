@@ -10,6 +10,7 @@ use omnihub_common::{
 };
 use sea_orm::DatabaseConnection;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{invalid, query, unavailable, view::rounded};
 use crate::{
@@ -21,7 +22,8 @@ use crate::{
 };
 
 /// The older system's fields first; its counts by name are maps, ours with more to tell are lists.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TraceSummary)]
 pub(super) struct Summary {
     start_date: Option<DateTime<Utc>>,
     end_date: Option<DateTime<Utc>>,
@@ -47,7 +49,8 @@ pub(super) struct Summary {
 }
 
 /// The figures of some of the messages.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TraceFigures)]
 struct Part {
     key: String,
     total: i64,
@@ -59,7 +62,7 @@ struct Part {
 }
 
 /// Null where no message has such a time.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Percentiles {
     avg: Option<f64>,
     p50: Option<i32>,

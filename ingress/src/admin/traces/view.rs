@@ -7,10 +7,12 @@ use omnihub_common::trace::{
 };
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// A trace, every column, and again under the older system's names where those differ.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Trace)]
 pub(super) struct TraceView {
     #[serde(flatten)]
     trace: message_trace::Model,
@@ -33,7 +35,7 @@ impl From<message_trace::Model> for TraceView {
 }
 
 /// A trace with its payloads under the architecture guide's names; null where there is none.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct TraceDetail {
     #[serde(flatten)]
     trace: TraceView,
@@ -57,7 +59,8 @@ impl TraceDetail {
 }
 
 /// One payload; `timestamp` is the older system's name of `at`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = TracePayload)]
 pub(super) struct PayloadView {
     id: i64,
     trace_id: Uuid,

@@ -136,6 +136,11 @@ impl FakeEvolution {
         self.state.read(name, |known| known.account.id.clone())
     }
 
+    /// Gives an instance this id.
+    pub fn set_id(&self, name: &str, id: &str) {
+        self.state.change(name, |known| id.clone_into(&mut known.account.id));
+    }
+
     /// How an instance is connected.
     #[must_use]
     pub fn connection(&self, name: &str) -> Option<String> {

@@ -1,0 +1,109 @@
+//! What is said of the fields of an instance in the OpenAPI document.
+
+use omnihub_common::{
+    instance::{AgentProtocol, AgentSettings, Overlap, TurnSettings},
+    trace::RETENTION_DAYS,
+};
+use serde_json::{Value, json};
+
+use super::{SUPPORTED_CHANNELS, body::MAX_SPLIT_OVER};
+use crate::admin::openapi::{
+    Doc,
+    field::{Field, Kind, field, flag, text},
+};
+
+/// The fields of an instance; the required ones are those without which none can be made.
+pub(super) fn fields() -> Vec<Field> {
+    let mut fields = vec![
+        text("name", "Its name, once and for all.").required(),
+        field("channel_type", Kind::OneOf(&SUPPORTED_CHANNELS), "The channel; `whatsapp` unless said."),
+        field("agent_api_url", Kind::Url, "Where the agent is.").required(),
+        text("agent_api_key", "What the agent is shown; a secret, or a reference to one.").required(),
+    ];
+    fields.extend(others().into_iter().chain(switches()).chain(evolution()));
+    fields
+}
+
+/// The same where an instance is changed: none is required.
+pub(super) fn changes() -> Vec<Field> {
+    let mut fields = vec![
+        field("agent_api_url", Kind::Url, "Where the agent is.").kept(),
+        text("agent_api_key", "What the agent is shown; a secret, or a reference to one.").kept(),
+    ];
+    fields.extend(others().into_iter().chain(switches().into_iter().chain(evolution()).map(Field::kept)));
+    fields
+}
+
+fn switches() -> [Field; 2] {
+    [
+        flag("is_active", "Whether it answers anybody."),
+        flag("is_default", "Whether it is meant where no instance is named."),
+    ]
+}
+
+fn evolution() -> [Field; 2] {
+    [
+        field("evolution_url", Kind::Url, "WhatsApp: where Evolution is."),
+        text("evolution_key", "WhatsApp: the key there; a secret, or a reference to one."),
+    ]
+}
+
+fn protocols() -> Value {
+    json!({"type": "string", "enum": AgentProtocol::ALL.map(AgentProtocol::as_str)})
+}
+
+fn overlaps() -> Value {
+    json!({"type": "string", "enum": Overlap::ALL.map(Overlap::as_str)})
+}
+
+fn others() -> impl IntoIterator<Item = Field> {
+    let whole = |range: std::ops::RangeInclusive<u64>| Kind::Whole(*range.start(), *range.end());
+    let days = Kind::Whole(*RETENTION_DAYS.start(), *RETENTION_DAYS.end());
+    [
+        text("default_agent", "The agent's name, where it has several."),
+        text("agent_id", "The agent's id, where it has several."),
+        field("agent_timeout", whole(AgentSettings::TIMEOUT_SECONDS), "Seconds that the agent may take."),
+        field("agent_instance_type", Kind::Such(protocols), "The protocol that the agent speaks."),
+        text("agent_error_message", "What a person is told when the agent fails; nothing unless said."),
+        text("session_id_prefix", "What the names of its conversations begin with."),
+        flag("enable_auto_split", "Whether an answer is cut into messages at blank lines."),
+        field(
+            "split_over",
+            Kind::Whole(0, MAX_SPLIT_OVER),
+            "Characters over which a message is cut; 0 cuts at every blank line.",
+        ),
+        field("debounce_ms", whole(TurnSettings::DEBOUNCE_MS), "How long to wait for a further message."),
+        field("debounce_max_ms", whole(TurnSettings::DEBOUNCE_MAX_MS), "How long to wait at most."),
+        field("overlap", Kind::Such(overlaps), "What becomes of messages that come while an answer is made."),
+        field("max_backlog", whole(TurnSettings::MAX_BACKLOG), "Messages that may wait; null is as many as for all."),
+        field("trace_retention_days", days, "Days that its traces are kept; null is as long as for all."),
+        text("whatsapp_instance", "WhatsApp: the account's name there; this one's unless said."),
+        flag("webhook_base64", "WhatsApp: whether files come within webhooks."),
+        text("webhook_secret", "WhatsApp: what webhooks must prove; a secret, or a reference to one."),
+        text("webhook_secret_previous", "WhatsApp: the one before; null forgets it."),
+        text("discord_bot_token", "Discord: the bot's token; a secret, or a reference to one."),
+        text("discord_client_id", "Discord: the application's id."),
+        text("discord_guild_id", "Discord: the server's id."),
+        text("discord_default_channel_id", "Discord: the channel's id."),
+        flag("provision", "WhatsApp: whether Evolution is told; true for a new one, else where it concerns Evolution."),
+    ]
+}
+
+/// What a route adds that asks Evolution for something.
+pub(super) fn by_evolution(doc: Doc) -> Doc {
+    doc.problem(409, "It cannot be done as things stand at Evolution, or a secret cannot be had; `code` says which.")
+        .problem(502, "Evolution did not do its part; `detail` says how things stand.")
+}
+
+/// An instance to make.
+pub(super) fn example() -> Value {
+    json!({
+        "name": "acme",
+        "channel_type": "whatsapp",
+        "evolution_url": "http://evolution:8080",
+        "evolution_key": "the-key-of-the-account",
+        "agent_api_url": "http://agent:8000",
+        "agent_api_key": "the-key-of-the-agent",
+        "default_agent": "receptionist",
+    })
+}

@@ -1,0 +1,76 @@
+//! The OpenAPI document of the hub, and the page that shows it.
+//!
+//! Each room says of its routes what they do, with [`Doc`], where it builds them; the door records
+//! method, path and scope ([`Recorded`]). `assemble` makes the document of both, so that there is
+//! no list of routes beside the routes.
+//!
+//! Both are open to everybody, as the older system had them: they say what this program can do, and
+//! nothing of what a hub has in it.
+
+mod assemble;
+mod doc;
+pub(crate) mod field;
+mod groups;
+mod health;
+mod page;
+mod schemas;
+#[cfg(test)]
+mod tests;
+
+use std::sync::LazyLock;
+
+use axum::{
+    http::header,
+    response::{IntoResponse, Redirect},
+};
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+pub use doc::Doc;
+pub(crate) use doc::says;
+
+use super::door::{Recorded, Routes, open_get};
+use crate::webhook;
+
+/// The document as it is served. It is the same for every hub of this build.
+static TEXT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
+
+/// The routes, with their whole path.
+pub fn routes() -> Routes {
+    let moved = || async { Redirect::permanent("/api/v1/docs") };
+    Routes::new()
+        .route(
+            "/api/v1/openapi.json",
+            open_get(text).doc(says("This document").answers_like(json!({"openapi": "3.1.0"}))),
+        )
+        .route(
+            "/api/v1/docs",
+            open_get(page::html).doc(says("This document, to be read").answers_text("text/html", "A page.")),
+        )
+        .route(
+            "/api/v1/docs/rapidoc.js",
+            open_get(page::script).doc(
+                says("The script of the page").answers_text("text/javascript", "RapiDoc, as its authors made it."),
+            ),
+        )
+        .route(
+            "/api/v1/redoc",
+            open_get(moved).doc(says("The older system's other page").moved("It is `/api/v1/docs` now.")),
+        )
+}
+
+/// The document.
+#[must_use]
+pub fn document() -> Value {
+    assemble::document(&recorded())
+}
+
+/// Every route of the hub as it was built.
+fn recorded() -> Vec<Recorded> {
+    let (admin, webhooks) = (super::every_route(), webhook::recorded());
+    admin.recorded().iter().chain(webhooks.recorded()).cloned().chain(health::recorded()).collect()
+}
+
+async fn text() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], TEXT.clone())
+}
