@@ -77,7 +77,7 @@ set -a
 . "$scratch/neighbours"
 set +a
 
-API_HOST=127.0.0.1 API_PORT=$port OMNIHUB_API_KEY=$key OMNIHUB_API_RATE=1000000 OMNIHUB_DATA_DIR=$scratch/data \
+LOG_FORMAT=json API_HOST=127.0.0.1 API_PORT=$port OMNIHUB_API_KEY=$key OMNIHUB_API_RATE=1000000 OMNIHUB_DATA_DIR=$scratch/data \
     WHATSAPP_INSTANCE=seeded DEFAULT_AGENT_NAME=helper "$OMNIHUB_BIN" up >"$scratch/hub.log" 2>&1 3>&- &
 hub=$!
 waited_for "the hub" curl --silent --fail --output /dev/null "$url/readyz"

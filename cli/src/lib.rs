@@ -7,6 +7,7 @@ pub mod access;
 pub mod api;
 pub mod audit;
 pub mod bench;
+pub mod book;
 pub mod completion;
 pub mod conversation;
 pub mod dead;
@@ -17,6 +18,7 @@ pub mod import;
 pub mod instance;
 pub mod key;
 pub mod migrate;
+pub mod profile;
 pub mod progress;
 pub mod send;
 pub mod show;
@@ -81,6 +83,17 @@ pub enum Command {
     /// Send a message to a person or a group, over the admin API.
     #[command(subcommand)]
     Send(send::SendCommand),
+    /// List the people and groups that an instance's account knows, over the admin API.
+    #[command(subcommand)]
+    Contacts(book::ContactsCommand),
+    /// List the chats of an instance's account, over the admin API.
+    #[command(subcommand)]
+    Chats(book::ChatsCommand),
+    /// Say how every instance is connected and how much it has, over the admin API.
+    Channels(book::ChannelsArgs),
+    /// Show a person's profile, set the account's picture, over the admin API.
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// List, show, redrive and drop messages that could not be answered, over the admin API.
     #[command(subcommand)]
     Dead(dead::DeadCommand),
@@ -126,6 +139,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Conversation(command) => process::block_on(async { conversation::run(command, &target()?).await }),
         Command::Audit(arguments) => process::block_on(async { audit::run(arguments, &target()?).await }),
         Command::Send(command) => process::block_on(async { send::run(command, &target()?).await }),
+        Command::Contacts(command) => process::block_on(async { book::run_contacts(command, &target()?).await }),
+        Command::Chats(command) => process::block_on(async { book::run_chats(command, &target()?).await }),
+        Command::Channels(arguments) => process::block_on(async { book::run_channels(arguments, &target()?).await }),
+        Command::Profile(command) => process::block_on(async { profile::run(command, &target()?).await }),
         Command::Dead(command) => process::block_on(async { dead::run(command, &target()?).await }),
         Command::Trace(command) => process::block_on(async { trace::run(command, &target()?).await }),
         Command::Where(arguments) => process::block_on(async { whereabouts::run(arguments, &target()?).await }),

@@ -45,6 +45,8 @@ const KNOWN: &str = r#"{
     "error_stage": "asking", "agent_session_id": "s", "include_payload": false, "errors": true,
     "trace_id": "01a201e5-5b10-8066-bb37-454d8891c2bd", "conversation": "globex_14155558800",
     "actor": "root", "from": "2020-01-01", "to": "2099-01-01", "days_old": 30,
+    "page": 1, "page_size": 2, "search_query": "a", "status_filter": "unknown", "chat_type_filter": "direct",
+    "archived": false, "unread": true, "to": "14155558800", "picture_base64": "aGk=",
     "text": "hello", "message": "hello", "wait": 0, "unknown": 1
 }"#;
 

@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod body_forms;
 #[cfg(test)]
+mod book;
+#[cfg(test)]
 mod chaos;
 #[cfg(test)]
 mod dead;

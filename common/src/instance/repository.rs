@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod names;
+mod page;
 mod resolve;
 
 pub use names::InstanceSummary;

@@ -14,7 +14,7 @@ use super::{
     partition::Partition,
 };
 
-/// How many bytes of payload a worker holds while they wait.
+/// How many bytes a process holds of something that waits, as a worker of payloads.
 #[derive(Clone, Debug)]
 pub struct PayloadBudget {
     held: Arc<AtomicUsize>,

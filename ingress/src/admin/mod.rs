@@ -4,6 +4,7 @@ pub mod access;
 pub mod audit;
 mod beside;
 mod body;
+pub mod book;
 pub mod conversations;
 pub mod dead;
 pub mod doctor;
@@ -16,6 +17,7 @@ pub mod limits;
 pub mod openapi;
 mod path;
 pub mod people;
+pub mod profile;
 mod query;
 mod remarks;
 pub mod rotation;
@@ -84,6 +86,8 @@ fn answering_at_once() -> Routes {
         .merge(users::routes())
         .merge(people::routes())
         .merge(openapi::routes())
+        .merge(book::routes())
+        .merge(profile::routes())
 }
 
 /// The instance that a query is narrowed to; none while the database cannot tell. That there is

@@ -93,7 +93,7 @@ fn untold(trouble: &Trouble, name: &str) -> Finding {
             "Start the Evolution server, or say where it is: `omnihub instance update {name} --evolution-url URL`. What \
              waits goes on by itself."
         ),
-        AdminError::Unreadable | AdminError::NotFound => format!(
+        AdminError::Unreadable | AdminError::NotFound | AdminError::TooLarge | AdminError::NotOnWhatsapp => format!(
             "Look whether evolution_url leads to an Evolution server (2.x): `omnihub instance update {name} \
              --evolution-url URL`."
         ),

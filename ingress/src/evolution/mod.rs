@@ -16,6 +16,7 @@ use std::sync::Arc;
 use omnihub_common::{
     channel::whatsapp::admin::{Account, AdminError, EvolutionAdmin, Servers, Wanted},
     instance::{EvolutionFallback, InstanceName, WhatsappSettings},
+    queue::PayloadBudget,
     secret::Secret,
 };
 
@@ -25,12 +26,16 @@ pub use self::{
     trouble::Trouble,
 };
 
+/// Bytes of lists that are held at once.
+const LISTS: usize = 256 * 1024 * 1024;
+
 /// Looks after accounts.
 #[derive(Clone, Debug)]
 pub struct EvolutionDesk {
     servers: Servers,
     door: Door,
     fallback: Arc<EvolutionFallback>,
+    lists: PayloadBudget,
 }
 
 impl EvolutionDesk {
@@ -39,7 +44,7 @@ impl EvolutionDesk {
     /// # Errors
     /// When calls out cannot be set up.
     pub fn new(door: Door, fallback: Arc<EvolutionFallback>) -> anyhow::Result<Self> {
-        Ok(Self { servers: Servers::new()?, door, fallback })
+        Ok(Self { servers: Servers::new()?, door, fallback, lists: PayloadBudget::new(LISTS) })
     }
 
     /// The account of an instance, with the key that the instance has.
@@ -57,6 +62,13 @@ impl EvolutionDesk {
 
     fn account_with(&self, settings: &WhatsappSettings, key: &Secret) -> Result<EvolutionAdmin, AdminError> {
         self.servers.account(&settings.evolution_url, key, &settings.whatsapp_instance)
+    }
+
+    /// The memory that what servers list may take, in all requests together: a page far down a list
+    /// holds what comes before it, and a server may be hostile.
+    #[must_use]
+    pub fn lists(&self) -> &PayloadBudget {
+        &self.lists
     }
 
     /// The key of the settings, for accounts on the server of the settings.

@@ -1,5 +1,6 @@
 //! A tenant with one of everything.
 
+use omnihub_fakes::evolution::{chat_row, contact_row};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -59,6 +60,9 @@ impl Tenant {
         done(site, Method::PATCH, &format!("/api/v1/users/{user}"), &email).await;
         let pause = format!("/api/v1/instances/{name}/conversations/{session}/pause");
         done(site, Method::POST, &pause, &json!({"reason": "a person is there"})).await;
+        let jid = format!("{phone}@s.whatsapp.net");
+        site.evolution.set_contacts(name, vec![contact_row(&jid, None)]);
+        site.evolution.set_chats(name, vec![chat_row(&jid, None, 1_761_000_000, 1)]);
         let made = made_key(site, name, name, &["admin"]).await;
         let (key, key_id) = (made["key"].as_str().unwrap().to_owned(), made["id"].to_string());
         let (name, phone) = (name.to_owned(), phone.to_owned());
@@ -75,7 +79,7 @@ impl Tenant {
         ];
         let value = match parameter {
             "name" => Some(&self.name),
-            "phone" => Some(&self.phone),
+            "phone" | "contact" | "chat" => Some(&self.phone),
             "session" => Some(&self.session),
             "trace_id" => Some(&self.trace),
             "id" => ids.into_iter().find(|(part, _)| path.contains(part)).map(|(_, id)| id),

@@ -129,19 +129,14 @@ impl Evolution {
     /// Sends a request with the account's key and reads at most `limit` bytes of its answer. The
     /// key is not hidden in it yet.
     pub(super) async fn call(&self, request: RequestBuilder, limit: usize) -> Result<Answer, SendError> {
+        read(self.answered(request).await?, limit).await
+    }
+
+    /// Sends a request with the account's key; of the answer the body is not read yet.
+    pub(super) async fn answered(&self, request: RequestBuilder) -> Result<Response, SendError> {
         let mut apikey = HeaderMap::new();
         apikey.insert("apikey", self.apikey.clone());
-        let response = request.headers(apikey).send().await.map_err(|error| unanswered(&error))?;
-        let status = response.status().as_u16();
-        let retry_after = seconds(response.headers().get(RETRY_AFTER));
-        let bytes = read_capped(response, limit).await;
-        let bytes = match bytes.map_err(|error| SendError { status: Some(status), ..unanswered(&error) }) {
-            Ok(bytes) => bytes,
-            // A refusal is one even when its words are lost.
-            Err(_) if !(200..300).contains(&status) => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        Ok(Answer { status, retry_after, body: serde_json::from_slice(&bytes).ok() })
+        request.headers(apikey).send().await.map_err(|error| unanswered(&error))
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -187,6 +182,20 @@ pub fn recipient(chat: &str, alt: Option<&str>) -> String {
     wire::is_person(chat).then(known).flatten().unwrap_or(chat).to_owned()
 }
 
+/// Reads an answer, at most `limit` bytes of its body.
+pub(super) async fn read(response: Response, limit: usize) -> Result<Answer, SendError> {
+    let status = response.status().as_u16();
+    let retry_after = seconds(response.headers().get(RETRY_AFTER));
+    let bytes = read_capped(response, limit).await;
+    let bytes = match bytes.map_err(|error| SendError { status: Some(status), ..unanswered(&error) }) {
+        Ok(bytes) => bytes,
+        // A refusal is one even when its words are lost.
+        Err(_) if !(200..300).contains(&status) => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    Ok(Answer { status, retry_after, body: serde_json::from_slice(&bytes).ok() })
+}
+
 /// Reads at most `limit` bytes; what is longer is cut, and then cannot be parsed.
 async fn read_capped(mut response: Response, limit: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut bytes = Vec::new();
@@ -207,7 +216,7 @@ fn seconds(value: Option<&HeaderValue>) -> Option<Duration> {
 }
 
 /// No answer, or none that ended. Only a connection that was never made surely sent nothing.
-fn unanswered(error: &reqwest::Error) -> SendError {
+pub(super) fn unanswered(error: &reqwest::Error) -> SendError {
     let (message, may_have_sent) = if error.is_connect() {
         ("Evolution cannot be reached", false)
     } else if error.is_timeout() {

@@ -6,7 +6,8 @@
 //!
 //! An instance on WhatsApp has an account on an Evolution server: `provision` makes and changes both
 //! together, `removal` parts them, `lifecycle` is what an account goes through, `discover` looks
-//! for accounts, and `troubles` says what Evolution did not do.
+//! for accounts, and `troubles` says what Evolution did not do. `reached` is for the other rooms that
+//! ask something of an account.
 
 #[cfg(test)]
 mod account_tests;
@@ -17,6 +18,7 @@ mod documented;
 mod elsewhere;
 mod lifecycle;
 mod provision;
+pub(super) mod reached;
 mod removal;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,7 @@ use crate::{
 };
 
 /// The channels that an instance can be on, as words.
-const SUPPORTED_CHANNELS: [&str; 2] = ["whatsapp", "discord"];
+pub(super) const SUPPORTED_CHANNELS: [&str; 2] = ["whatsapp", "discord"];
 /// Words that stand in the place of a name in paths: no instance may be called so.
 const RESERVED_PATHS: [&str; 2] = ["supported-channels", "discover"];
 /// The fields that Evolution is to know of.

@@ -40,7 +40,7 @@ impl Asker {
 }
 
 /// Runs a change to its end, also when the caller hangs up or the request takes too long.
-pub(super) async fn to_its_end<T: Send + 'static>(
+pub(in crate::admin) async fn to_its_end<T: Send + 'static>(
     change: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
     match tokio::spawn(change).await {

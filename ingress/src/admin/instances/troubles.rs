@@ -20,6 +20,8 @@ pub(super) enum After {
     RowChanged,
     /// The call had no body: nothing of ours was to be changed.
     Asked,
+    /// Nothing was to be changed anywhere.
+    Read,
 }
 
 impl After {
@@ -29,6 +31,7 @@ impl After {
             Self::Undone(Some(left)) => left,
             Self::RowChanged => "The instance is changed here, and not at Evolution: make the same call again.",
             Self::Asked => "Nothing was changed here.",
+            Self::Read => "",
         }
     }
 }
@@ -41,7 +44,7 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
             first.make_ascii_uppercase();
         }
         let detail = format!("{words}. {remedy}{}{}", if remedy.is_empty() { "" } else { " " }, after.sentence());
-        Problem::new(status, code, detail)
+        Problem::new(status, code, detail.trim_end())
     };
     let field =
         |field: &str, message: &str| invalid(vec![FieldError { field: field.to_owned(), message: message.to_owned() }]);
@@ -74,6 +77,8 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
             AdminError::Failing { .. } => said(gateway, "evolution_failing", ""),
             AdminError::Refused { .. } => said(gateway, "evolution_refused", ""),
             AdminError::Unreadable => said(gateway, "evolution_unreadable", ""),
+            AdminError::TooLarge => said(gateway, "evolution_answer_too_large", ""),
+            AdminError::NotOnWhatsapp => said(StatusCode::UNPROCESSABLE_ENTITY, "not_on_whatsapp", ""),
         },
     }
 }

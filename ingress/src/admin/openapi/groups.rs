@@ -8,13 +8,24 @@ struct Group {
 }
 
 /// In the order in which they are shown.
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     Group {
         name: "Instances",
         says: "The tenants: a channel and the agent that answers on it.",
         paths: &["/api/v1/instances"],
     },
     Group { name: "Messages", says: "Messages that a program sends.", paths: &["/api/v1/instance/"] },
+    Group {
+        name: "Contacts and chats",
+        says: "What the accounts of instances know, asked of the channel each time; profiles are there too.",
+        paths: &[
+            "/api/v1/channels",
+            "/api/v1/instances/{name}/contacts",
+            "/api/v1/instances/{name}/chats",
+            "/api/v1/instance/{name}/fetch-profile",
+            "/api/v1/instance/{name}/update-profile-picture",
+        ],
+    },
     Group {
         name: "Conversations",
         says: "Where the bot is silent, because a person has taken over.",

@@ -46,7 +46,7 @@ pub(super) struct Asked {
 }
 
 /// The person that a body names by their row id, where it names nobody otherwise.
-pub(super) fn user_id(fields: &mut Fields) -> Option<i64> {
+pub(in crate::admin) fn user_id(fields: &mut Fields) -> Option<i64> {
     let is_named = RECIPIENTS.iter().any(|name| fields.value(name).is_some_and(|value| !value.is_null()));
     let id = fields.value("user_id").filter(|_| !is_named)?;
     id.as_i64().or_else(|| id.as_str()?.trim().parse().ok())
@@ -60,7 +60,7 @@ pub(super) fn read(
     person: Option<&str>,
     content: impl FnOnce(&mut Fields) -> OutgoingContent,
 ) -> Result<Asked, Problem> {
-    fields.know(&[RECIPIENTS.as_slice(), &["user_id"], &QUOTED, &MENTIONS, &MENTION_ALL].concat());
+    fields.know(&[QUOTED.as_slice(), &MENTIONS, &MENTION_ALL].concat());
     let chat = recipient(&mut fields, person);
     let content = content(&mut fields);
     let quoted = quoted(&mut fields);
@@ -74,7 +74,9 @@ pub(super) fn read(
     Ok(Asked { outgoing, wait, key })
 }
 
-fn recipient(fields: &mut Fields, person: Option<&str>) -> String {
+/// The chat that a body names. `person` is the number of whom [`user_id`] names.
+pub(in crate::admin) fn recipient(fields: &mut Fields, person: Option<&str>) -> String {
+    fields.know(&[RECIPIENTS.as_slice(), &["user_id"]].concat());
     for name in RECIPIENTS {
         match fields.text(name).check(fields, name, |text| chat_of(&text)) {
             Given::Value(chat) => return chat,

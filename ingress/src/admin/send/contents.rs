@@ -152,7 +152,7 @@ fn degrees(fields: &mut Fields, name: &str, most: f64) -> f64 {
 }
 
 /// A file by its address or in base64; with the media type that a `data:` URL names.
-fn file(fields: &mut Fields, url: &str, base64: &str) -> (File, Option<String>) {
+pub(in crate::admin) fn file(fields: &mut Fields, url: &str, base64: &str) -> (File, Option<String>) {
     fields.know(&[url, base64]);
     let nothing = (File::Url(String::new()), None);
     match fields.text(url).check(fields, url, address) {

@@ -23,6 +23,10 @@ use omnihub_common::{
     person::People,
 };
 
+pub(super) use self::{
+    body::{recipient, user_id},
+    contents::file,
+};
 pub use desk::SendDesk;
 
 use super::{
@@ -127,7 +131,7 @@ async fn send(
 }
 
 /// The number of a person that the instance knows.
-async fn phone_of_user(state: &AppState, instance: &str, id: i64) -> Result<String, Problem> {
+pub(super) async fn phone_of_user(state: &AppState, instance: &str, id: i64) -> Result<String, Problem> {
     let found = People::new(state.database.clone()).get(&Reach::one(instance), id).await;
     let away = |_| unavailable("database_unavailable", "the person cannot be looked up right now; nothing was sent");
     found

@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{FakeEvolution, Instance, State};
+use super::{FakeEvolution, Instance, State, book::Book};
 use crate::record::lock;
 
 /// One call about the life of an account, accepted or not.
@@ -39,6 +39,8 @@ pub(super) struct Account {
     pub(super) settings: Value,
     /// Whether files come inside: read from the row when it connects, and not before.
     pub(super) base64_in_effect: bool,
+    /// Its contacts, chats and profiles.
+    pub(super) book: Book,
 }
 
 impl Account {

@@ -33,10 +33,10 @@ pub(super) fn router() -> Router<Arc<State>> {
 }
 
 /// What a call did.
-type Done = Result<(StatusCode, Value), Refusal>;
+pub(super) type Done = Result<(StatusCode, Value), Refusal>;
 
 /// Remembers a call, fails it as scripted, else does it.
-fn serve(
+pub(super) fn serve(
     state: &State,
     operation: &'static str,
     instance: &str,

@@ -3,9 +3,11 @@
 //! Checked in the order of the real one: the instance exists (404, even without a key), the
 //! `apikey` header is its token or the global key (401), the body has the right shape (400).
 //! The real one ignores fields that it does not know; here each is a violation.
-//! `account` is the life of an account as a test sees it, `lifecycle` its doors.
+//! `account` is the life of an account as a test sees it, `lifecycle` its doors, `book` its contacts,
+//! chats and profiles.
 
 mod account;
+mod book;
 mod lifecycle;
 mod lifecycle_wire;
 mod message;
@@ -23,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use self::account::AdminCall;
 use self::account::{Account, Fault};
+pub use self::book::{Told, chat_row, contact_row};
 use crate::record::{Record, lock};
 use crate::server::Server;
 
@@ -209,6 +212,7 @@ struct State {
     instances: Mutex<BTreeMap<String, Instance>>,
     occupied: Mutex<BTreeSet<String>>,
     faults: Mutex<VecDeque<Fault>>,
+    told: Mutex<BTreeMap<&'static str, Told>>,
     admin_calls: Record<AdminCall>,
     next_id: AtomicU64,
     global_key: Mutex<Option<String>>,
@@ -228,6 +232,7 @@ impl State {
             instances: Mutex::default(),
             occupied: Mutex::default(),
             faults: Mutex::default(),
+            told: Mutex::default(),
             admin_calls: Record::new(),
             next_id: AtomicU64::new(1),
             global_key: Mutex::default(),

@@ -34,6 +34,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/instance/connectionState/{instance}", get(connection_state))
         .route("/instance/fetchInstances", get(fetch_instances))
         .merge(super::lifecycle::router())
+        .merge(super::book::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
 }
@@ -163,7 +164,11 @@ async fn fetch_instances(
     let rows: Vec<Value> = instances
         .iter()
         .filter(|(name, known)| (all || known.key == key) && wanted(name, &known.account.id))
-        .map(|(name, known)| wire::instance_row(name, &known.account.id, &known.key, &known.connection))
+        .map(|(name, known)| {
+            let mut row = wire::instance_row(name, &known.account.id, &known.key, &known.connection);
+            row["_count"] = State::counts(&known.account.book);
+            row
+        })
         .collect();
     let may = all || instances.values().any(|known| known.key == key);
     drop(instances);

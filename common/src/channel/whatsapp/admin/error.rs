@@ -44,6 +44,12 @@ pub enum AdminError {
     /// It did something, and its answer is not what this version gives.
     #[error("Evolution's answer cannot be read")]
     Unreadable,
+    /// Its answer goes on beyond what is read.
+    #[error("Evolution's answer is too large")]
+    TooLarge,
+    /// The number is not on WhatsApp.
+    #[error("the number is not on WhatsApp")]
+    NotOnWhatsapp,
 }
 
 impl AdminError {
@@ -74,6 +80,7 @@ impl From<SendError> for AdminError {
             (Some(401), _) => Self::KeyRefused,
             (Some(403), _) => Self::Forbidden(message),
             (Some(404), _) => Self::NotFound,
+            (_, Decision::Dead(reason)) if reason == "not_on_whatsapp" => Self::NotOnWhatsapp,
             (Some(status), Decision::Again(_)) if status >= 400 => Self::Failing { status, message },
             (Some(200..=299), _) => Self::Unreadable,
             (Some(status), _) => Self::Refused { status, message },

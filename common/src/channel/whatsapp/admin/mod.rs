@@ -1,14 +1,18 @@
 //! Evolution's admin API: the life of an account there.
 //!
 //! [`Servers`] gives accounts; [`EvolutionAdmin`] is one as its owner sees it; `read` knows what Evolution answers,
-//! `error` why it did not do it. Every call is bounded in time and size.
+//! `error` why it did not do it. `book` reads the account's contacts and chats out of answers of any length, which
+//! `elements` takes apart, and `profile` is what people see of it. Every call is bounded in time and size.
 //!
 //! What is absent: no call is repeated, no order of calls is decided and nothing is stored here.
 //! Source: Evolution API 2.3.6. Its oddities that matter: an unknown instance is 404 even without
 //! a key; `connect` and `restart` answer 200 to their own failures; the query of a URL overwrites the
 //! instance of its path, so only `fetchInstances` has one.
 
+mod book;
+mod elements;
 mod error;
+mod profile;
 mod read;
 
 use std::{fmt, time::Duration};
@@ -17,7 +21,9 @@ use reqwest::{Client, Method, RequestBuilder, redirect::Policy};
 use serde_json::{Value, json};
 
 pub use self::{
+    book::{Chat, Contact},
     error::AdminError,
+    profile::Profile,
     read::{Account, Connecting, Connection, Pairing, WebhookRow},
 };
 use super::{
@@ -30,6 +36,8 @@ use crate::secret::Secret;
 const TIMEOUT: Duration = Duration::from_secs(8);
 /// The same where Evolution itself waits for a QR code, two seconds and more.
 const SLOW: Duration = Duration::from_secs(12);
+/// The same where it asks WhatsApp several times, or has a long list to give.
+const PATIENT: Duration = Duration::from_secs(18);
 /// How long it may take until a connection stands.
 const CONNECT: Duration = Duration::from_secs(4);
 /// Bytes of an answer; a QR code's picture has some 20 KB.
@@ -244,14 +252,18 @@ impl EvolutionAdmin {
 
     /// The body of a 2xx.
     async fn ask(&self, request: RequestBuilder, timeout: Duration, limit: usize) -> Result<Value, AdminError> {
-        let mut answer = self.0.call(request.timeout(timeout), limit).await?;
+        let answer = self.accepted(self.0.call(request.timeout(timeout), limit).await?)?;
+        answer.body.ok_or(AdminError::Unreadable)
+    }
+
+    /// Passes a 2xx on; of anything else the words, without the key.
+    fn accepted(&self, mut answer: Answer) -> Result<Answer, AdminError> {
         if !(200..300).contains(&answer.status)
             && let Some(body) = &mut answer.body
         {
             answer::hide(body, self.0.key().expose());
         }
-        let Answer { body, .. } = answer::accepted(answer)?;
-        body.ok_or(AdminError::Unreadable)
+        Ok(answer::accepted(answer)?)
     }
 }
 

@@ -60,6 +60,12 @@ pub struct Account {
     pub owner: Option<String>,
     /// The name that its number shows.
     pub profile_name: Option<String>,
+    /// The address of the picture that its number shows.
+    pub picture: Option<String>,
+    /// How many contacts it knows.
+    pub contacts: Option<u64>,
+    /// How many chats it has.
+    pub chats: Option<u64>,
 }
 
 /// Reads `fetchInstances`: an array, of rows that are flat (2.x) or wrapped in `instance` (1.x).
@@ -82,6 +88,9 @@ fn account(row: &Value) -> Option<Account> {
         connection: Connection::parse(&first(["connectionStatus", "status"]).unwrap_or_default()),
         owner: first(["ownerJid", "owner"]),
         profile_name: word(row, "profileName").map(str::to_owned),
+        picture: first(["profilePicUrl", "profilePictureUrl"]),
+        contacts: row["_count"]["Contact"].as_u64(),
+        chats: row["_count"]["Chat"].as_u64(),
     })
 }
 
@@ -212,8 +221,10 @@ mod tests {
     #[test]
     fn accounts_of_both_versions_are_read() {
         let two = json!([{"id": "20b5", "name": "acme", "connectionStatus": "open", "token": "planted",
-                          "ownerJid": "551@s.whatsapp.net", "profileName": null}, {"noise": 1}, 7]);
+                          "ownerJid": "551@s.whatsapp.net", "profileName": null, "profilePicUrl": "http://p",
+                          "_count": {"Message": 9, "Contact": 3, "Chat": -1}}, {"noise": 1}, 7]);
         let read = accounts(&two).unwrap();
+        assert_eq!((read[0].picture.as_deref(), read[0].contacts, read[0].chats), (Some("http://p"), Some(3), None));
         assert_eq!((read.len(), read[0].name.as_str(), &read[0].connection), (1, "acme", &Connection::Open));
         assert_eq!(read[0].token.as_ref().unwrap().expose(), "planted");
         assert!(!format!("{read:?}").contains("planted"));

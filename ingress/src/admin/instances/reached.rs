@@ -1,0 +1,52 @@
+//! The account of an instance, for the other rooms of the admin API.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use omnihub_common::{
+    channel::whatsapp::admin::{AdminError, Connection, EvolutionAdmin},
+    instance::{Instance, StoreError},
+};
+
+use super::{
+    RETRY_AFTER, lifecycle,
+    provision::whatsapp,
+    troubles::{After, trouble},
+};
+use crate::{admin::narrowed, evolution::Trouble, problem::Problem, state::AppState};
+
+pub(in crate::admin) use super::provision::to_its_end;
+
+/// An instance as the hub has it at hand, also while the database is away.
+pub(in crate::admin) async fn at_hand(state: &AppState, name: &str) -> Result<Arc<Instance>, Problem> {
+    narrowed(&state.directory, name).await?.ok_or_else(|| {
+        let detail = "The instance cannot be looked up right now. Nothing was asked of Evolution.";
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "database_unavailable", detail).retry_after(RETRY_AFTER)
+    })
+}
+
+/// The account of an instance that is on WhatsApp and has the values of its secrets.
+pub(in crate::admin) fn account(state: &AppState, instance: &Instance) -> Result<EvolutionAdmin, Problem> {
+    let account = state.evolution.account(whatsapp(instance)?);
+    account.map_err(not_told("Calling Evolution"))
+}
+
+/// Evolution was asked something and did not tell.
+pub(in crate::admin) fn not_told(step: &'static str) -> impl Fn(AdminError) -> Problem {
+    move |error| trouble(&Trouble::Step { step, error }, After::Read)
+}
+
+/// Evolution was to do something and did not.
+pub(in crate::admin) fn not_done(step: &'static str) -> impl Fn(AdminError) -> Problem {
+    move |error| trouble(&Trouble::Step { step, error }, After::Asked)
+}
+
+/// The older system's word for how an account is connected.
+pub(in crate::admin) fn status_word(connection: &Connection) -> &'static str {
+    lifecycle::word(connection)
+}
+
+/// The table of instances does not tell.
+pub(in crate::admin) fn unlisted(error: StoreError) -> Problem {
+    super::problem(error)
+}
