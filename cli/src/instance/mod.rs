@@ -71,7 +71,7 @@ async fn list(target: &Api) -> anyhow::Result<Vec<Value>> {
     loop {
         let query = [("skip", all.len().to_string()), ("limit", PAGE.to_string())];
         let page = target.call(Method::GET, &["instances"], &query, None).await?;
-        let Value::Array(page) = page else { bail!("the hub's answer is not a list of instances") };
+        let Value::Array(page) = page else { return Err(show::unexpected("a list of instances")) };
         let last = page.len() < PAGE;
         all.extend(page);
         if last {

@@ -69,6 +69,13 @@ async fn errors_say_what_to_do() {
     {
         assert!(wrong.contains(field), "{wrong}");
     }
+    let away = OPTIONS.replace("http://localhost:4040", "http://127.0.0.1:1").replace("--provision false", "");
+    let away = hub.run(&format!("add a {away}")).await.unwrap_err();
+    for words in ["Evolution cannot be reached. Nothing was changed.", "--provision false", "omnihub instance connect"]
+    {
+        assert!(away.contains(words), "{away}");
+    }
+    assert!(hub.run("show nobody").await.unwrap_err().contains("omnihub instance list"));
     let list = InstanceCommand::List { json: true };
     let stranger = execute(list, &hub.0.api_with("guess")).await.unwrap_err().to_string();
     assert!(stranger.contains("OMNIHUB_API_KEY"), "{stranger}");

@@ -75,6 +75,15 @@ impl EvolutionDesk {
         Ok(Look { name: slug.to_owned(), token, is_there: false, number: None, keys })
     }
 
+    /// The account of an instance as its server tells it to the instance's own key; none when the
+    /// server has no such account.
+    ///
+    /// # Errors
+    /// Why it was not told.
+    pub async fn told(&self, settings: &WhatsappSettings) -> Result<Option<Account>, Trouble> {
+        self.find(settings, &[Self::key(settings).clone()]).await
+    }
+
     /// The account by its name, or by its id where `whatsapp_instance` is one, with the first key
     /// that is taken.
     async fn find(&self, settings: &WhatsappSettings, keys: &[Secret]) -> Result<Option<Account>, Trouble> {

@@ -232,7 +232,7 @@ async fn supported_channels(_: Allowed<CanRead>) -> Json<SupportedChannels> {
 }
 
 /// The one table from what the table of instances says to a status.
-fn problem(error: StoreError) -> Problem {
+pub(super) fn problem(error: StoreError) -> Problem {
     let message = match &error {
         StoreError::NameTaken => {
             let detail = "An instance of this name exists. Change it with PUT, or choose another name.";
