@@ -58,7 +58,9 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
         Trouble::Step { error, .. } => match error {
             AdminError::Misconfigured(words) => field("evolution_url", words),
             AdminError::KeyRefused if matches!(after, After::NothingDone | After::Undone(None)) => {
-                field("evolution_key", "is not taken by the Evolution server, or may not see or make this instance")
+                let remedy = "is not taken by the Evolution server, or may not see or make this account: give the \
+                    server's own key";
+                field("evolution_key", remedy)
             }
             AdminError::KeyRefused => said(
                 gateway,
@@ -73,7 +75,9 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
                 "evolution_name_in_use",
                 "A deleted instance may hold its name for some minutes.",
             ),
-            AdminError::Away { .. } => said(gateway, "evolution_unreachable", ""),
+            AdminError::Away { .. } => {
+                said(gateway, "evolution_unreachable", "Check evolution_url, and that the server runs.")
+            }
             AdminError::Failing { .. } => said(gateway, "evolution_failing", ""),
             AdminError::Refused { .. } => said(gateway, "evolution_refused", ""),
             AdminError::Unreadable => said(gateway, "evolution_unreadable", ""),
@@ -115,7 +119,11 @@ mod tests {
         let away = AdminError::Away { message: "Evolution cannot be reached".to_owned(), may_have_done: false };
         let away = trouble(&step(away), After::Undone(None));
         assert_eq!((away.status, away.code), (502, "evolution_unreachable"));
-        assert_eq!(away.detail, "Making the instance did not work: Evolution cannot be reached. Nothing was changed.");
+        assert_eq!(
+            away.detail,
+            "Making the instance did not work: Evolution cannot be reached. Check evolution_url, and that the server \
+             runs. Nothing was changed."
+        );
         let taken = trouble(&Trouble::InUse, After::NothingDone);
         assert_eq!((taken.status, taken.code), (409, "evolution_instance_in_use"));
         assert!(taken.detail.starts_with("Another instance of this hub"), "{}", taken.detail);
