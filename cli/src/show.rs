@@ -4,9 +4,11 @@ use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
 use chrono::{DateTime, Utc};
-use comfy_table::{ColumnConstraint, ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
 
+/// A day and what is left and right of it: a time is broken behind its day, if at all.
+const DAY: u16 = 12;
 /// A table with an id and what belongs to it needs so many columns.
 const WIDE: u16 = 110;
 
@@ -24,6 +26,11 @@ pub fn rows<const N: usize>(columns: [(&str, &str); N], objects: &[Value]) -> Ta
     table.set_header(columns.map(|(head, _)| head));
     for object in objects {
         table.add_row(columns.map(|(_, field)| cell(&object[field])));
+    }
+    for (nth, _) in columns.iter().enumerate().filter(|(_, (head, _))| head.ends_with("(UTC)")) {
+        if let Some(column) = table.column_mut(nth) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(DAY)));
+        }
     }
     table
 }
@@ -158,6 +165,10 @@ mod tests {
         assert!(table.contains("│ 2026-11-22 16:23:07 ┆ 2026-11-22 ┆        │"), "{table}");
         let table = rows([("At (UTC)", "at")], &[json!({"at": "2026-11-22T18:23:07+02:00"})]).to_string();
         assert!(table.contains("│ 2026-11-22 16:23:07 │"), "{table}");
+        let table = rows([("A long head", "a"), ("At (UTC)", "at")], &[json!({"at": "2026-11-22T18:23:07Z"})])
+            .set_width(20)
+            .to_string();
+        assert!(table.contains("┆ 2026-11-22 │"), "{table}");
     }
 
     #[test]
