@@ -68,7 +68,7 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
                 "An instance is made with the key of the server, not of another instance.",
             ),
             AdminError::NotFound => {
-                said(StatusCode::CONFLICT, "evolution_instance_missing", "POST connect makes it again.")
+                said(StatusCode::CONFLICT, "evolution_instance_missing", "`connect` makes it again.")
             }
             AdminError::Forbidden(_) => said(
                 StatusCode::CONFLICT,
