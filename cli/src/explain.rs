@@ -31,7 +31,7 @@ pub async fn run(arguments: ExplainArgs, target: &Api) -> anyhow::Result<()> {
     let text = if arguments.json {
         show::pretty(&told)?
     } else {
-        shown(&serde_json::from_value(told).context("the hub's answer cannot be read")?)
+        shown(&serde_json::from_value(told).context(show::UNREADABLE)?)
     };
     show::print(&text)
 }

@@ -113,6 +113,18 @@ pub fn pretty(value: &Value) -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
+/// What is said of an answer that is not what it should be.
+pub const UNREADABLE: &str =
+    "the hub's answer cannot be read: hub and program may be of different versions, compare `omnihub --version`";
+
+/// The error of an answer that is something else than what was asked for.
+#[must_use]
+pub fn unexpected(wanted: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the hub's answer is not {wanted}: hub and program may be of different versions, compare `omnihub --version`"
+    )
+}
+
 /// Prints the answer of a command. A reader that has read enough, as `head` does, is no error.
 ///
 /// # Errors

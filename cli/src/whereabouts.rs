@@ -43,7 +43,7 @@ pub async fn run(arguments: WhereArgs, target: &Api) -> anyhow::Result<()> {
     let text = if arguments.json {
         show::pretty(&found)?
     } else {
-        let answer: Answer = serde_json::from_value(found).context("the hub's answer cannot be read")?;
+        let answer: Answer = serde_json::from_value(found).context(show::UNREADABLE)?;
         shown(&answer.conversations, what, Utc::now())
     };
     show::print(&text)

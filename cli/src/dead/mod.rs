@@ -104,19 +104,19 @@ async fn many(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result
 /// The hub does a part per call and says where to go on.
 async fn all_rounds(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result<Value> {
     let mut total = call(work, arguments, target, None, arguments.dry_run).await?;
-    let bar = progress::bar("dead letters", number(&total["matched"]));
+    let bar = progress::bar_for_people(arguments.json, "dead letters looked at", number(&total["matched"]));
     while let Some(cursor) = total["next_cursor"].as_str().map(str::to_owned) {
-        progress::show(&bar, gone_through(&total, work.done));
+        progress::show(&bar, looked_at(work, &total));
         let round = call(work, arguments, target, Some(cursor), arguments.dry_run).await?;
         add(&mut total, &round, work.done);
     }
     Ok(total)
 }
 
-/// How many letters were done something with, or nothing for a reason.
-fn gone_through(total: &Value, done: &str) -> u64 {
+/// How many letters something has been said of.
+fn looked_at(work: &Work, total: &Value) -> u64 {
     let skipped: u64 = total["skipped"].as_object().into_iter().flatten().map(|(_, count)| number(count)).sum();
-    skipped + number(&total[done]).max(number(&total["redrivable"]))
+    number(&total[work.done]) + number(&total["redrivable"]) + skipped
 }
 
 /// What a further round did.
@@ -179,13 +179,13 @@ mod tests {
         let mut total = json!({
             "matched": 9, "redriven": 3, "skipped": {"unreadable": 1}, "skipped_letters": [{"id": "a"}], "next_cursor": "4",
         });
-        assert_eq!(gone_through(&total, "redriven"), 4);
+        assert_eq!(looked_at(&REDRIVE, &total), 4);
         let round = json!({
             "matched": 5, "redriven": 2, "skipped": {"unreadable": 1, "body_missing": 2}, "skipped_letters": [{"id": "b"}],
             "next_cursor": null,
         });
         add(&mut total, &round, "redriven");
-        assert_eq!(gone_through(&total, "redriven"), 9);
+        assert_eq!(looked_at(&REDRIVE, &total), 9);
         assert_eq!((&total["matched"], &total["next_cursor"]), (&json!(9), &Value::Null));
         assert_eq!(total["skipped"], json!({"unreadable": 2, "body_missing": 2}));
         assert_eq!(total["skipped_letters"], json!([{"id": "a"}, {"id": "b"}]));

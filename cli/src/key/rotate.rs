@@ -23,16 +23,19 @@ pub struct RotateArgs {
 /// The hub does a part per call, until it has looked at everything.
 pub(super) async fn run(arguments: RotateArgs, target: &Api) -> anyhow::Result<String> {
     let body = json!({"dry_run": arguments.dry_run});
-    let (bar, mut rotated) = (progress::bar("secrets", 0), 0);
+    let mut rotated = 0;
+    let mut bar = None;
     let mut total = loop {
         let round = target.call(Method::POST, &[KEYS, "rotate"], &[], Some(&body)).await?;
         rotated += number(&round["rotated"]);
         if round["finished"] == true {
             break round;
         }
-        bar.set_length(rotated + number(&round["remaining"]));
-        progress::show(&bar, rotated);
+        let total = rotated + number(&round["remaining"]);
+        let bar = bar.get_or_insert_with(|| progress::bar_for_people(arguments.json, "secrets encrypted anew", total));
+        progress::show(bar, rotated);
     };
+    drop(bar);
     total["rotated"] = rotated.into();
     if arguments.json { show::pretty(&total) } else { Ok(page(&total)) }
 }

@@ -58,9 +58,9 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
         Trouble::Step { error, .. } => match error {
             AdminError::Misconfigured(words) => field("evolution_url", words),
             AdminError::KeyRefused if matches!(after, After::NothingDone | After::Undone(None)) => {
-                let remedy = "is not taken by the Evolution server, or may not see or make this account: give the \
+                let words = "is not taken by the Evolution server, or may not see or make this account: give the \
                     server's own key";
-                field("evolution_key", remedy)
+                field("evolution_key", words)
             }
             AdminError::KeyRefused => said(
                 gateway,
@@ -68,16 +68,14 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
                 "An instance is made with the key of the server, not of another instance.",
             ),
             AdminError::NotFound => {
-                said(StatusCode::CONFLICT, "evolution_instance_missing", "`connect` makes it again.")
+                said(StatusCode::CONFLICT, "evolution_instance_missing", "POST connect makes it again.")
             }
             AdminError::Forbidden(_) => said(
                 StatusCode::CONFLICT,
                 "evolution_name_in_use",
                 "A deleted instance may hold its name for some minutes.",
             ),
-            AdminError::Away { .. } => {
-                said(gateway, "evolution_unreachable", "Check evolution_url, and that the server runs.")
-            }
+            AdminError::Away { .. } => said(gateway, "evolution_unreachable", ""),
             AdminError::Failing { .. } => said(gateway, "evolution_failing", ""),
             AdminError::Refused { .. } => said(gateway, "evolution_refused", ""),
             AdminError::Unreadable => said(gateway, "evolution_unreadable", ""),
@@ -119,11 +117,7 @@ mod tests {
         let away = AdminError::Away { message: "Evolution cannot be reached".to_owned(), may_have_done: false };
         let away = trouble(&step(away), After::Undone(None));
         assert_eq!((away.status, away.code), (502, "evolution_unreachable"));
-        assert_eq!(
-            away.detail,
-            "Making the instance did not work: Evolution cannot be reached. Check evolution_url, and that the server \
-             runs. Nothing was changed."
-        );
+        assert_eq!(away.detail, "Making the instance did not work: Evolution cannot be reached. Nothing was changed.");
         let taken = trouble(&Trouble::InUse, After::NothingDone);
         assert_eq!((taken.status, taken.code), (409, "evolution_instance_in_use"));
         assert!(taken.detail.starts_with("Another instance of this hub"), "{}", taken.detail);
