@@ -8,7 +8,7 @@ use crate::{api::Api, show};
 
 /// The columns of the list: head and field.
 const COLUMNS: [(&str, &str); 5] =
-    [("At", "at"), ("Who", "actor"), ("Did", "action"), ("To", "target"), ("Changed", "changed")];
+    [("At (UTC)", "at"), ("Who", "actor"), ("Did", "action"), ("To", "target"), ("Changed", "changed")];
 
 /// What `audit` takes.
 #[derive(Debug, Args)]

@@ -12,8 +12,8 @@ const PAGE: usize = 500;
 /// The columns of the list: head and field.
 const COLUMNS: [(&str, &str); 5] = [
     ("Conversation", "session_name"),
-    ("Paused at", "paused_at"),
-    ("Until", "paused_until"),
+    ("Paused (UTC)", "paused_at"),
+    ("Until (UTC)", "paused_until"),
     ("By", "paused_by"),
     ("Reason", "reason"),
 ];
@@ -69,7 +69,10 @@ impl OneArgs {
         if self.json {
             return show::pretty(&said);
         }
-        let until = said["paused_until"].as_str().map(|end| format!(" until {end}")).unwrap_or_default();
+        let until = match show::cell(&said["paused_until"]) {
+            never if never.is_empty() => never,
+            end => format!(" until {end} UTC"),
+        };
         Ok(format!("{} is {}{until}.\n", self.session, show::word(&said["state"])))
     }
 }

@@ -1,7 +1,5 @@
 //! `omnihub explain`: why a message was answered, ignored or delayed, over the admin API.
 
-use std::io::{self, Write};
-
 use anyhow::Context;
 use clap::Args;
 use omnihub_common::{
@@ -31,11 +29,11 @@ pub async fn run(arguments: ExplainArgs, target: &Api) -> anyhow::Result<()> {
     let path = ["traces", &arguments.trace_id, "explanation"];
     let told = target.call(Method::GET, &path, &[], None).await?;
     let text = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&told)?)
+        show::pretty(&told)?
     } else {
         shown(&serde_json::from_value(told).context(show::UNREADABLE)?)
     };
-    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+    show::print(&text)
 }
 
 fn shown(told: &Explanation) -> String {

@@ -3,8 +3,14 @@
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::Context;
-use comfy_table::{ContentArrangement, Table, presets::UTF8_FULL_CONDENSED};
+use chrono::{DateTime, Utc};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets::UTF8_FULL_CONDENSED};
 use serde_json::Value;
+
+/// A day and what is left and right of it: a time is broken behind its day, if at all.
+const DAY: u16 = 12;
+/// A table with an id and what belongs to it needs so many columns.
+const WIDE: u16 = 110;
 
 /// An empty table in the style of this program.
 pub fn table() -> Table {
@@ -19,9 +25,52 @@ pub fn rows<const N: usize>(columns: [(&str, &str); N], objects: &[Value]) -> Ta
     let mut table = table();
     table.set_header(columns.map(|(head, _)| head));
     for object in objects {
-        table.add_row(columns.map(|(_, field)| word(&object[field])));
+        table.add_row(columns.map(|(_, field)| cell(&object[field])));
+    }
+    for (nth, _) in columns.iter().enumerate().filter(|(_, (head, _))| head.ends_with("(UTC)")) {
+        if let Some(column) = table.column_mut(nth) {
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(DAY)));
+        }
     }
     table
+}
+
+/// Lines whose `id`th cell is an id that people copy: never broken. A table, and on a terminal that is too narrow
+/// for one each line in full below its id.
+#[must_use]
+pub fn with_ids<const N: usize>(heads: [&str; N], id: usize, lines: &[[String; N]]) -> String {
+    let mut table = table();
+    if table.width().is_some_and(|width| width < WIDE) {
+        return lines.iter().map(|line| below_its_id(line, id)).collect();
+    }
+    table.set_header(heads);
+    table.add_rows(lines);
+    if let Some(column) = table.column_mut(id) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
+    }
+    format!("{table}\n")
+}
+
+fn below_its_id(line: &[String], id: usize) -> String {
+    let others = line.iter().enumerate().filter(|(nth, cell)| *nth != id && !cell.is_empty());
+    let others: Vec<&str> = others.map(|(_, cell)| cell.as_str()).collect();
+    format!("{}\n  {}\n", line.get(id).map(String::as_str).unwrap_or_default(), others.join(" · "))
+}
+
+/// A value in a narrow column: a time in UTC to the second, as its head says; anything else in full.
+#[must_use]
+pub fn cell(value: &Value) -> String {
+    let whole = word(value);
+    match whole.parse::<DateTime<Utc>>() {
+        Ok(at) if value.is_string() => second(at),
+        _ => whole,
+    }
+}
+
+/// A time as people read it, in UTC.
+#[must_use]
+pub fn second(at: DateTime<Utc>) -> String {
+    at.format("%Y-%m-%d %H:%M:%S").to_string()
 }
 
 /// An object as a table, one line per field that is set and is none of `without`.
@@ -50,6 +99,12 @@ pub fn word(value: &Value) -> String {
     }
 }
 
+/// So many of something that has a plain plural.
+#[must_use]
+pub fn counted(count: u64, one: &str) -> String {
+    format!("{count} {one}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A value for programs.
 ///
 /// # Errors
@@ -70,15 +125,24 @@ pub fn unexpected(wanted: &str) -> anyhow::Error {
     )
 }
 
-/// Prints the answer of a command. Whoever reads it may have had enough of it (`| head`).
+/// Prints the answer of a command. A reader that has read enough, as `head` does, is no error.
 ///
 /// # Errors
 /// When nobody can take it.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         printed => printed.context("the answer could not be printed"),
     }
+}
+
+/// Whether standard output is a terminal that knows colours, unless `NO_COLOR` says no.
+#[must_use]
+pub fn has_colours() -> bool {
+    let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    io::stdout().is_terminal() && !unwanted && !dumb
 }
 
 /// Tells a person something beside the answer, where a program that reads the answer does not
@@ -98,4 +162,37 @@ pub async fn confirmed(question: String, without_asking: &'static str) -> anyhow
     }
     let ask = move || dialoguer::Confirm::new().with_prompt(question).default(false).interact();
     tokio::task::spawn_blocking(ask).await?.context("the question was not answered")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_time_in_a_column_ends_at_its_second() {
+        let lines = [json!({"at": "2026-11-22T16:23:07.356309Z", "what": "2026-11-22", "reason": null})];
+        let table = rows([("At (UTC)", "at"), ("What", "what"), ("Reason", "reason")], &lines).to_string();
+        assert!(table.contains("│ 2026-11-22 16:23:07 ┆ 2026-11-22 ┆        │"), "{table}");
+        let table = rows([("At (UTC)", "at")], &[json!({"at": "2026-11-22T18:23:07+02:00"})]).to_string();
+        assert!(table.contains("│ 2026-11-22 16:23:07 │"), "{table}");
+        let table = rows([("A long head", "a"), ("At (UTC)", "at")], &[json!({"at": "2026-11-22T18:23:07Z"})])
+            .set_width(20)
+            .to_string();
+        assert!(table.contains("┆ 2026-11-22 │"), "{table}");
+    }
+
+    #[test]
+    fn an_id_stays_whole() {
+        let line = ["acme", "", "01a20414-c218-810a-834b-842983e4985d", "answered"].map(str::to_owned);
+        assert_eq!(below_its_id(&line, 2), "01a20414-c218-810a-834b-842983e4985d\n  acme · answered\n");
+        let wide = with_ids(["Instance", "From", "Trace", "Ended"], 2, &[line]);
+        assert!(wide.contains("┆ 01a20414-c218-810a-834b-842983e4985d ┆ answered │"), "{wide}");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "trace")), ["0 traces", "1 trace", "2 traces"]);
+    }
 }

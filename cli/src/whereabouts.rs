@@ -1,7 +1,5 @@
 //! `omnihub where`: what a person's message is doing now, over the admin API.
 
-use std::io::{self, Write};
-
 use anyhow::Context;
 use chrono::{DateTime, Utc};
 use clap::Args;
@@ -43,12 +41,12 @@ pub async fn run(arguments: WhereArgs, target: &Api) -> anyhow::Result<()> {
     query.extend(arguments.instance.map(|instance| ("instance_name", instance)));
     let found = target.call(Method::GET, &["where"], &query, None).await?;
     let text = if arguments.json {
-        format!("{}\n", serde_json::to_string_pretty(&found)?)
+        show::pretty(&found)?
     } else {
         let answer: Answer = serde_json::from_value(found).context(show::UNREADABLE)?;
         shown(&answer.conversations, what, Utc::now())
     };
-    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+    show::print(&text)
 }
 
 /// Which question a word asks.

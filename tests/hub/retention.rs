@@ -103,7 +103,7 @@ async fn a_cleanup_takes_what_is_old_and_tells_whose(database: Database) {
 
     // The command does the rest.
     assert_eq!(trace(&site, "cleanup --dry-run").await, "Would delete 1 traces older than 30 days.\n");
-    assert_eq!(trace(&site, "cleanup --yes").await, "Deleted 1 traces older than 30 days.\n");
+    assert_eq!(trace(&site, "cleanup --yes").await, "Deleted 1 trace older than 30 days.\n");
     assert_eq!(payloads(&tables).await, 0);
     let lines = site.get("/api/v1/audit?action=trace.cleanup").await;
     let told: Vec<_> =

@@ -180,8 +180,14 @@ async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<String> {
     }
     match all.is_empty() {
         _ if arguments.json => show::pretty(&Value::Array(all)),
-        true => Ok("No rules: everybody is answered. Block somebody with `omnihub access block`.\n".to_owned()),
-        false => Ok(format!("{}\n", show::rows(COLUMNS, &all))),
+        true if !narrowed.is_empty() => Ok("No such rules. `omnihub access list` shows all.\n".to_owned()),
+        true => Ok("No rules. Block somebody with `omnihub access block`.\n".to_owned()),
+        false => {
+            for rule in all.iter_mut().filter(|rule| rule["instance_name"].is_null()) {
+                rule["instance_name"] = "(every)".into();
+            }
+            Ok(format!("{}\n", show::rows(COLUMNS, &all)))
+        }
     }
 }
 

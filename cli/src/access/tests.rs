@@ -31,6 +31,7 @@ async fn somebody_is_blocked_and_answered_again() {
     assert_eq!(run(&hub, &["remove", "1"]).await.unwrap(), "Rule 1 is gone.\n");
     assert!(run(&hub, &["remove", "1"]).await.unwrap_err().to_string().contains("not found"));
     assert!(check("+551199").await.contains("is answered"));
+    assert!(run(&hub, &["list", "--action", "block"]).await.unwrap().starts_with("No such rules"));
 }
 
 #[tokio::test]

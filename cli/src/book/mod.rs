@@ -17,7 +17,7 @@ const CHATS: [(&str, &str); 5] = [
     ("Name", "name"),
     ("Type", "chat_type"),
     ("Unread", "unread_count"),
-    ("Last message", "last_message_at"),
+    ("Last message (UTC)", "last_message_at"),
     ("Id", "id"),
 ];
 const CHANNELS: [(&str, &str); 5] = [
@@ -178,6 +178,9 @@ async fn channels(arguments: ChannelsArgs, target: &Api) -> anyhow::Result<Strin
     }
     let Some(channels) = overview["channels"].as_array() else { bail!("the hub's answer is no list of channels") };
     note_what_is_missing(&overview);
+    if channels.is_empty() {
+        return Ok("No instances here. Make one with `omnihub instance add`.\n".to_owned());
+    }
     let (healthy, total) = (&overview["healthy_count"], &overview["total_count"]);
     Ok(format!("{}\n{} of {total}, {healthy} of them connected.\n", show::rows(CHANNELS, channels), channels.len()))
 }

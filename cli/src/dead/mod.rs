@@ -108,21 +108,7 @@ async fn all_rounds(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::
     while let Some(cursor) = total["next_cursor"].as_str().map(str::to_owned) {
         progress::show(&bar, looked_at(work, &total));
         let round = call(work, arguments, target, Some(cursor), arguments.dry_run).await?;
-        for count in [work.done, "redrivable"] {
-            if !total[count].is_null() {
-                total[count] = (number(&total[count]) + number(&round[count])).into();
-            }
-        }
-        if let (Value::Object(skipped), Value::Object(more)) = (&mut total["skipped"], &round["skipped"]) {
-            for (reason, count) in more {
-                let sum = skipped.get(reason).map_or(0, number) + number(count);
-                skipped.insert(reason.clone(), sum.into());
-            }
-        }
-        if let (Value::Array(named), Value::Array(more)) = (&mut total["skipped_letters"], &round["skipped_letters"]) {
-            named.extend(more.iter().cloned());
-        }
-        total["next_cursor"] = round["next_cursor"].clone();
+        add(&mut total, &round, work.done);
     }
     Ok(total)
 }
@@ -131,6 +117,25 @@ async fn all_rounds(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::
 fn looked_at(work: &Work, total: &Value) -> u64 {
     let skipped: u64 = total["skipped"].as_object().into_iter().flatten().map(|(_, count)| number(count)).sum();
     number(&total[work.done]) + number(&total["redrivable"]) + skipped
+}
+
+/// What a further round did.
+fn add(total: &mut Value, round: &Value, done: &str) {
+    for count in [done, "redrivable"] {
+        if !total[count].is_null() {
+            total[count] = (number(&total[count]) + number(&round[count])).into();
+        }
+    }
+    if let (Value::Object(skipped), Value::Object(more)) = (&mut total["skipped"], &round["skipped"]) {
+        for (reason, count) in more {
+            let sum = skipped.get(reason).map_or(0, number) + number(count);
+            skipped.insert(reason.clone(), sum.into());
+        }
+    }
+    if let (Value::Array(named), Value::Array(more)) = (&mut total["skipped_letters"], &round["skipped_letters"]) {
+        named.extend(more.iter().cloned());
+    }
+    total["next_cursor"] = round["next_cursor"].clone();
 }
 
 async fn call(
@@ -163,4 +168,26 @@ fn number(value: &Value) -> u64 {
 fn capital(word: &str) -> String {
     let mut letters = word.chars();
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_add_up() {
+        let mut total = json!({
+            "matched": 9, "redriven": 3, "skipped": {"unreadable": 1}, "skipped_letters": [{"id": "a"}], "next_cursor": "4",
+        });
+        assert_eq!(looked_at(&REDRIVE, &total), 4);
+        let round = json!({
+            "matched": 5, "redriven": 2, "skipped": {"unreadable": 1, "body_missing": 2}, "skipped_letters": [{"id": "b"}],
+            "next_cursor": null,
+        });
+        add(&mut total, &round, "redriven");
+        assert_eq!(looked_at(&REDRIVE, &total), 9);
+        assert_eq!((&total["matched"], &total["next_cursor"]), (&json!(9), &Value::Null));
+        assert_eq!(total["skipped"], json!({"unreadable": 2, "body_missing": 2}));
+        assert_eq!(total["skipped_letters"], json!([{"id": "a"}, {"id": "b"}]));
+    }
 }

@@ -7,11 +7,11 @@ use crate::show;
 /// The columns of the list: head and field.
 const COLUMNS: [(&str, &str); 7] = [
     ("Id", "id"),
-    ("Died", "died_at"),
+    ("Died (UTC)", "died_at"),
     ("Instance", "instance_name"),
     ("Phone", "phone"),
     ("Reason", "reason"),
-    ("Attempts", "attempts"),
+    ("After", "attempts"),
     ("Error", "error_message"),
 ];
 
@@ -22,12 +22,18 @@ pub(super) fn page(page: &Value) -> String {
     if letters.is_empty() && total == 0 {
         return "No dead letters.\n".to_owned();
     }
-    let table = show::rows(COLUMNS, letters);
+    let cells = |letter: &Value| {
+        COLUMNS.map(|(_, field)| match letter[field].as_u64() {
+            Some(attempts) => show::counted(attempts, "attempt"),
+            None => show::cell(&letter[field]),
+        })
+    };
+    let table = show::with_ids(COLUMNS.map(|(head, _)| head), 0, &letters.iter().map(cells).collect::<Vec<_>>());
     let rest = match page["next_cursor"].as_str() {
         Some(cursor) => format!("; go on with --cursor {cursor}"),
         None => String::new(),
     };
-    format!("{table}\n{} of {total} shown{rest}\n", letters.len())
+    format!("{table}{} of {total} shown{rest}\n", letters.len())
 }
 
 /// One letter, one line per field that is set, its payload below.

@@ -1,6 +1,8 @@
 //! Colours, where a person looks.
 
-use std::{fmt::Display, io::IsTerminal as _};
+use std::fmt::Display;
+
+use crate::show;
 
 /// Paints text on a terminal, and leaves it plain elsewhere.
 #[derive(Clone, Copy, Debug)]
@@ -11,9 +13,7 @@ pub(super) struct Paint {
 impl Paint {
     /// Colours when standard output is a terminal that knows them, unless `NO_COLOR` says no.
     pub(super) fn of_stdout() -> Self {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { colours: std::io::stdout().is_terminal() && !unwanted && !dumb }
+        Self { colours: show::has_colours() }
     }
 
     /// No colours.

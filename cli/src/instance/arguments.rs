@@ -7,6 +7,31 @@ use omnihub_common::secret::Secret;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+/// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
+pub(super) const CLEARABLE: [&str; 21] = [
+    "agent_error_message",
+    "agent_id",
+    "agent_instance_type",
+    "agent_timeout",
+    "debounce_max_ms",
+    "debounce_ms",
+    "default_agent",
+    "discord_bot_token",
+    "discord_client_id",
+    "discord_default_channel_id",
+    "discord_guild_id",
+    "enable_auto_split",
+    "max_backlog",
+    "overlap",
+    "session_id_prefix",
+    "split_over",
+    "trace_retention_days",
+    "webhook_base64",
+    "webhook_secret",
+    "webhook_secret_previous",
+    "whatsapp_instance",
+];
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum InstanceCommand {
@@ -40,6 +65,9 @@ pub enum InstanceCommand {
         /// Do not ask.
         #[arg(long, short)]
         force: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Say how an instance is connected.
     Status(OneArgs),
@@ -273,7 +301,7 @@ pub struct UpdateArgs {
     #[arg(long, value_name = "KEY", value_parser = secret)]
     agent_api_key: Option<Secret>,
     /// Empty a field, by its name in the API, e.g. agent_error_message. May be repeated.
-    #[arg(long, value_name = "FIELD")]
+    #[arg(long, value_name = "FIELD", value_parser = clearable)]
     clear: Vec<String>,
     #[command(flatten)]
     pub(super) fields: FieldArgs,
@@ -298,7 +326,7 @@ impl UpdateArgs {
         put(&mut body, "evolution_key", self.evolution_key.as_ref());
         put(&mut body, "agent_api_key", self.agent_api_key.as_ref());
         for field in &self.clear {
-            body.insert(field.replace('-', "_"), Value::Null);
+            body.insert(field.clone(), Value::Null);
         }
         Value::Object(body)
     }
@@ -316,6 +344,15 @@ impl FieldArgs {
 fn put(body: &mut Map<String, Value>, name: &str, value: Option<&Secret>) {
     if let Some(value) = value {
         body.insert(name.to_owned(), value.expose().into());
+    }
+}
+
+/// The API's name of a field that may be empty.
+fn clearable(text: &str) -> Result<String, String> {
+    let field = text.replace('-', "_");
+    match CLEARABLE.contains(&field.as_str()) {
+        true => Ok(field),
+        false => Err(format!("these can be emptied: {}", CLEARABLE.join(", "))),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an instance's account goes through, as commands.
 
+use anyhow::bail;
 use qrcode::{QrCode, render::unicode::Dense1x2};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -38,7 +39,11 @@ pub(super) async fn qr(QrArgs { one, phone }: &QrArgs, target: &Api) -> anyhow::
     if one.json {
         return show::pretty(&told);
     }
-    Ok(format!("{}{}\n", picture(&told), show::word(&told["message"])))
+    let message = show::word(&told["message"]);
+    if told["status"] == "error" {
+        bail!(message);
+    }
+    Ok(format!("{}{message}\n", picture(&told)))
 }
 
 /// `connect`, `disconnect`, `restart` or `logout`.
@@ -73,13 +78,60 @@ pub(super) async fn discover(arguments: &DiscoverArgs, target: &Api) -> anyhow::
     if arguments.json {
         return show::pretty(&told);
     }
-    Ok(format!("{}\n{}", show::rows(COLUMNS, &all), table::warnings(&told)))
+    let found = match all.is_empty() {
+        true => "No instances, and no accounts at Evolution.".to_owned(),
+        false => show::rows(COLUMNS, &all).to_string(),
+    };
+    Ok(format!("{found}\n{}", table::warnings(&told)))
+}
+
+/// How the squares of a picture are made to differ.
+#[derive(Clone, Copy, Debug)]
+enum Ink {
+    /// Black on white, whatever the terminal's own colours are.
+    Colours,
+    /// By blocks where it is light: right on a dark terminal.
+    Blocks,
+}
+
+impl Ink {
+    fn of_stdout() -> Self {
+        if show::has_colours() { Self::Colours } else { Self::Blocks }
+    }
+}
+
+/// A code as phones read it: many read none whose light and dark are exchanged.
+fn drawn(code: &QrCode, ink: Ink) -> String {
+    let mut picture = code.render::<Dense1x2>();
+    let picture = picture.quiet_zone(true);
+    match ink {
+        Ink::Colours => {
+            let lines = picture.build();
+            lines.lines().map(|line| format!("\u{1b}[30;107m{line}\u{1b}[0m\n")).collect()
+        }
+        Ink::Blocks => format!("{}\n", picture.dark_color(Dense1x2::Light).light_color(Dense1x2::Dark).build()),
+    }
 }
 
 /// The QR code of an answer, drawn for a terminal, and the code to type instead.
 fn picture(answer: &Value) -> String {
     let code = answer["code"].as_str().and_then(|code| QrCode::new(code).ok());
-    let drawn = code.map(|code| code.render::<Dense1x2>().quiet_zone(true).build());
+    let drawn = code.map(|code| drawn(&code, Ink::of_stdout()));
     let typed = answer["pairing_code"].as_str().map(|code| format!("Pairing code: {code}\n"));
-    format!("{}{}", drawn.map(|drawn| format!("{drawn}\n")).unwrap_or_default(), typed.unwrap_or_default())
+    format!("{}{}", drawn.unwrap_or_default(), typed.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phone_sees_dark_on_light() {
+        let code = QrCode::new("2@abc").unwrap();
+        let blocks = drawn(&code, Ink::Blocks);
+        assert!(blocks.lines().next().unwrap().chars().all(|c| c == '█'), "the margin is light:\n{blocks}");
+        let colours = drawn(&code, Ink::Colours);
+        assert!(colours.lines().all(|line| line.starts_with("\u{1b}[30;107m") && line.ends_with("\u{1b}[0m")));
+        assert!(colours.lines().next().unwrap().contains("m    "), "the margin is background:\n{colours}");
+    }
 }

@@ -50,7 +50,12 @@ async fn execute(command: InstanceCommand, target: &Api) -> anyhow::Result<Strin
             let changed = target.call(Method::PUT, &path, &[], Some(&body)).await?;
             answer(&changed, arguments.fields.json, "Changed:\n")
         }
-        InstanceCommand::Delete { name, evolution, force } => delete(name.get(), &evolution, force, target).await,
+        InstanceCommand::Delete { name, evolution, force, json } => {
+            if !force && !may_delete(name.get(), &evolution, target).await? {
+                return Ok("Nothing was deleted.\n".to_owned());
+            }
+            delete(name.get(), evolution, json, target).await
+        }
         InstanceCommand::Status(one) => life::status(&one, target).await,
         InstanceCommand::Qr(arguments) => life::qr(&arguments, target).await,
         InstanceCommand::Connect(one) => life::change("connect", &one, target).await,
@@ -61,7 +66,10 @@ async fn execute(command: InstanceCommand, target: &Api) -> anyhow::Result<Strin
         InstanceCommand::SetDefault { name, json } => {
             let path = ["instances", name.get(), "set-default"];
             let changed = target.call(Method::POST, &path, &[], Some(&json!({}))).await?;
-            answer(&changed, json, "The default is now:\n")
+            if json {
+                return show::pretty(&changed);
+            }
+            Ok(format!("/webhook/evolution means {} now.\n", show::word(&changed["name"])))
         }
     }
 }
@@ -80,16 +88,18 @@ async fn list(target: &Api) -> anyhow::Result<Vec<Value>> {
     }
 }
 
-async fn delete(name: &str, evolution: &str, force: bool, target: &Api) -> anyhow::Result<String> {
-    let path = ["instances", name];
-    if !force {
-        target.call(Method::GET, &path, &[], None).await?;
-        let account = if evolution == "remove" { ", and its account at Evolution" } else { "" };
-        if !show::confirmed(format!("Delete `{name}` with its users and traces{account}?"), "--force").await? {
-            return Ok("Nothing was deleted.\n".to_owned());
-        }
+/// Asks whoever is there, about an instance that is there.
+async fn may_delete(name: &str, evolution: &str, target: &Api) -> anyhow::Result<bool> {
+    target.call(Method::GET, &["instances", name], &[], None).await?;
+    let account = if evolution == "remove" { ", and its account at Evolution" } else { "" };
+    show::confirmed(format!("Delete `{name}` with its users and traces{account}?"), "--force").await
+}
+
+async fn delete(name: &str, evolution: String, json: bool, target: &Api) -> anyhow::Result<String> {
+    let answer = target.call(Method::DELETE, &["instances", name], &[("evolution", evolution)], None).await?;
+    if json {
+        return show::pretty(&answer);
     }
-    let answer = target.call(Method::DELETE, &path, &[("evolution", evolution.to_owned())], None).await?;
     Ok(format!("{}\n{}", answer["message"].as_str().unwrap_or("Deleted"), table::warnings(&answer)))
 }
 

@@ -50,7 +50,8 @@ async fn a_life_of_an_instance() {
     let changed = hub.json("update other --agent-timeout 5 --active false --clear session-id-prefix").await;
     assert_eq!((&changed["agent_timeout"], &changed["session_id_prefix"]), (&json!(5), &Value::Null));
     assert_eq!((&changed["is_active"], &changed["agent_id"]), (&json!(false), &json!("x")));
-    assert!(hub.run("set-default other").await.unwrap().contains("other"));
+    assert!(hub.run("set-default other").await.unwrap() == "/webhook/evolution means other now.\n");
+    assert_eq!(hub.json("set-default other").await["is_default"], json!(true));
     assert_eq!(hub.json("show shop_v2").await["is_default"], json!(false));
 
     let deleted = hub.run("delete --name other --force").await.unwrap();
@@ -95,6 +96,20 @@ fn the_command_line_is_sound() {
     assert!(Line::try_parse_from(["instance", "add", "a", "--name", "b"]).is_err());
 }
 
+#[test]
+fn what_may_be_null_can_be_cleared() {
+    let path = "/paths/~1api~1v1~1instances~1{name}/put/requestBody/content/application~1json/schema/properties";
+    let document = omnihub_ingress::admin::openapi::document();
+    let fields = document.pointer(path).unwrap().as_object().unwrap().iter();
+    let nullable = |(name, field): (&String, &Value)| {
+        let null = field["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
+        (null && name != "provision").then(|| name.clone())
+    };
+    assert_eq!(fields.filter_map(nullable).collect::<Vec<_>>(), arguments::CLEARABLE);
+    let wrong = Line::try_parse_from(["instance", "update", "a", "--clear", "nonsense"]).map(|_| ()).unwrap_err();
+    assert!(wrong.to_string().contains("these can be emptied: agent_error_message"), "{wrong}");
+}
+
 #[tokio::test]
 async fn an_account_by_commands() {
     let evolution = omnihub_fakes::FakeEvolution::start().await.unwrap();
@@ -107,6 +122,11 @@ async fn an_account_by_commands() {
     let made = hub.run(&format!("add acme {options}")).await.unwrap();
     assert!(made.contains("Warning: no webhook was registered"), "{made}");
     assert!(hub.run("status acme").await.unwrap().contains("disconnected"));
+    let away =
+        "--evolution-url http://127.0.0.1:9 --evolution-key k --agent-api-url http://agent.test --agent-api-key k";
+    hub.run(&format!("add away {away} --provision false")).await.unwrap();
+    assert!(hub.run("qr away").await.unwrap_err().contains("Evolution cannot be reached"));
+    assert_eq!(hub.json("delete away --force").await["message"], "Instance 'away' deleted successfully");
     assert_eq!(hub.json("status acme").await["channel_data"]["evolution_state"], "close");
     let drawn = hub.run("qr acme --phone +14155550000").await.unwrap();
     assert!(drawn.contains('█') && drawn.contains("Scan it"), "{drawn}");

@@ -22,8 +22,8 @@ const COLUMNS: [(&str, &str); 8] = [
     ("Key", "hint"),
     ("Scopes", "scopes"),
     ("Instances", "instances"),
-    ("Expires", "expires_at"),
-    ("Last used", "last_used_at"),
+    ("Expires (UTC)", "expires_at"),
+    ("Last used (UTC)", "last_used_at"),
     ("Works", "is_active"),
 ];
 

@@ -49,7 +49,8 @@ fn page(total: &Value) -> String {
         let words = [&count["rows"], &count["secrets"], &count["in_ring"]].map(show::word);
         table.add_row([&[format!("{id}{mark}")][..], &words].concat());
     }
-    let mut page = format!("{table}\n{}\n", sentence(total, first));
+    let keys = if table.is_empty() { "Nothing is encrypted yet.".to_owned() } else { table.to_string() };
+    let mut page = format!("{keys}\n{}\n", sentence(total, first));
     for stuck in total["stuck_secrets"].as_array().into_iter().flatten() {
         let [table, row, field, detail] = ["table", "row", "field", "detail"].map(|name| show::word(&stuck[name]));
         let _ = writeln!(page, "  not done: {field} in row {row} of {table}: {detail}");

@@ -28,17 +28,18 @@ pub(super) async fn run(arguments: &AnalyticsArgs, target: &Api) -> anyhow::Resu
 }
 
 fn tables(found: &Value) -> String {
-    let period = match (found["start_date"].as_str(), found["end_date"].as_str()) {
-        (Some(from), Some(to)) => format!("from {from} to {to}"),
-        _ => "of all time".to_owned(),
+    let period = match [&found["start_date"], &found["end_date"]].map(show::cell) {
+        [from, to] if from.is_empty() || to.is_empty() => "of all time".to_owned(),
+        [from, to] => format!("from {from} to {to} UTC"),
     };
-    let count = |field: &str| found[field].as_i64().unwrap_or_default();
+    let count = |field: &str| found[field].as_u64().unwrap_or_default();
     let total = count("total_messages");
     if total == 0 {
         return format!("No messages {period}.\n");
     }
     let (well, failed, rate) = (count("successful_messages"), count("failed_messages"), &found["success_rate"]);
-    let mut text = format!("{total} messages {period}: {well} ended well ({rate} %), {failed} failed.\n");
+    let mut text =
+        format!("{} {period}: {well} ended well ({rate} %), {failed} failed.\n", show::counted(total, "message"));
     let mut whole = head("");
     for (name, times) in [("Webhook to end", "total_time_ms"), ("Agent", "agent_time_ms")] {
         let times = &found[times];
@@ -63,7 +64,7 @@ fn breakdown(name: &str, parts: &[Value]) -> comfy_table::Table {
     table.set_header([name, "Messages", "Ended well", "Failed", "p50", "p95", "p99", "Agent p50", "Agent p95"]);
     for part in parts {
         let (total, agent) = (&part["total_time_ms"], &part["agent_time_ms"]);
-        let counts = [&part["key"], &part["total"], &part["successful"], &part["failed"]].map(show::word);
+        let counts = [&part["key"], &part["total"], &part["successful"], &part["failed"]].map(show::cell);
         let times = [&total["p50"], &total["p95"], &total["p99"], &agent["p50"], &agent["p95"]].map(ms);
         table.add_row(counts.into_iter().chain(times));
     }
@@ -91,8 +92,15 @@ mod tests {
             "agent_time_ms": times, "by_instance": [part("acme")], "by_type": [], "per_hour": [part("2026-01-31T08:00:00Z")],
         });
         let text = tables(&found);
-        for word in ["4 messages from 2026-01-30T09:00:00Z", "(75.0 %)", "1.2 s", "900 ms", "1 min 1 s", "acme", "Hour"]
-        {
+        for word in [
+            "4 messages from 2026-01-30 09:00:00 to 2026-01-31 09:00:00 UTC: 3",
+            "(75.0 %)",
+            "1.2 s",
+            "900 ms",
+            "1 min 1 s",
+            "acme",
+            "Hour",
+        ] {
             assert!(text.contains(word), "{word} in\n{text}");
         }
         assert!(!text.contains("Kind"), "{text}");

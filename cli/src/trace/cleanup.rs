@@ -13,15 +13,17 @@ pub(super) async fn run(arguments: &CleanupArgs, target: &Api) -> anyhow::Result
     if arguments.dry_run {
         return if arguments.json { show::pretty(&counted) } else { Ok(format!("{}.\n", word(&counted["message"]))) };
     }
-    let days = arguments.days_old;
-    let question = format!("Delete {total} traces older than {days} days for good?");
+    let days = show::counted(arguments.days_old.into(), "day");
+    let question = format!("Delete {} older than {days} for good?", show::counted(total, "trace"));
     if total > 0 && !arguments.yes && !show::confirmed(question, "--yes or --dry-run").await? {
         return Ok("Nothing was done.\n".to_owned());
     }
     let done = all_rounds(arguments, target, total).await?;
     match arguments.json {
         true => show::pretty(&done),
-        false => Ok(format!("Deleted {} traces older than {days} days.\n", number(&done["traces_deleted"]))),
+        false => {
+            Ok(format!("Deleted {} older than {days}.\n", show::counted(number(&done["traces_deleted"]), "trace")))
+        }
     }
 }
 

@@ -15,17 +15,16 @@ pub(super) fn many(traces: &[Value]) -> String {
     if traces.is_empty() {
         return "No messages.\n".to_owned();
     }
-    let mut table = show::table();
-    table.set_header(["Received (UTC)", "Trace", "Instance", "From", "Message", "Ended", "Took"]);
-    for trace in traces {
-        let text = |field: &str| trace[field].as_str().unwrap_or_default();
-        let received: String = text("received_at").replace('T', " ").chars().take(19).collect();
-        let took = trace["total_processing_time_ms"].as_i64().map(span).unwrap_or_default();
-        let cells = [received, text("trace_id").to_owned(), text("instance_name").to_owned()];
-        let from = phone(text("sender_phone"));
-        table.add_row(cells.into_iter().chain([from, head(text("message_content")), ended(trace), took]));
-    }
-    format!("{table}\n")
+    let lines: Vec<_> = traces.iter().map(line).collect();
+    show::with_ids(["Received (UTC)", "Trace", "Instance", "From", "Message", "Ended", "Took"], 1, &lines)
+}
+
+fn line(trace: &Value) -> [String; 7] {
+    let text = |field: &str| trace[field].as_str().unwrap_or_default();
+    let took = trace["total_processing_time_ms"].as_i64().map(span).unwrap_or_default();
+    let (received, from) = (show::cell(&trace["received_at"]), phone(text("sender_phone")));
+    let [id, instance] = ["trace_id", "instance_name"].map(|field| text(field).to_owned());
+    [received, id, instance, from, head(text("message_content")), ended(trace), took]
 }
 
 /// How it ended, or how far it is.

@@ -21,7 +21,7 @@ const COLUMNS: [(&str, &str); 5] = [
     ("Instance", "instance_name"),
     ("Phone", "phone_number"),
     ("Email", "email"),
-    ("Since", "created_at"),
+    ("Since (UTC)", "created_at"),
 ];
 
 /// The commands.
@@ -47,6 +47,9 @@ pub enum UserCommand {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
 }
 
@@ -144,7 +147,7 @@ async fn execute(command: UserCommand, target: &Api) -> anyhow::Result<String> {
             shown(&name.who, &left)
         }
         UserCommand::Export(person) => person.export(target).await,
-        UserCommand::Erase { person, yes } => person.erase(target, yes).await,
+        UserCommand::Erase { person, yes, json } => person.erase(target, yes, json).await,
     }
 }
 

@@ -51,16 +51,21 @@ impl PersonArgs {
     }
 
     /// Forgets them, after a question unless told otherwise.
-    pub(super) async fn erase(&self, target: &Api, yes: bool) -> anyhow::Result<String> {
+    pub(super) async fn erase(&self, target: &Api, yes: bool, json: bool) -> anyhow::Result<String> {
         let question = format!("Erase everything that {} knows of {}, for good?", self.instance, self.phone);
         if !yes && !show::confirmed(question, "--yes").await? {
             return Ok("Nothing was erased.\n".to_owned());
         }
         let done = target.call(Method::DELETE, &self.path(&[]), &[], None).await?;
+        if json {
+            return show::pretty(&done);
+        }
         let again = match done["under_way"] == true {
             true => "Something of theirs is still under way: erase once more when it is answered.\n",
             false => "",
         };
-        Ok(format!("{} messages and {} dead letters were erased.\n{again}", done["messages"], done["dead_letters"]))
+        let erased = |field: &str, one| show::counted(done[field].as_u64().unwrap_or_default(), one);
+        let (messages, letters) = (erased("messages", "message"), erased("dead_letters", "dead letter"));
+        Ok(format!("Erased: {messages} and {letters}.\n{again}"))
     }
 }

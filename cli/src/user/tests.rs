@@ -55,7 +55,7 @@ async fn a_person_is_taken_out_and_erased() {
         serde_json::from_str(&run(&hub, &["export", "+5511", "--instance", "acme"]).await.unwrap()).unwrap();
     assert_eq!((&export["total_messages"], export["messages"].as_array().unwrap().len()), (&json!(1), 1));
     let erased = run(&hub, &["erase", "+5511", "--instance", "acme", "--yes"]).await.unwrap();
-    assert_eq!(erased, "1 messages and 0 dead letters were erased.\n");
+    assert_eq!(erased, "Erased: 1 message and 0 dead letters.\n");
     assert!(run(&hub, &["show", "1"]).await.unwrap_err().to_string().contains("not found"));
 }
 

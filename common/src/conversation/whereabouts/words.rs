@@ -34,7 +34,7 @@ impl Standing {
             Self::Finishing { .. } => "Everything is done; its end is being made known.".to_owned(),
             Self::Recording => "It has ended; the outcome is on its way to the database.".to_owned(),
             Self::Dead { at, reason, .. } => {
-                format!("It is in the dead letters{}: {}", when(*at, now), sentence_of(reason))
+                format!("It went to the dead letters{}: {}", when(*at, now), sentence_of(reason))
             }
             Self::Done { at, outcome, reason } => done(*at, *outcome, reason.as_deref(), now),
             Self::Unknown => "It is in a state that this version does not know: the worker is newer.".to_owned(),

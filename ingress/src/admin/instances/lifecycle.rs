@@ -165,7 +165,7 @@ async fn qr(
     };
     let (status, mut message, pairing) = scan(told);
     if !instance.is_active {
-        message.push_str(" The instance is not active and answers nobody: POST connect makes it active.");
+        message.push_str(" The instance is not active and answers nobody: `connect` makes it active.");
     }
     let (qr_code, code, pairing_code) =
         pairing.map_or((None, None, None), |pairing| (pairing.picture, pairing.code, pairing.pairing_code));
@@ -307,9 +307,10 @@ async fn restart(
         note(&state, &actor, "instance.restart", &instance).await?;
         let result = match restarted {
             true => Outcome::new("success", "The account connects anew."),
-            false => {
-                Outcome::new("warning", "The account was not connected, so there was nothing to restart: POST connect.")
-            }
+            false => Outcome::new(
+                "warning",
+                "The account was not connected, so there was nothing to restart: `connect` connects it.",
+            ),
         };
         Ok(Json(Changed { message: done(&instance, "restarted"), result, warnings: Vec::new() }))
     })

@@ -58,7 +58,9 @@ pub(super) fn trouble(trouble: &Trouble, after: After) -> Problem {
         Trouble::Step { error, .. } => match error {
             AdminError::Misconfigured(words) => field("evolution_url", words),
             AdminError::KeyRefused if matches!(after, After::NothingDone | After::Undone(None)) => {
-                field("evolution_key", "is not taken by the Evolution server, or may not see or make this instance")
+                let words = "is not taken by the Evolution server, or may not see or make this account: give the \
+                    server's own key";
+                field("evolution_key", words)
             }
             AdminError::KeyRefused => said(
                 gateway,
