@@ -35,7 +35,7 @@ use super::{
     access::{Allowed, CanRead},
     door::{Routes, get, post},
     openapi::{
-        field::{Kind, TRACE_ID, field as parameter, flag},
+        field::{Kind, PHONE, TRACE_ID, field as parameter, flag},
         says,
     },
     path::Path,
@@ -57,6 +57,7 @@ const MAX_OF_A_PHONE: u64 = 500;
 pub fn routes() -> Routes {
     let filter = query::parameters;
     let limit = [parameter("limit", Kind::Whole(1, MAX_OF_A_PHONE), "How many to answer; 50 when nothing is said.")];
+    let whose = parameter("phone", PHONE, "A phone number, in any spelling.");
     let cleaning = says("Delete old traces with their payloads, or count them")
         .more("A call ends after a while; when `status` is `unfinished` the same call goes on.")
         .answers_like(cleanup::example());
@@ -83,14 +84,23 @@ pub fn routes() -> Routes {
         .route(
             "/api/v1/traces/cleanup",
             post(cleanup::by_body)
-                .doc(cleaning.clone().optional_body(&query::CLEANUP, json!({"days_old": 30, "dry_run": true})))
+                .doc(
+                    cleaning
+                        .clone()
+                        .optional_body(&query::CLEANUP, json!({"days_old": 30, "dry_run": true}))
+                        .nothing_else(),
+                )
                 .delete(cleanup::by_query)
                 .doc(cleaning.query(query::CLEANUP)),
         )
         .route(
             "/api/v1/traces/phone/{phone}",
             get(of_a_phone).doc(
-                says("Traces of one person, the newest first").query(limit).lists::<view::TraceView>().with_total(),
+                says("Traces of one person, the newest first")
+                    .path(whose)
+                    .query(limit)
+                    .lists::<view::TraceView>()
+                    .with_total(),
             ),
         )
         .route(
