@@ -35,6 +35,7 @@ use super::{
     access::{Allowed, CanRead},
     door::{Routes, get, post},
     openapi::{
+        Doc,
         field::{Kind, PHONE, TRACE_ID, field as parameter, flag},
         says,
     },
@@ -56,8 +57,6 @@ const MAX_OF_A_PHONE: u64 = 500;
 /// The routes of traces.
 pub fn routes() -> Routes {
     let filter = query::parameters;
-    let limit = [parameter("limit", Kind::Whole(1, MAX_OF_A_PHONE), "How many to answer; 50 when nothing is said.")];
-    let whose = parameter("phone", PHONE, "A phone number, in any spelling.");
     let cleaning = says("Delete old traces with their payloads, or count them")
         .more("A call ends after a while; when `status` is `unfinished` the same call goes on.")
         .answers_like(cleanup::example());
@@ -93,16 +92,7 @@ pub fn routes() -> Routes {
                 .delete(cleanup::by_query)
                 .doc(cleaning.query(query::CLEANUP)),
         )
-        .route(
-            "/api/v1/traces/phone/{phone}",
-            get(of_a_phone).doc(
-                says("Traces of one person, the newest first")
-                    .path(whose)
-                    .query(limit)
-                    .lists::<view::TraceView>()
-                    .with_total(),
-            ),
-        )
+        .route("/api/v1/traces/phone/{phone}", get(of_a_phone).doc(documented_of_a_phone()))
         .route(
             "/api/v1/traces/{trace_id}",
             get(show).doc(says("A trace with its payloads").path(TRACE_ID).answers::<view::TraceDetail>()),
@@ -116,6 +106,14 @@ pub fn routes() -> Routes {
                     .lists::<view::PayloadView>(),
             ),
         )
+}
+
+fn documented_of_a_phone() -> Doc {
+    says("Traces of one person, the newest first")
+        .path(parameter("phone", PHONE, "A phone number, in any spelling."))
+        .query([parameter("limit", Kind::Whole(1, MAX_OF_A_PHONE), "How many to answer; 50 when nothing is said.")])
+        .lists::<view::TraceView>()
+        .with_total()
 }
 
 /// `GET /api/v1/traces`: newest first, a plain array. The total is in `x-total-count`; while there is

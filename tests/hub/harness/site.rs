@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::http::HeaderMap;
 use omnihub_fakes::{Behaviour, FakeAgent, FakeEvolution, customers};
 use omnihub_ingress::admin::openapi;
-use reqwest::{Client, Method};
+use reqwest::{Client, Method, redirect::Policy};
 use serde_json::{Value, json};
 
 use super::{Database, Hub, Nats, Store, omnihub, until};
@@ -76,7 +76,7 @@ impl Site {
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let mut hub = Hub::spawn(&["up"], &env);
         hub.wait_ready().await;
-        Self { hub, worker: None, nats: None, evolution, agent, http: Client::new(), store }
+        Self { hub, worker: None, nats: None, evolution, agent, http: client(), store }
     }
 
     /// An ingress and a worker, a NATS server of their own, and the tenant.
@@ -99,7 +99,7 @@ impl Site {
         let (mut hub, mut worker) = (Hub::spawn(&["ingress"], &env), Hub::spawn(&["worker"], &env));
         hub.wait_ready().await;
         worker.wait_ready().await;
-        let (http, worker, nats) = (Client::new(), Some(worker), Some(nats));
+        let (http, worker, nats) = (client(), Some(worker), Some(nats));
         Self { hub, worker, nats, evolution, agent, http, store }
     }
 
@@ -233,6 +233,11 @@ impl Site {
         assert_eq!(self.evolution.violations(), Vec::<String>::new());
         assert_eq!(self.agent.violations(), Vec::<String>::new());
     }
+}
+
+/// Follows no redirect: what is answered is what the hub answers.
+fn client() -> Client {
+    Client::builder().redirect(Policy::none()).build().expect("a client")
 }
 
 impl Answer {

@@ -16,7 +16,9 @@ const ABOUT: &str = "A hub between people on WhatsApp and the AI agents that ans
     Every route but those of webhooks and health needs a key: the root key of the hub, or one that \
     `POST /api/v1/keys` made. A key has scopes (`read`, `write`, `send`; `admin` is for everything) \
     and reaches some instances or all; what is outside its reach does not exist for it. Errors are \
-    problem details as RFC 9457 has them, with a stable `code`.";
+    problem details as RFC 9457 has them, with a stable `code`.\n\n\
+    An empty text counts as none, in a body as in a query. A field of a body that is not known is ignored and named \
+    in a `Warning` header, except where the schema says that there are no others.";
 
 /// The schemes by which a key is shown; either will do.
 const SCHEMES: [&str; 2] = ["ApiKeyAuth", "BearerAuth"];

@@ -72,6 +72,10 @@ pub(crate) const PHONE: Kind = Kind::Like("[0-9]");
 pub(crate) const WHOM: Kind = Kind::Like(
     r"^(\+*[ ()./-]*[0-9][0-9 ()./-]*\*?|\+*\*|[^\s*\u0000-\u001f\u007f-\u009f]*@[^\s*\u0000-\u001f\u007f-\u009f]*)$",
 );
+/// One person: the same without the star.
+pub(crate) const WHO: Kind = Kind::Like(
+    r"^(\+*[ ()./-]*[0-9][0-9 ()./-]*|[^\s*\u0000-\u001f\u007f-\u009f]*@[^\s*\u0000-\u001f\u007f-\u009f]*)$",
+);
 /// What travels in a header, as secrets do.
 pub(crate) const PRINTABLE: Kind = Kind::Like("^[ -~]*$");
 
@@ -108,6 +112,9 @@ impl Field {
             if let Some(Value::Array(words)) = schema.get_mut("enum") {
                 words.push(Value::Null);
             }
+        }
+        if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {
+            forms.push(json!({"type": "null"}));
         }
         schema["description"] = self.says.into();
         schema

@@ -31,7 +31,7 @@ use super::{
     fields::{Fields, invalid, page},
     openapi::{
         Doc,
-        field::{Field, ID, INSTANCE_NAME, Kind, PAGE, WHOM, field},
+        field::{Field, ID, INSTANCE_NAME, Kind, PAGE, WHO, WHOM, field},
         says,
     },
     path::Path,
@@ -96,7 +96,7 @@ impl From<Rule> for RuleAnswer {
 fn checking() -> Doc {
     says("Whether somebody would be answered now")
         .more("Without an instance only the rules for all of them are asked, which needs a key that reaches all.")
-        .query([field("phone_number", WHOM, "Who.").required(), INSTANCE_NAME])
+        .query([field("phone_number", WHO, "Who.").required(), INSTANCE_NAME])
         .answers::<CheckAnswer>()
 }
 

@@ -63,8 +63,11 @@ fn sends(summary: &'static str, own: &[Field], example: Value) -> Doc {
         .answers::<Answer>()
         .waits::<Answer>()
         .problem(404, "There is no such instance or person, or not for this key.")
-        .problem(409, "The instance is switched off, or the `Idempotency-Key` was used for something else.")
-        .problem(422, "Fields are wrong, or WhatsApp refuses the message; `code` says which.")
+        .problem(409, "The instance is switched off.")
+        .problem(
+            422,
+            "Fields are wrong, the `Idempotency-Key` was used for something else, or WhatsApp refuses; see `code`.",
+        )
         .problem(500, "It was not sent, for a reason that has no other status.")
         .problem(502, "Evolution did not send it.")
         .problem(504, "It was not sent in time.")
