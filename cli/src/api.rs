@@ -1,4 +1,7 @@
-//! The admin API as management commands call it.
+//! The admin API as management commands call it. What a refusal means for who sits at a terminal is in
+//! `remedy`.
+
+mod remedy;
 
 use std::{fs, io, time::Duration};
 
@@ -7,7 +10,11 @@ use omnihub_common::{
     key::admin_key_file,
     secret::Secret,
 };
-use reqwest::{Client, Method, RequestBuilder, Response, StatusCode, Url, header::HeaderMap, redirect::Policy};
+use reqwest::{
+    Client, Method, RequestBuilder, Response, StatusCode, Url,
+    header::{HeaderMap, RETRY_AFTER},
+    redirect::Policy,
+};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -41,19 +48,22 @@ pub enum ApiError {
         source: reqwest::Error,
     },
     /// Somebody is there and says nothing.
-    #[error("the hub at {url} does not answer")]
+    #[error("the hub at {url} does not answer in time: look at its log and its load, then try again")]
     Silent {
         /// Where it was called.
         url: String,
     },
     /// The hub does not take the key.
-    #[error("the hub at {url} does not take this admin key: set OMNIHUB_API_KEY to the one it has")]
+    #[error(
+        "the hub at {url} does not take this key: set OMNIHUB_API_KEY to one that it has; the first stands in the file \
+         admin.key of its data folder, and others end when they expire or are revoked"
+    )]
     Unauthorized {
         /// Where it was called.
         url: String,
     },
     /// The hub says what is wrong.
-    #[error("{detail}{}", .fields.iter().map(|(field, message)| format!("\n  {field}: {message}")).collect::<String>())]
+    #[error("{detail}{}{}", lines(.fields), .remedy.iter().map(|words| format!("\n  {words}")).collect::<String>())]
     Refused {
         /// The HTTP status.
         status: u16,
@@ -61,6 +71,8 @@ pub enum ApiError {
         detail: String,
         /// The fields that are wrong, each with why.
         fields: Vec<(String, String)>,
+        /// What to do.
+        remedy: Option<String>,
     },
     /// What answers is not a hub.
     #[error("what answers at {url} with status {status} is not a hub: check OMNIHUB_URL")]
@@ -72,9 +84,16 @@ pub enum ApiError {
     },
 }
 
+/// Fields that are wrong, a line each.
+fn lines(fields: &[(String, String)]) -> String {
+    fields.iter().map(|(field, message)| format!("\n  {field}: {message}")).collect()
+}
+
 /// What the hub says of an error (RFC 9457).
 #[derive(Deserialize)]
 struct Problem {
+    #[serde(default)]
+    code: String,
     detail: String,
     #[serde(default)]
     errors: Vec<WrongField>,
@@ -191,12 +210,19 @@ impl Api {
 
     async fn deliver(&self, request: RequestBuilder) -> Result<(HeaderMap, Value), ApiError> {
         let request = request.header("x-api-key", self.key.expose());
-        let not_reachable =
-            |source: reqwest::Error| ApiError::NotReachable { url: self.shown(), source: source.without_url() };
-        let response = request.send().await.map_err(not_reachable)?;
+        let response = request.send().await.map_err(|error| self.unanswered(error))?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.map_err(not_reachable)?;
-        Ok((headers, self.read(status, &body)?))
+        let body = response.bytes().await.map_err(|error| self.unanswered(error))?;
+        let read = self.read(status, &headers, &body)?;
+        Ok((headers, read))
+    }
+
+    /// Nobody is there, or nobody who answers.
+    fn unanswered(&self, error: reqwest::Error) -> ApiError {
+        if error.is_timeout() && !error.is_connect() {
+            return ApiError::Silent { url: self.shown() };
+        }
+        ApiError::NotReachable { url: self.shown(), source: error.without_url() }
     }
 
     /// Opens an answer that goes on for as long as both sides like; the caller bounds its silence.
@@ -206,22 +232,20 @@ impl Api {
     pub async fn open(&self, path: &[&str], query: &[(&str, String)]) -> Result<Response, ApiError> {
         let request = self.client.get(self.url(path)).query(query).header("x-api-key", self.key.expose());
         let sent = tokio::time::timeout(TIMEOUT, request.timeout(FOR_EVER).send()).await;
-        let not_reachable =
-            |source: reqwest::Error| ApiError::NotReachable { url: self.shown(), source: source.without_url() };
         let response = match sent {
-            Ok(sent) => sent.map_err(not_reachable)?,
+            Ok(sent) => sent.map_err(|error| self.unanswered(error))?,
             Err(_) => return Err(ApiError::Silent { url: self.shown() }),
         };
-        let status = response.status();
+        let (status, headers) = (response.status(), response.headers().clone());
         if status.is_success() {
             return Ok(response);
         }
-        let body = response.bytes().await.map_err(not_reachable)?;
-        self.read(status, &body)?;
+        let body = response.bytes().await.map_err(|error| self.unanswered(error))?;
+        self.read(status, &headers, &body)?;
         Err(ApiError::NotAHub { url: self.shown(), status: status.as_u16() })
     }
 
-    fn read(&self, status: StatusCode, body: &[u8]) -> Result<Value, ApiError> {
+    fn read(&self, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Result<Value, ApiError> {
         let not_a_hub = || ApiError::NotAHub { url: self.shown(), status: status.as_u16() };
         if status == StatusCode::NO_CONTENT {
             return Ok(Value::Null);
@@ -233,11 +257,13 @@ impl Api {
             return Err(ApiError::Unauthorized { url: self.shown() });
         }
         let problem: Problem = serde_json::from_slice(body).map_err(|_| not_a_hub())?;
-        let Problem { detail, errors } = problem;
+        let Problem { code, detail, errors } = problem;
         // What the detail has named already is not said twice.
         let unsaid = |error: &WrongField| !detail.contains(&format!("{}: {}", error.field, error.message));
         let fields = errors.into_iter().filter(unsaid).map(|error| (error.field, error.message)).collect();
-        Err(ApiError::Refused { status: status.as_u16(), detail, fields })
+        let wait = headers.get(RETRY_AFTER).and_then(|wait| wait.to_str().ok()?.trim().parse().ok());
+        let remedy = remedy::remedy(status.as_u16(), &code, wait);
+        Err(ApiError::Refused { status: status.as_u16(), detail, fields, remedy })
     }
 
     /// The path under the base, each segment escaped.
@@ -249,8 +275,15 @@ impl Api {
         url
     }
 
+    /// Whether the hub is on this machine.
+    #[must_use]
+    pub fn is_here(&self) -> bool {
+        is_this_machine(&self.base)
+    }
+
     /// The address without anything secret that may stand in it.
-    fn shown(&self) -> String {
+    #[must_use]
+    pub fn shown(&self) -> String {
         self.base.origin().ascii_serialization()
     }
 }
@@ -309,9 +342,18 @@ mod tests {
     fn paths_are_escaped_and_errors_readable() {
         let api = Api::new("http://u:planted@hub.test/base/".parse().unwrap(), Secret::new("planted")).unwrap();
         assert_eq!(api.url(&["instances", "a/b?"]).path(), "/base/api/v1/instances/a%2Fb%3F");
-        let read = |status, body: &str| api.read(StatusCode::from_u16(status).unwrap(), body.as_bytes());
+        let read = |status, body: &str| {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, "7".parse().unwrap())]);
+            api.read(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes())
+        };
         let wrong = r#"{"detail": "Not valid.", "errors": [{"field": "name", "message": "is required"}]}"#;
-        assert_eq!(read(422, wrong).unwrap_err().to_string(), "Not valid.\n  name: is required");
+        let wrong = read(422, wrong).unwrap_err().to_string();
+        assert!(wrong.starts_with("Not valid.\n  name: is required\n  Correct what is named"), "{wrong}");
+        let away = r#"{"code": "database_unavailable", "detail": "It is away."}"#;
+        assert_eq!(
+            read(503, away).unwrap_err().to_string(),
+            "It is away.\n  Try again in 7 s. `omnihub doctor` says what is away."
+        );
         assert!(matches!(read(401, ""), Err(ApiError::Unauthorized { .. })));
         for (status, body) in [(200, "<html>"), (404, "nginx"), (302, "")] {
             let error = read(status, body).unwrap_err();

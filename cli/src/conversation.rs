@@ -1,6 +1,5 @@
 //! `omnihub conversation`: how conversations stand, pause and resume, over the admin API.
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value};
@@ -110,7 +109,7 @@ async fn list(instance: &str, target: &Api) -> anyhow::Result<Vec<Value>> {
         let query = [("skip", all.len().to_string()), ("limit", PAGE.to_string())];
         let path = ["instances", instance, "conversations"];
         let Value::Array(page) = target.call(Method::GET, &path, &query, None).await? else {
-            bail!("the hub's answer is not a list of conversations");
+            return Err(show::unexpected("a list of conversations"));
         };
         let last = page.len() < PAGE;
         all.extend(page);

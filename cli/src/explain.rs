@@ -10,7 +10,7 @@ use omnihub_common::{
 };
 use reqwest::Method;
 
-use crate::api::Api;
+use crate::{api::Api, show};
 
 /// What is to be explained.
 #[derive(Debug, Args)]
@@ -33,7 +33,7 @@ pub async fn run(arguments: ExplainArgs, target: &Api) -> anyhow::Result<()> {
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&told)?)
     } else {
-        shown(&serde_json::from_value(told).context("the hub's answer cannot be read")?)
+        shown(&serde_json::from_value(told).context(show::UNREADABLE)?)
     };
     io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
 }

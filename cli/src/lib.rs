@@ -1,16 +1,18 @@
 //! The `omnihub` program: the hub in one process, its parts, and the commands of an operator.
 //!
-//! What is absent: SQL and NATS, except in [`up`], [`migrate`], [`import`] and [`mod@bench`]. Management commands speak to
-//! the admin API, as any other client does.
+//! What is absent: SQL and NATS, except in [`up`], [`migrate`], [`import`] and [`mod@bench`], and in
+//! [`doctor`] where no hub answers. Management commands speak to the admin API, as any other client does.
 
 pub mod access;
 pub mod api;
 pub mod audit;
 pub mod bench;
 pub mod book;
+pub mod completion;
 pub mod conversation;
 pub mod dead;
 pub mod demo;
+pub mod doctor;
 pub mod explain;
 pub mod import;
 pub mod instance;
@@ -104,6 +106,10 @@ pub enum Command {
     Explain(explain::ExplainArgs),
     /// Print the OpenAPI document of the admin API, as a hub serves it at /api/v1/openapi.json.
     Openapi,
+    /// Say what is right and wrong with the hub and its instances, and what to do. Exits with 1 when there is a problem.
+    Doctor(doctor::DoctorArgs),
+    /// Print what a shell needs to complete these commands.
+    Completion(completion::CompletionArgs),
     /// See the hub at work: customers and an agent are played, nothing is installed or kept.
     Demo(demo::DemoArgs),
     /// Try what the hub promises, on servers and processes of its own.
@@ -122,6 +128,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Migrate(command) => process::run("omnihub-migrate", |program| migrate::run(command, program)),
         Command::Openapi => process::block_on(async { show::print(&show::pretty(&openapi::document())?) }),
         Command::Import(arguments) => process::block_on(import::run(arguments)),
+        Command::Doctor(arguments) => process::block_on(doctor::run(arguments)),
+        Command::Completion(arguments) => process::block_on(async move { completion::run(arguments) }),
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
         Command::Bench(command) => process::block_on(bench::run(command)),
         Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),

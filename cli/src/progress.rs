@@ -1,6 +1,6 @@
 //! A bar for work that takes long: on the terminal of a person, and nowhere else.
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// The bar, how much is done of how much, of what, and how long it still takes.
 const LINE: &str = "{bar:30} {human_pos} of {human_len} {msg} {eta}";
@@ -12,6 +12,16 @@ pub fn bar(what: &'static str, total: u64) -> ProgressBar {
     // A line that cannot be read leaves the library's own.
     let style = ProgressStyle::with_template(LINE).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(total).with_style(style).with_message(what)
+}
+
+/// The same, drawn only where the answer is for people: not where they want JSON.
+#[must_use]
+pub fn bar_for_people(json: bool, what: &'static str, total: u64) -> ProgressBar {
+    let bar = bar(what, total);
+    if json {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+    bar
 }
 
 /// So much is done. More may have come to be done meanwhile.
@@ -34,5 +44,6 @@ mod tests {
         assert_eq!((bar.position(), bar.length()), (5, Some(10)));
         show(&bar, 11);
         assert_eq!((bar.position(), bar.length()), (11, Some(11)));
+        assert!(bar_for_people(true, "traces", 10).is_hidden());
     }
 }

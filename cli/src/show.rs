@@ -58,12 +58,27 @@ pub fn pretty(value: &Value) -> anyhow::Result<String> {
     Ok(format!("{}\n", serde_json::to_string_pretty(value)?))
 }
 
-/// Prints the answer of a command.
+/// What is said of an answer that is not what it should be.
+pub const UNREADABLE: &str =
+    "the hub's answer cannot be read: hub and program may be of different versions, compare `omnihub --version`";
+
+/// The error of an answer that is something else than what was asked for.
+#[must_use]
+pub fn unexpected(wanted: &str) -> anyhow::Error {
+    anyhow::anyhow!(
+        "the hub's answer is not {wanted}: hub and program may be of different versions, compare `omnihub --version`"
+    )
+}
+
+/// Prints the answer of a command. Whoever reads it may have had enough of it (`| head`).
 ///
 /// # Errors
 /// When nobody can take it.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.context("the answer could not be printed"),
+    }
 }
 
 /// Tells a person something beside the answer, where a program that reads the answer does not

@@ -63,6 +63,7 @@ impl Hub {
             purger: omnihub_ingress::purge::Purger::idle(),
             dead: None,
             sends: None,
+            doctor: None,
             live: omnihub_ingress::live::Live::idle(),
         };
         let routes: Router = admin::routes().with_state(state);

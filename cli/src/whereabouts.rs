@@ -9,7 +9,7 @@ use omnihub_common::conversation::whereabouts::{SeenIn, Whereabouts};
 use reqwest::Method;
 use serde::Deserialize;
 
-use crate::api::Api;
+use crate::{api::Api, show};
 
 /// A phone number has so many digits at least.
 const SHORTEST_PHONE: usize = 5;
@@ -45,7 +45,7 @@ pub async fn run(arguments: WhereArgs, target: &Api) -> anyhow::Result<()> {
     let text = if arguments.json {
         format!("{}\n", serde_json::to_string_pretty(&found)?)
     } else {
-        let answer: Answer = serde_json::from_value(found).context("the hub's answer cannot be read")?;
+        let answer: Answer = serde_json::from_value(found).context(show::UNREADABLE)?;
         shown(&answer.conversations, what, Utc::now())
     };
     io::stdout().lock().write_all(text.as_bytes()).context("the answer could not be printed")

@@ -6,7 +6,7 @@
 //! who is talking and cuts the reply into bubbles, and [`trace`] remembers every step. [`audit`]
 //! remembers who changed what, and [`sealed`] keeps what lies encrypted readable when keys change.
 //! [`secret`], [`key`], [`config`], [`database`] and [`telemetry`] are
-//! what they all stand on, and [`process`] is how a program begins and ends.
+//! what they all stand on, and [`process`] is how a program begins and ends; [`doctor`] looks whether they are well.
 //!
 //! What is absent: apart from [`health`] this crate serves no HTTP route; it runs no turn and calls
 //! no agent.
@@ -17,6 +17,7 @@ pub mod channel;
 pub mod config;
 pub mod conversation;
 pub mod database;
+pub mod doctor;
 pub mod health;
 pub mod instance;
 pub mod key;

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{dead::DeadDesk, limits::RateLimits, send::SendDesk},
+    doctor::DoctorDesk,
     evolution::{Door, EvolutionDesk, watch::Watch},
     live::Live,
     purge::Purger,
@@ -104,6 +105,8 @@ async fn open_doors(
     let evolution = EvolutionDesk::new(door, evolution_fallback.clone())?;
     let watch = Watch::new(evolution.clone(), tenants.instances.clone(), announcer.clone(), ground.database.clone());
     keep_watching(watch, settings.webhook_check, &stop);
+    let doctor =
+        DoctorDesk::new(ground.settings.clone(), nats.clone(), ground.health.clone(), settings.public_url.clone())?;
     let quota = Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog);
     let doors = Doors {
         admin: AppState {
@@ -119,6 +122,7 @@ async fn open_doors(
             sealed: tenants.sealed,
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
+            doctor: Some(doctor),
             sends: Some(SendDesk::new(nats.clone(), intake.clone(), quota.clone(), stop.clone())),
             live: Live::new(nats.clone(), layout, stop.clone()),
         },

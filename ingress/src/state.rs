@@ -12,6 +12,7 @@ use sea_orm::DatabaseConnection;
 
 use crate::{
     admin::{dead::DeadDesk, limits::RateLimits, send::SendDesk},
+    doctor::DoctorDesk,
     evolution::EvolutionDesk,
     live::Live,
     purge::Purger,
@@ -46,6 +47,8 @@ pub struct AppState {
     pub dead: Option<DeadDesk>,
     /// Where sends are taken in; a process without a queue takes none.
     pub sends: Option<SendDesk>,
+    /// How the hub is; a process without a queue cannot tell.
+    pub doctor: Option<DoctorDesk>,
     /// What happens in the hub at this moment.
     pub live: Live,
 }

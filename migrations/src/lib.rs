@@ -6,7 +6,7 @@
 //! What is absent: this crate knows none of the other crates, so a step stays what it was when
 //! it was written, whatever becomes of the entities.
 
-use sea_orm_migration::prelude::*;
+use sea_orm_migration::{prelude::*, sea_orm::ConnectionTrait};
 
 mod m20261122_000001_instances;
 mod m20261122_000002_users;
@@ -41,6 +41,16 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000010_trace_retention::Migration),
         ]
     }
+}
+
+/// The names of the steps that are not applied yet, in their order. Nothing is made for it, not even the
+/// table that remembers them.
+///
+/// # Errors
+/// A failure of the database, or steps that are applied and that this version does not know.
+pub async fn pending<C: ConnectionTrait>(database: &C) -> Result<Vec<String>, DbErr> {
+    let steps = Migrator::get_pending_migrations_read_only(database).await?;
+    Ok(steps.iter().map(|step| step.name().to_owned()).collect())
 }
 
 /// A foreign key `instance_name` to the instance: deleting the instance deletes the rows.

@@ -34,6 +34,21 @@ async fn schema(database: &DatabaseConnection) -> String {
 }
 
 #[tokio::test]
+async fn what_is_pending_is_named_and_what_is_unknown_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = database(&folder).await;
+    assert_eq!(crate::pending(&database).await.unwrap().len(), Migrator::migrations().len());
+    Migrator::up(&database, None).await.unwrap();
+    assert_eq!(crate::pending(&database).await.unwrap(), Vec::<String>::new());
+    Migrator::down(&database, Some(1)).await.unwrap();
+    let last = Migrator::migrations().last().unwrap().name().to_owned();
+    assert_eq!(crate::pending(&database).await.unwrap(), [last]);
+    let later = "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m29991231_000001_later', 0)";
+    database.execute_unprepared(later).await.unwrap();
+    assert!(matches!(crate::pending(&database).await, Err(DbErr::Custom(_))));
+}
+
+#[tokio::test]
 async fn up_down_and_up_again() {
     let folder = tempfile::tempdir().unwrap();
     let database = database(&folder).await;

@@ -21,6 +21,8 @@ mod dead;
 #[cfg(test)]
 mod demo;
 #[cfg(test)]
+mod doctor;
+#[cfg(test)]
 mod durable;
 #[cfg(test)]
 mod guide;
@@ -60,6 +62,8 @@ mod sending;
 mod tenants;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod troubleshooting;
 #[cfg(test)]
 mod turns;
 #[cfg(test)]

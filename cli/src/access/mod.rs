@@ -5,7 +5,7 @@ mod tests;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -156,7 +156,7 @@ async fn execute(command: AccessCommand, target: &Api) -> anyhow::Result<String>
             let mut query = vec![("format", format)];
             query.extend(instance.map(|name| ("instance_name", name)));
             let answer = target.open(&[&RULES[..], &["export"]].concat(), &query).await?;
-            Ok(answer.text().await.context("the rules did not arrive whole")?)
+            Ok(answer.text().await.context("the rules did not arrive whole: run the command again")?)
         }
     }
 }
@@ -170,7 +170,7 @@ async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<String> {
         let mut query = vec![("skip", all.len().to_string()), ("limit", PAGE.to_string())];
         query.extend(narrowed.iter().cloned());
         let Value::Array(page) = target.call(Method::GET, &RULES, &query, None).await? else {
-            bail!("the hub's answer is not a list of rules");
+            return Err(show::unexpected("a list of rules"));
         };
         let last = page.len() < PAGE;
         all.extend(page);

@@ -8,7 +8,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 pub use self::arguments::{DeadCommand, FilterArgs, ListArgs, WorkArgs};
-use crate::{api::Api, show};
+use crate::{api::Api, progress, show};
 
 /// The path of the letters.
 const LETTERS: &str = "dead-letters";
@@ -104,7 +104,9 @@ async fn many(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result
 /// The hub does a part per call and says where to go on.
 async fn all_rounds(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::Result<Value> {
     let mut total = call(work, arguments, target, None, arguments.dry_run).await?;
+    let bar = progress::bar_for_people(arguments.json, "dead letters looked at", number(&total["matched"]));
     while let Some(cursor) = total["next_cursor"].as_str().map(str::to_owned) {
+        progress::show(&bar, looked_at(work, &total));
         let round = call(work, arguments, target, Some(cursor), arguments.dry_run).await?;
         for count in [work.done, "redrivable"] {
             if !total[count].is_null() {
@@ -123,6 +125,12 @@ async fn all_rounds(work: &Work, arguments: &WorkArgs, target: &Api) -> anyhow::
         total["next_cursor"] = round["next_cursor"].clone();
     }
     Ok(total)
+}
+
+/// How many letters something has been said of.
+fn looked_at(work: &Work, total: &Value) -> u64 {
+    let skipped: u64 = total["skipped"].as_object().into_iter().flatten().map(|(_, count)| number(count)).sum();
+    number(&total[work.done]) + number(&total["redrivable"]) + skipped
 }
 
 async fn call(

@@ -44,7 +44,7 @@ pub enum InstanceCommand {
     /// Say how an instance is connected.
     Status(OneArgs),
     /// Show the QR code that a phone scans to be paired.
-    Qr(OneArgs),
+    Qr(QrArgs),
     /// Make or adopt the account at Evolution, register the webhook, and begin to connect.
     Connect(OneArgs),
     /// Stop Evolution from posting and the instance from answering; the phone stays paired.
@@ -93,6 +93,17 @@ pub struct OneArgs {
     /// Print JSON.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// The instance that is paired.
+#[derive(Debug, Args)]
+pub struct QrArgs {
+    #[command(flatten)]
+    pub(super) one: OneArgs,
+    /// The phone's number with its country code: there is a code to type in too, where no connection
+    /// is under way.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) phone: Option<String>,
 }
 
 /// Where to look for accounts.

@@ -4,7 +4,7 @@ use qrcode::{QrCode, render::unicode::Dense1x2};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{DiscoverArgs, OneArgs, table};
+use super::{DiscoverArgs, OneArgs, QrArgs, table};
 use crate::{api::Api, show};
 
 /// How many instances one call looks at: as many as the API does.
@@ -32,8 +32,9 @@ pub(super) async fn status(one: &OneArgs, target: &Api) -> anyhow::Result<String
 }
 
 /// What a phone scans.
-pub(super) async fn qr(one: &OneArgs, target: &Api) -> anyhow::Result<String> {
-    let told = target.call(Method::GET, &["instances", one.name.get(), "qr"], &[], None).await?;
+pub(super) async fn qr(QrArgs { one, phone }: &QrArgs, target: &Api) -> anyhow::Result<String> {
+    let query: Vec<_> = phone.iter().map(|phone| ("phone_number", phone.clone())).collect();
+    let told = target.call(Method::GET, &["instances", one.name.get(), "qr"], &query, None).await?;
     if one.json {
         return show::pretty(&told);
     }

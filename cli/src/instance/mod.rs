@@ -10,7 +10,7 @@ use anyhow::bail;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-pub use self::arguments::{AddArgs, DiscoverArgs, FieldArgs, InstanceCommand, NameArgs, OneArgs, UpdateArgs};
+pub use self::arguments::{AddArgs, DiscoverArgs, FieldArgs, InstanceCommand, NameArgs, OneArgs, QrArgs, UpdateArgs};
 use crate::{api::Api, show};
 
 /// How many instances one call fetches: as many as the API gives.
@@ -52,7 +52,7 @@ async fn execute(command: InstanceCommand, target: &Api) -> anyhow::Result<Strin
         }
         InstanceCommand::Delete { name, evolution, force } => delete(name.get(), &evolution, force, target).await,
         InstanceCommand::Status(one) => life::status(&one, target).await,
-        InstanceCommand::Qr(one) => life::qr(&one, target).await,
+        InstanceCommand::Qr(arguments) => life::qr(&arguments, target).await,
         InstanceCommand::Connect(one) => life::change("connect", &one, target).await,
         InstanceCommand::Disconnect(one) => life::change("disconnect", &one, target).await,
         InstanceCommand::Restart(one) => life::change("restart", &one, target).await,
@@ -71,7 +71,7 @@ async fn list(target: &Api) -> anyhow::Result<Vec<Value>> {
     loop {
         let query = [("skip", all.len().to_string()), ("limit", PAGE.to_string())];
         let page = target.call(Method::GET, &["instances"], &query, None).await?;
-        let Value::Array(page) = page else { bail!("the hub's answer is not a list of instances") };
+        let Value::Array(page) = page else { return Err(show::unexpected("a list of instances")) };
         let last = page.len() < PAGE;
         all.extend(page);
         if last {

@@ -69,6 +69,13 @@ async fn errors_say_what_to_do() {
     {
         assert!(wrong.contains(field), "{wrong}");
     }
+    let away = OPTIONS.replace("http://localhost:4040", "http://127.0.0.1:1").replace("--provision false", "");
+    let away = hub.run(&format!("add a {away}")).await.unwrap_err();
+    for words in ["Evolution cannot be reached. Nothing was changed.", "--provision false", "omnihub instance connect"]
+    {
+        assert!(away.contains(words), "{away}");
+    }
+    assert!(hub.run("show nobody").await.unwrap_err().contains("omnihub instance list"));
     let list = InstanceCommand::List { json: true };
     let stranger = execute(list, &hub.0.api_with("guess")).await.unwrap_err().to_string();
     assert!(stranger.contains("OMNIHUB_API_KEY"), "{stranger}");
@@ -101,8 +108,9 @@ async fn an_account_by_commands() {
     assert!(made.contains("Warning: no webhook was registered"), "{made}");
     assert!(hub.run("status acme").await.unwrap().contains("disconnected"));
     assert_eq!(hub.json("status acme").await["channel_data"]["evolution_state"], "close");
-    let drawn = hub.run("qr acme").await.unwrap();
+    let drawn = hub.run("qr acme --phone +14155550000").await.unwrap();
     assert!(drawn.contains('█') && drawn.contains("Scan it"), "{drawn}");
+    assert!(drawn.contains("Pairing code: WZYE-H1YY"), "{drawn}");
     assert!(hub.json("qr acme").await["qr_code"].is_string());
     evolution.pair("acme");
     assert!(hub.run("connect acme").await.unwrap().contains("connected already"));

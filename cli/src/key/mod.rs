@@ -4,7 +4,6 @@ mod rotate;
 #[cfg(test)]
 mod tests;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -129,7 +128,7 @@ async fn list(target: &Api) -> anyhow::Result<Vec<Value>> {
     loop {
         let query = [("skip", all.len().to_string()), ("limit", PAGE.to_string())];
         let Value::Array(page) = target.call(Method::GET, &[KEYS], &query, None).await? else {
-            bail!("the hub's answer is not a list of keys");
+            return Err(show::unexpected("a list of keys"));
         };
         let last = page.len() < PAGE;
         all.extend(page);

@@ -1,16 +1,13 @@
 //! `omnihub key rotate`: everything that is encrypted, anew with the ring's first key.
 
-use std::{
-    fmt::Write as _,
-    io::{IsTerminal, Write as _, stderr},
-};
+use std::fmt::Write as _;
 
 use clap::Args;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::KEYS;
-use crate::{api::Api, show};
+use crate::{api::Api, progress, show};
 
 /// What `rotate` takes.
 #[derive(Clone, Copy, Debug, Args)]
@@ -27,25 +24,20 @@ pub struct RotateArgs {
 pub(super) async fn run(arguments: RotateArgs, target: &Api) -> anyhow::Result<String> {
     let body = json!({"dry_run": arguments.dry_run});
     let mut rotated = 0;
+    let mut bar = None;
     let mut total = loop {
         let round = target.call(Method::POST, &[KEYS, "rotate"], &[], Some(&body)).await?;
         rotated += number(&round["rotated"]);
         if round["finished"] == true {
             break round;
         }
-        tell(rotated, number(&round["remaining"]));
+        let total = rotated + number(&round["remaining"]);
+        let bar = bar.get_or_insert_with(|| progress::bar_for_people(arguments.json, "secrets encrypted anew", total));
+        progress::show(bar, rotated);
     };
+    drop(bar);
     total["rotated"] = rotated.into();
     if arguments.json { show::pretty(&total) } else { Ok(page(&total)) }
-}
-
-/// How far it is, for whoever watches.
-fn tell(rotated: u64, remaining: u64) {
-    let mut stderr = stderr().lock();
-    if stderr.is_terminal() {
-        // Nobody is served less because nobody reads it.
-        let _ = writeln!(stderr, "{rotated} of {} secrets", rotated + remaining);
-    }
 }
 
 fn page(total: &Value) -> String {

@@ -27,7 +27,7 @@ pub(super) async fn run(arguments: &CleanupArgs, target: &Api) -> anyhow::Result
 
 /// The hub does a part per call and says what is left.
 async fn all_rounds(arguments: &CleanupArgs, target: &Api, total: u64) -> anyhow::Result<Value> {
-    let (bar, mut deleted) = (progress::bar("traces deleted", total), 0);
+    let (bar, mut deleted) = (progress::bar_for_people(arguments.json, "traces deleted", total), 0);
     loop {
         let mut round = call(arguments, target, false).await?;
         let now = number(&round["traces_deleted"]);
@@ -38,7 +38,10 @@ async fn all_rounds(arguments: &CleanupArgs, target: &Api, total: u64) -> anyhow
             return Ok(round);
         }
         if now == 0 {
-            bail!("the hub deletes no more, and {} old traces are left", number(&round["traces_left"]));
+            bail!(
+                "the hub deletes no more, and {} old traces are left: look at its log, then run this again",
+                number(&round["traces_left"])
+            );
         }
     }
 }

@@ -6,7 +6,6 @@ mod events;
 mod table;
 mod tail;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use omnihub_common::trace::DEFAULT_RETENTION_DAYS;
 use reqwest::Method;
@@ -54,6 +53,12 @@ pub struct ListArgs {
     /// Which are so far: webhook_received, processing, agent_called, agent_success, formatted, completed or error.
     #[arg(long, value_name = "STATUS")]
     status: Option<String>,
+    /// Received at or after this time, RFC 3339 or a day.
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Received at or before this time; a day means its end.
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
     /// How many, 1000 at most.
     #[arg(long, value_name = "NUMBER", default_value_t = 20)]
     limit: u64,
@@ -138,13 +143,8 @@ pub async fn run(command: TraceCommand, target: &Api) -> anyhow::Result<()> {
 }
 
 async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<()> {
-    let ListArgs { instance, phone, outcome, status, cursor, .. } = arguments;
-    let mut query = vec![("limit", arguments.limit.to_string())];
-    let given =
-        [("instance_name", instance), ("phone", phone), ("outcome", outcome), ("status", status), ("cursor", cursor)];
-    query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-    let (found, next) = target.page(&["traces"], &query).await?;
-    let Value::Array(traces) = &found else { bail!("the hub's answer is not a list of traces") };
+    let (found, next) = target.page(&["traces"], &arguments.query()).await?;
+    let Value::Array(traces) = &found else { return Err(show::unexpected("a list of traces")) };
     show::print(&if arguments.json { show::pretty(&found)? } else { table::many(traces) })?;
     if let Some(next) = next {
         show::note(&format!("There are older ones: --cursor {next}"));
@@ -152,7 +152,63 @@ async fn list(arguments: &ListArgs, target: &Api) -> anyhow::Result<()> {
     Ok(())
 }
 
+impl ListArgs {
+    /// The options under the API's names.
+    fn query(&self) -> Vec<(&'static str, String)> {
+        let given = [
+            ("instance_name", &self.instance),
+            ("phone", &self.phone),
+            ("outcome", &self.outcome),
+            ("status", &self.status),
+            ("start_date", &self.since),
+            ("end_date", &self.until),
+            ("cursor", &self.cursor),
+        ];
+        let given = given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+        std::iter::once(("limit", self.limit.to_string())).chain(given).collect()
+    }
+}
+
 async fn show(trace_id: &str, payloads: bool, json: bool, target: &Api) -> anyhow::Result<String> {
     let trace = target.call(Method::GET, &["traces", trace_id], &[], None).await?;
     if json { show::pretty(&trace) } else { Ok(table::one(&trace, payloads)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        command: TraceCommand,
+    }
+
+    #[tokio::test]
+    async fn a_list_is_narrowed_by_time() {
+        let hub = testing::Hub::start().await;
+        let body = json!({"name": "acme", "channel_type": "discord", "agent_api_url": "http://agent.test",
+                          "agent_api_key": "k", "default_agent": "bot"});
+        hub.api().call(Method::POST, &["instances"], &[], Some(&body)).await.unwrap();
+        // Received on 2025-10-09.
+        hub.answered("acme", "14155550100").await;
+        for (options, there) in [
+            ("", 1),
+            ("--since 2025-10-09", 1),
+            ("--until 2025-10-09 --since 2025-10-09", 1),
+            ("--since 2025-10-10", 0),
+            ("--until 2025-10-08T23:59:59Z", 0),
+        ] {
+            let words = ["trace", "list"].into_iter().chain(options.split_whitespace());
+            let TraceCommand::List(arguments) = Line::try_parse_from(words).unwrap().command else { panic!("a list") };
+            let (found, _) = hub.api().page(&["traces"], &arguments.query()).await.unwrap();
+            assert_eq!(found.as_array().unwrap().len(), there, "{options}");
+        }
+        let refused = hub.api().page(&["traces"], &[("start_date", "soon".to_owned())]).await.unwrap_err().to_string();
+        assert!(refused.contains("start_date") && refused.contains("--since"), "{refused}");
+    }
 }

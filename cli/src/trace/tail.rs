@@ -41,9 +41,15 @@ pub(super) async fn run(arguments: &TailArgs, target: &Api) -> anyhow::Result<()
     let mut response = target.open(&["traces", "tail"], &query).await?;
     let mut events = Events::default();
     loop {
-        let chunk = tokio::time::timeout(SILENCE, response.chunk()).await.context("the hub has fallen silent")?;
-        let Some(chunk) = chunk.context("the connection to the hub broke")? else { bail!("the hub ended the tail") };
-        for event in events.take(&chunk).context("what answers is no stream of events")? {
+        let chunk = tokio::time::timeout(SILENCE, response.chunk()).await.context(
+            "the hub has fallen silent: run the command again, and look at the hub's log when it happens again",
+        )?;
+        let Some(chunk) = chunk.context("the connection to the hub broke: run the command again")? else {
+            bail!("the hub ended the tail, as it does when it stops: run the command again")
+        };
+        for event in events.take(&chunk).context(
+            "what answers is no stream of events: a proxy may have changed it, set OMNIHUB_URL to the hub itself",
+        )? {
             let print = match next(&event, arguments.json) {
                 Next::Print(line) => put(&mut io::stdout().lock(), &line),
                 Next::Note(line) => put(&mut io::stderr().lock(), &line),

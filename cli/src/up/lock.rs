@@ -26,7 +26,7 @@ pub(super) enum LockError {
     )]
     Taken { pid: String, folder: PathBuf },
     /// The file system refuses.
-    #[error("the data folder {} cannot be locked", folder.display())]
+    #[error("the data folder {} cannot be locked: check its permissions, and set OMNIHUB_DATA_DIR to a local disk", folder.display())]
     Refused {
         folder: PathBuf,
         #[source]

@@ -158,7 +158,7 @@ async fn list(arguments: ListArgs, target: &Api) -> anyhow::Result<String> {
     ];
     query.extend(narrowing.into_iter().filter_map(|(name, value)| Some((name, value?))));
     let Value::Array(found) = target.call(Method::GET, &[USERS], &query, None).await? else {
-        bail!("the hub's answer is not a list of people");
+        return Err(show::unexpected("a list of people"));
     };
     match found.is_empty() {
         _ if arguments.json => show::pretty(&Value::Array(found)),

@@ -1,6 +1,5 @@
 //! Everything of one person: taken out, or erased.
 
-use anyhow::bail;
 use clap::Args;
 use reqwest::Method;
 use serde_json::Value;
@@ -32,7 +31,7 @@ impl PersonArgs {
             next = page["next_skip"].as_u64();
             for list in ["messages", "conversations"] {
                 let more = page[list].as_array_mut().map(std::mem::take).unwrap_or_default();
-                let Some(all) = whole[list].as_array_mut() else { bail!("the hub's answer is not an export") };
+                let Some(all) = whole[list].as_array_mut() else { return Err(show::unexpected("an export")) };
                 for entry in more {
                     if !all.contains(&entry) {
                         all.push(entry);

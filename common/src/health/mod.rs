@@ -123,7 +123,8 @@ impl Health {
         });
     }
 
-    async fn look(&self) -> Vec<(&'static str, Need, Found)> {
+    /// Every part with what is found of it now.
+    pub async fn look(&self) -> Vec<(&'static str, Need, Found)> {
         let parts = self.parts.read().map(|parts| parts.clone()).unwrap_or_default();
         let looks = parts.into_iter().map(|part| async move {
             let found = tokio::time::timeout(PATIENCE, (part.check)()).await;

@@ -59,7 +59,7 @@ pub enum GroundError {
     #[error(transparent)]
     Keys(#[from] MissingKeys),
     /// The database went away again while the tenants were read.
-    #[error("the database does not answer")]
+    #[error("the database does not answer; check that it is running")]
     Away(#[source] StoreError),
     /// Nobody could be told that the process waits.
     #[error("the port cannot be answered while the process starts")]

@@ -133,6 +133,16 @@ pub(super) async fn read_record(
     }
 }
 
+/// Who has a partition by its ownership record; none when nobody has it.
+///
+/// # Errors
+/// When NATS does not answer.
+pub async fn owner_recorded(js: &Context, layout: &Layout, partition: u16) -> Result<Option<String>, ClaimError> {
+    let record = read_record(js, &layout.turns(partition), partition).await;
+    let record = record.map_err(|source| ClaimError::new(partition, source))?;
+    Ok(record.map(|(record, _)| record.owner).filter(|owner| !owner.is_empty()))
+}
+
 /// Writes the ownership record of a partition over the one with the sequence `expected`.
 pub(super) async fn write_record(
     js: &Context,

@@ -54,7 +54,7 @@ mod tracefeed;
 
 pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs, PartitionBacklog};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
-pub use claim::{ClaimError, Claimant, Claimed};
+pub use claim::{ClaimError, Claimant, Claimed, owner_recorded};
 pub use clock::{now_ms, since_boot};
 pub use config::{ConfigBucketError, ConfigWatch, announce_change};
 pub use confirm::until_confirmed;

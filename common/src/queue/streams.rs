@@ -127,6 +127,15 @@ pub async fn prepare(js: &Context, wanted: &Layout) -> Result<Layout, PrepareErr
     Ok(layout)
 }
 
+/// The names of all streams of a layout, those of buckets and object stores among them.
+#[must_use]
+pub fn names(layout: &Layout) -> Vec<String> {
+    let shards = layout.every_shard().flat_map(|shard| ["INBOUND", "TURNS"].map(|name| layout.sharded(name, shard)));
+    let buckets = [MEMBERS, CONFIG, IDEMPOTENCY].map(|bucket| format!("KV_{bucket}"));
+    let objects = [MEDIA, DEAD_MEDIA].map(|bucket| format!("OBJ_{bucket}"));
+    shards.chain([TRACES, TRACE_STEPS, DEAD].map(str::to_owned)).chain(buckets).chain(objects).collect()
+}
+
 /// Reads the layout that the streams were made with.
 ///
 /// # Errors

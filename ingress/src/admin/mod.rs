@@ -7,6 +7,7 @@ mod body;
 pub mod book;
 pub mod conversations;
 pub mod dead;
+pub mod doctor;
 pub mod door;
 pub mod explanation;
 mod fields;
@@ -75,6 +76,7 @@ fn answering_at_once() -> Routes {
         .merge(dead::routes())
         .merge(tail::routes())
         .merge(whereabouts::routes())
+        .merge(doctor::routes())
         .merge(explanation::routes())
         .merge(keys::routes())
         .merge(rotation::routes())

@@ -87,6 +87,7 @@ impl Hub {
             purger: crate::purge::Purger::idle(),
             dead: None,
             sends: None,
+            doctor: None,
             live: crate::live::Live::idle(),
         };
         Self { state, _folder: folder }

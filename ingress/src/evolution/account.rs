@@ -26,6 +26,8 @@ pub struct Look {
     pub token: Secret,
     /// Whether the server has it.
     pub is_there: bool,
+    /// The digits of the phone that one which is yet to be made is meant for.
+    pub number: Option<String>,
     /// The key that may make it, first the likeliest.
     keys: Vec<Secret>,
 }
@@ -64,13 +66,22 @@ impl EvolutionDesk {
         let found = self.find(settings, &keys).await?;
         if let Some(account) = found {
             let token = account.token.ok_or(Trouble::TokenNotTold)?;
-            return Ok(Look { name: account.name, token, is_there: true, keys });
+            return Ok(Look { name: account.name, token, is_there: true, number: None, keys });
         }
         if Uuid::parse_str(slug).is_ok() {
             return Err(Trouble::UnknownId);
         }
         let token = Secret::new(Uuid::new_v4().to_string().to_uppercase());
-        Ok(Look { name: slug.to_owned(), token, is_there: false, keys })
+        Ok(Look { name: slug.to_owned(), token, is_there: false, number: None, keys })
+    }
+
+    /// The account of an instance as its server tells it to the instance's own key; none when the
+    /// server has no such account.
+    ///
+    /// # Errors
+    /// Why it was not told.
+    pub async fn told(&self, settings: &WhatsappSettings) -> Result<Option<Account>, Trouble> {
+        self.find(settings, &[Self::key(settings).clone()]).await
     }
 
     /// The account by its name, or by its id where `whatsapp_instance` is one, with the first key
@@ -127,7 +138,8 @@ impl EvolutionDesk {
     async fn make(&self, settings: &WhatsappSettings, look: &Look) -> Result<Secret, Trouble> {
         let failed = Trouble::at("Making the instance");
         let webhook = registration(settings).map(|registration| registration.row());
-        let new = NewAccount { token: &settings.evolution_key, webhook: webhook.as_ref() };
+        let new =
+            NewAccount { token: &settings.evolution_key, webhook: webhook.as_ref(), number: look.number.as_deref() };
         let mut error = AdminError::KeyRefused;
         for key in &look.keys {
             let made = match self.account_with(settings, key) {

@@ -1,8 +1,9 @@
 //! The names of the instances, without their secrets.
 
-use sea_orm::{EntityTrait, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{Column, Entity, Instances, StoreError};
+use crate::key::Reach;
 
 /// What a conversation's name is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,5 +29,17 @@ impl Instances {
             .into_iter()
             .map(|(id, name, session_id_prefix)| InstanceSummary { id, name, session_id_prefix })
             .collect())
+    }
+
+    /// The names within a reach from `skip` on, oldest first: also of instances that cannot be read.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn names(&self, reach: &Reach, skip: u64, limit: u64) -> Result<Vec<String>, StoreError> {
+        let mut query = Entity::find().select_only().column(Column::Name).order_by_asc(Column::Id);
+        if let Some(names) = reach.names() {
+            query = query.filter(Column::Name.is_in(names));
+        }
+        Ok(query.offset(skip).limit(limit).into_tuple().all(&self.database).await?)
     }
 }

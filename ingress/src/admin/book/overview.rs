@@ -1,39 +1,31 @@
 //! `GET /api/v1/channels`: how every instance is connected, and how much it has.
 
-use std::time::Duration;
-
 use axum::{Json, extract::State};
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, stream};
 use omnihub_common::{
-    channel::{
-        ChannelType,
-        whatsapp::admin::{Account, AdminError, Wanted},
-    },
-    instance::{ChannelSettings, Instance, WhatsappSettings},
+    channel::{ChannelType, whatsapp::admin::Account},
+    instance::Instance,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use super::{PartialError, asked::Query};
 use crate::{
     admin::{
         access::{Allowed, CanRead},
         fields::page,
-        instances::reached,
+        instances::{
+            connected::{AT_ONCE, PATIENCE},
+            reached,
+        },
         query::Pairs,
     },
     problem::Problem,
     state::AppState,
 };
-
-/// Accounts that are asked at once.
-const AT_ONCE: usize = 16;
-/// For all of them together: a caller waits for 25 s at most.
-const PATIENCE: Duration = Duration::from_secs(15);
 
 /// The instances of a page, in the older system's form.
 #[derive(Debug, Serialize, ToSchema)]
@@ -95,7 +87,7 @@ pub(super) async fn list(
 async fn told(state: &AppState, instance: Instance, end: Instant) -> (ChannelAnswer, Option<PartialError>) {
     let (name, is_active, channel) = (instance.name.to_string(), instance.is_active, instance.channel_type());
     let account = match channel {
-        ChannelType::Whatsapp => match timeout_at(end, ask(state, instance)).await {
+        ChannelType::Whatsapp => match timeout_at(end, reached::ask(state, instance)).await {
             Ok(account) => account,
             Err(_) => Err(("error", "it did not tell in time".to_owned())),
         },
@@ -110,30 +102,6 @@ async fn told(state: &AppState, instance: Instance, end: Instant) -> (ChannelAns
         message: message.clone(),
     });
     (answer(name, is_active, channel, account), missing)
-}
-
-/// The account of an instance, or the word for how it is and why nothing is told.
-async fn ask(state: &AppState, instance: Instance) -> Result<Account, (&'static str, String)> {
-    let failed = |message: String| ("error", message);
-    let resolved = state.instances.resolve(instance, None).await;
-    let instance = resolved.map_err(|_| failed("a secret of it cannot be had".to_owned()))?;
-    let account = reached::account(state, &instance).map_err(|problem| failed(problem.detail))?;
-    let found = account.accounts(wanted(&instance)).await;
-    let found = found.map_err(|error| failed(error.to_string()))?.into_iter().next();
-    found.ok_or_else(|| ("not_found", AdminError::NotFound.to_string()))
-}
-
-/// An account is known by its name, or by Evolution's id of it.
-fn wanted(instance: &Instance) -> Wanted<'_> {
-    match &instance.channel {
-        ChannelSettings::Whatsapp(WhatsappSettings { whatsapp_instance, .. }) => {
-            match Uuid::parse_str(whatsapp_instance) {
-                Ok(_) => Wanted::Id(whatsapp_instance),
-                Err(_) => Wanted::Name(whatsapp_instance),
-            }
-        }
-        ChannelSettings::Discord(_) => Wanted::All,
-    }
 }
 
 fn answer(

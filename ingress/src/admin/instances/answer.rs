@@ -4,12 +4,16 @@ use omnihub_common::instance::{ChannelSettings, Instance, InstanceView, address_
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::connected::EvolutionStatus;
+
 /// An instance as it is, and what is odd about it.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Instance)]
 pub(super) struct InstanceAnswer {
     #[serde(flatten)]
     instance: InstanceView,
+    /// What Evolution tells right now, where it was asked for.
+    evolution_status: Option<EvolutionStatus>,
     /// Things worth a look that stopped nothing.
     warnings: Vec<String>,
 }
@@ -32,6 +36,11 @@ impl InstanceAnswer {
                 warnings.push("discord: the settings are kept, and the bot is not connected yet".to_owned());
             }
         }
-        Self { instance: InstanceView::new(instance), warnings }
+        Self { instance: InstanceView::new(instance), evolution_status: None, warnings }
+    }
+
+    /// The same with what Evolution tells.
+    pub(super) fn with_status(self, status: EvolutionStatus) -> Self {
+        Self { evolution_status: Some(status), ..self }
     }
 }

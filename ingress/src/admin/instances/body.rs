@@ -13,7 +13,7 @@ use omnihub_common::{
     trace::RETENTION_DAYS,
 };
 
-use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, elsewhere};
+use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, elsewhere, lifecycle};
 use crate::{
     admin::fields::{Fields, Given},
     problem::Problem,
@@ -87,6 +87,11 @@ fn name(fields: &mut Fields) -> Option<InstanceName> {
         InstanceName::parse(&name).map_err(|problem| problem.to_string())
     });
     fields.kept("name", given)
+}
+
+/// The digits of the phone that an account which is made is meant for.
+pub(super) fn phone(fields: &mut Fields) -> Option<String> {
+    fields.text("phone_number").check(fields, "phone_number", |text| lifecycle::digits(&text)).clearable().flatten()
 }
 
 fn channel_type(fields: &mut Fields) -> Option<ChannelType> {
@@ -272,7 +277,7 @@ fn ignored(fields: &mut Fields) -> Vec<String> {
         _ => Err("must be WHATSAPP-BAILEYS: make another kind of account at Evolution, and name it here"),
     });
     if matches!(fields.text("phone_number"), Given::Value(_)) {
-        remarks.push("phone_number was not kept: the number is the one of the phone that is paired".to_owned());
+        remarks.push("phone_number is not kept here: Evolution is told when it makes the account, and then the phone that is paired counts".to_owned());
     }
     if fields.flag("agent_stream_mode") == Given::Value(true) {
         remarks.push("agent_stream_mode was not kept: the automagik protocol does not stream".to_owned());

@@ -22,6 +22,8 @@ pub(super) fn fields() -> Vec<Field> {
         field("channel_type", Kind::OneOf(&SUPPORTED_CHANNELS), "The channel; `whatsapp` unless said."),
         field("agent_api_url", Kind::Url, "Where the agent is.").required(),
         field("agent_api_key", SECRET, "What the agent is shown; a secret, or a reference to one.").required(),
+        text("phone_number", "WhatsApp: the number of the phone that the account is meant for; Evolution keeps it."),
+        field("integration", Kind::OneOf(&["WHATSAPP-BAILEYS"]), "WhatsApp: the kind of account that is made."),
     ];
     fields.extend(others().into_iter().chain(switches()).chain(evolution()));
     fields

@@ -3,7 +3,10 @@
 use axum::{Json, extract::State};
 use omnihub_common::{
     audit::{self, Change},
-    channel::whatsapp::admin::{AdminError, Connecting, Connection, Pairing},
+    channel::whatsapp::{
+        admin::{AdminError, Connecting, Connection, Pairing},
+        recipient::{chat_of, phone_of},
+    },
     instance::{ChannelSettings, Instance, Patch, WhatsappSettings},
     key::Actor,
 };
@@ -21,11 +24,13 @@ use crate::{
     admin::{
         access::{Allowed, CanRead, CanWrite, no_such_instance},
         door::{Routes, get, post},
-        openapi::{Doc, says},
+        fields::invalid,
+        openapi::{Doc, field::text, says},
         path::Path,
+        query::Parameters,
     },
     evolution::Trouble,
-    problem::Problem,
+    problem::{FieldError, Problem},
     state::AppState,
 };
 
@@ -38,7 +43,12 @@ pub(super) fn routes() -> Routes {
         )
         .route(
             "/api/v1/instances/{name}/qr",
-            get(qr).doc(about("What is to be scanned to pair a phone").answers::<Qr>()),
+            get(qr).doc(
+                about("What is to be scanned to pair a phone")
+                    .more("With the phone's number there is also a code to type in there, where no connection is under way.")
+                    .query([text("phone_number", "The number of the phone, with its country code.")])
+                    .answers::<Qr>(),
+            ),
         )
         .route(
             "/api/v1/instances/{name}/connect",
@@ -142,12 +152,15 @@ async fn qr(
     access: Allowed<CanWrite>,
     State(state): State<AppState>,
     Path(name): Path<String>,
+    Parameters(parameters): Parameters,
 ) -> Result<Json<Qr>, Problem> {
     access.sees(&name)?;
+    let number = parameters.get("phone_number").map(|text| digits(text)).transpose();
+    let number = number.map_err(|message| invalid(vec![FieldError { field: "phone_number".to_owned(), message }]))?;
     let instance = find(&state, &name).await?;
     let settings = open(&state, &instance).await?;
     let told = match state.evolution.account(&settings) {
-        Ok(account) => account.connect().await,
+        Ok(account) => account.connect(number.as_deref()).await,
         Err(error) => Err(error),
     };
     let (status, mut message, pairing) = scan(told);
@@ -169,6 +182,13 @@ async fn qr(
         status,
         message,
     }))
+}
+
+/// The digits of a phone number, as Evolution takes them.
+pub(super) fn digits(text: &str) -> Result<String, String> {
+    let chat = chat_of(text).ok();
+    let digits = chat.as_deref().and_then(phone_of).map(str::to_owned);
+    digits.ok_or_else(|| "must be a phone number with its country code".to_owned())
 }
 
 /// What an answer to `connect` means for who wants to scan.
@@ -231,7 +251,7 @@ async fn connect(
         let patch = Patch { is_active: Some(true), ..Patch::default() };
         let (instance, warnings) = arrange(state.clone(), asker.clone(), current, patch).await?;
         let account = state.evolution.account(&open(&state, &instance).await?);
-        let told = account.map_err(not_done("Connecting"))?.connect().await.map_err(not_done("Connecting"))?;
+        let told = account.map_err(not_done("Connecting"))?.connect(None).await.map_err(not_done("Connecting"))?;
         note(&state, &asker.actor, "instance.connect", &instance).await?;
         let (status, message, pairing) = scan(Ok(told));
         let mut result = Outcome::new(if status == "unavailable" { "success" } else { status }, message);

@@ -13,6 +13,7 @@
 mod account_tests;
 mod answer;
 mod body;
+pub(super) mod connected;
 mod discover;
 mod documented;
 mod elsewhere;
@@ -80,7 +81,7 @@ pub fn routes() -> Routes {
         .body(&documented::changes(), json!({"agent_timeout": 90}))
         .answers::<InstanceAnswer>();
     let one = get(show)
-        .doc(says("An instance").answers::<InstanceAnswer>())
+        .doc(says("An instance").query([connected::documented()]).answers::<InstanceAnswer>())
         .put(update)
         .doc(changing)
         .delete(removal::delete)
@@ -89,7 +90,10 @@ pub fn routes() -> Routes {
     Routes::new()
         .route(
             "/api/v1/instances",
-            get(list).doc(says("Instances, by name").query(PAGE).lists::<InstanceAnswer>()).post(create).doc(making),
+            get(list)
+                .doc(says("Instances, by name").query(PAGE).query([connected::documented()]).lists::<InstanceAnswer>())
+                .post(create)
+                .doc(making),
         )
         .route(
             "/api/v1/instances/supported-channels",
@@ -117,9 +121,10 @@ async fn create(
     access.everyone()?;
     let mut fields = Fields::read(body)?;
     let provision = fields.flag("provision").clearable().flatten().unwrap_or(true);
+    let number = body::phone(&mut fields);
     let (new, mut remarks) = body::read_new(fields, &state.evolution_fallback)?;
     if provision && matches!(new.channel, ChannelSettings::Whatsapp(_)) {
-        let (made, warnings) = to_its_end(provision::make(state, Asker::new(&access), new)).await?;
+        let (made, warnings) = to_its_end(provision::make(state, Asker::new(&access), new, number)).await?;
         remarks.extend(warnings);
         return Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, remarks))));
     }
@@ -136,7 +141,11 @@ async fn list(
     Pairs(pairs): Pairs,
 ) -> Result<Json<Vec<InstanceAnswer>>, Problem> {
     let (skip, limit) = page(&pairs)?;
+    let is_asked = connected::is_asked(&pairs)?;
     let all = state.instances.list(access.reach(), skip, limit).await.map_err(problem)?;
+    if is_asked {
+        return Ok(Json(connected::told(&state, all).await));
+    }
     Ok(Json(all.iter().map(|instance| InstanceAnswer::new(instance, Vec::new())).collect()))
 }
 
@@ -144,10 +153,16 @@ async fn show(
     access: Allowed<CanRead>,
     State(state): State<AppState>,
     Path(name): Path<String>,
+    Pairs(pairs): Pairs,
 ) -> Result<Json<InstanceAnswer>, Problem> {
     access.sees(&name)?;
+    let is_asked = connected::is_asked(&pairs)?;
     let found = state.instances.get(&name).await.map_err(problem)?.ok_or_else(|| no_such_instance(&name))?;
-    Ok(Json(InstanceAnswer::new(&found, Vec::new())))
+    let answer = match is_asked {
+        true => connected::told(&state, vec![found]).await.pop(),
+        false => Some(InstanceAnswer::new(&found, Vec::new())),
+    };
+    answer.map(Json).ok_or_else(|| no_such_instance(&name))
 }
 
 async fn update(
@@ -217,7 +232,7 @@ async fn supported_channels(_: Allowed<CanRead>) -> Json<SupportedChannels> {
 }
 
 /// The one table from what the table of instances says to a status.
-fn problem(error: StoreError) -> Problem {
+pub(super) fn problem(error: StoreError) -> Problem {
     let message = match &error {
         StoreError::NameTaken => {
             let detail = "An instance of this name exists. Change it with PUT, or choose another name.";

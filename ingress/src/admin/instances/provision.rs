@@ -52,11 +52,12 @@ pub(in crate::admin) async fn to_its_end<T: Send + 'static>(
 /// Makes an instance on WhatsApp and makes or adopts its account.
 ///
 /// The row first, so that no webhook meets a name that is not there yet; it goes again when the
-/// Evolution side does not work.
+/// Evolution side does not work. `number` are the digits of the phone that the account is meant for.
 pub(super) async fn make(
     state: AppState,
     asker: Asker,
     mut new: NewInstance,
+    number: Option<String>,
 ) -> Result<(Instance, Vec<String>), Problem> {
     let actor = asker.actor;
     let ChannelSettings::Whatsapp(given) = &new.channel else { return Err(not_on_whatsapp()) };
@@ -65,7 +66,8 @@ pub(super) async fn make(
         return Err(problem(StoreError::NameTaken));
     }
     let asked = |error| trouble(&error, After::NothingDone);
-    let look = state.evolution.look(&given, asker.whole_hub).await.map_err(asked)?;
+    let mut look = state.evolution.look(&given, asker.whole_hub).await.map_err(asked)?;
+    look.number = number;
     nobody_else_has(&state, &look, &given.evolution_url, None).await?;
     let url = state.evolution.webhook_url(&new.name, &given.evolution_url).await;
     let wanted = WhatsappSettings {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 use omnihub_common::{
-    channel::whatsapp::admin::{AdminError, Connection, EvolutionAdmin},
-    instance::{Instance, StoreError},
+    channel::whatsapp::admin::{Account, AdminError, Connection, EvolutionAdmin, Wanted},
+    instance::{ChannelSettings, Instance, StoreError, WhatsappSettings},
 };
+use uuid::Uuid;
 
 use super::{
     RETRY_AFTER, lifecycle,
@@ -49,4 +50,28 @@ pub(in crate::admin) fn status_word(connection: &Connection) -> &'static str {
 /// The table of instances does not tell.
 pub(in crate::admin) fn unlisted(error: StoreError) -> Problem {
     super::problem(error)
+}
+
+/// The account of an instance, or the word for how it is and why nothing is told.
+pub(in crate::admin) async fn ask(state: &AppState, instance: Instance) -> Result<Account, (&'static str, String)> {
+    let failed = |message: String| ("error", message);
+    let resolved = state.instances.resolve(instance, None).await;
+    let instance = resolved.map_err(|_| failed("a secret of it cannot be had".to_owned()))?;
+    let door = account(state, &instance).map_err(|problem| failed(problem.detail))?;
+    let found = door.accounts(wanted(&instance)).await;
+    let found = found.map_err(|error| failed(error.to_string()))?.into_iter().next();
+    found.ok_or_else(|| ("not_found", AdminError::NotFound.to_string()))
+}
+
+/// An account is known by its name, or by Evolution's id of it.
+fn wanted(instance: &Instance) -> Wanted<'_> {
+    match &instance.channel {
+        ChannelSettings::Whatsapp(WhatsappSettings { whatsapp_instance, .. }) => {
+            match Uuid::parse_str(whatsapp_instance) {
+                Ok(_) => Wanted::Id(whatsapp_instance),
+                Err(_) => Wanted::Name(whatsapp_instance),
+            }
+        }
+        ChannelSettings::Discord(_) => Wanted::All,
+    }
 }

@@ -8,7 +8,7 @@ struct Group {
 }
 
 /// In the order in which they are shown.
-const GROUPS: [Group; 12] = [
+const GROUPS: [Group; 13] = [
     Group {
         name: "Instances",
         says: "The tenants: a channel and the agent that answers on it.",
@@ -44,6 +44,11 @@ const GROUPS: [Group; 12] = [
     },
     Group { name: "Dead letters", says: "Messages that could not be answered.", paths: &["/api/v1/dead-letters"] },
     Group { name: "Keys", says: "Who else may use the API, and the secrets at rest.", paths: &["/api/v1/keys"] },
+    Group {
+        name: "Doctor",
+        says: "What is right and wrong with the hub and its instances, and what to do.",
+        paths: &["/api/v1/doctor"],
+    },
     Group { name: "Audit", says: "Who changed what.", paths: &["/api/v1/audit"] },
     Group {
         name: "Webhooks",

@@ -97,6 +97,8 @@ pub struct NewAccount<'a> {
     pub token: &'a Secret,
     /// Its webhook from the first moment on.
     pub webhook: Option<&'a WebhookRow>,
+    /// The digits of the phone that it is meant for; Evolution keeps them beside it.
+    pub number: Option<&'a str>,
 }
 
 /// One account on an Evolution server, with a key that may look after it.
@@ -147,6 +149,9 @@ impl EvolutionAdmin {
         for (name, value) in SETTINGS {
             body[name] = value.into();
         }
+        if let Some(number) = new.number {
+            body["number"] = number.into();
+        }
         if let Some(webhook) = new.webhook {
             body["webhook"] = webhook.body()["webhook"].clone();
             // This route takes it for granted, and does not know the word.
@@ -196,12 +201,15 @@ impl EvolutionAdmin {
         read::connection(&told).ok_or(AdminError::Unreadable)
     }
 
-    /// Begins to connect, and gives what is to be scanned.
+    /// Begins to connect, and gives what is to be scanned. With the digits of the phone that is to be
+    /// paired there is also a code to type in there; Evolution gives one only where no connection is
+    /// under way.
     ///
     /// # Errors
     /// Why Evolution did not answer; that it could not begin is [`Connecting::Failed`].
-    pub async fn connect(&self) -> Result<Connecting, AdminError> {
-        let told = self.ask(self.on(Method::GET, ["instance", "connect"]), SLOW, MAX_ANSWER).await?;
+    pub async fn connect(&self, number: Option<&str>) -> Result<Connecting, AdminError> {
+        let request = self.on(Method::GET, ["instance", "connect"]).query(&number.map(|number| [("number", number)]));
+        let told = self.ask(request, SLOW, MAX_ANSWER).await?;
         Ok(read::connecting(&told))
     }
 

@@ -72,7 +72,7 @@ async fn each_call_is_as_evolution_reads_it() {
     account.set_settings().await.unwrap();
     let ours = Registration { url: "http://hub/w".into(), secret: Secret::new("s"), base64: true };
     account.set_webhook(&ours.row()).await.unwrap();
-    assert_eq!(account.connect().await, Ok(Connecting::Open));
+    assert_eq!(account.connect(Some("14155550000")).await, Ok(Connecting::Open));
     assert_eq!(
         (account.restart().await, account.log_out().await, account.remove().await),
         (Ok(true), Ok(true), Ok(true))
@@ -83,7 +83,7 @@ async fn each_call_is_as_evolution_reads_it() {
         "GET /evo/instance/connectionState/my%20shop",
         "POST /evo/settings/set/my%20shop",
         "POST /evo/webhook/set/my%20shop",
-        "GET /evo/instance/connect/my%20shop",
+        "GET /evo/instance/connect/my%20shop?number=14155550000",
         "POST /evo/instance/restart/my%20shop",
         "DELETE /evo/instance/logout/my%20shop",
         "DELETE /evo/instance/delete/my%20shop",
@@ -102,9 +102,10 @@ async fn an_account_is_made_with_the_key_that_it_shall_have() {
     let (account, script) = account(&[(201, json!({"hash": "THE-OTHER"})), (201, json!({"hash": null}))]).await;
     let ours = Registration { url: "http://hub/w".into(), secret: Secret::new("s"), base64: false }.row();
     let token = Secret::new("OWN");
-    let made = account.create(&NewAccount { token: &token, webhook: Some(&ours) }).await.unwrap();
+    let made =
+        account.create(&NewAccount { token: &token, webhook: Some(&ours), number: Some("14155550000") }).await.unwrap();
     assert_eq!(made.expose(), "THE-OTHER");
-    let made = account.create(&NewAccount { token: &token, webhook: None }).await.unwrap();
+    let made = account.create(&NewAccount { token: &token, webhook: None, number: None }).await.unwrap();
     assert_eq!(made.expose(), "OWN", "never none");
     let seen = script.seen();
     assert_eq!((seen[0].0.as_str(), &seen[0].1["token"]), ("POST /evo/instance/create", &json!("OWN")));

@@ -151,3 +151,40 @@ async fn what_is_there_is_discovered() {
     let keyless = site.call("POST", "/discover", json!({"evolution_url": site.evolution.url()})).await;
     assert_eq!(keyless.wrong_fields(), ["evolution_key"]);
 }
+
+#[tokio::test]
+async fn a_phone_may_be_paired_by_a_code_to_type_in() {
+    let site = Site::new().await;
+    site.make("acme", json!({"phone_number": "+1 (415) 555-0000", "integration": "WHATSAPP-BAILEYS"})).await;
+    let made = site.evolution.admin_calls().into_iter().find(|call| call.operation == "create").unwrap();
+    assert_eq!(made.body["number"], "14155550000");
+    let qr = site.well("GET", "/acme/qr?phone_number=%2B14155550000", "").await;
+    assert_eq!(qr["pairing_code"], "WZYE-H1YY");
+    assert_eq!(site.well("GET", "/acme/qr", "").await["pairing_code"], Value::Null);
+    let wrong = site.hub.call("GET", "/instances/acme/qr?phone_number=my-phone", "").await;
+    assert_eq!(wrong.wrong_fields(), ["phone_number"]);
+    let body = site.new_instance("other", json!({"phone_number": "12@g.us", "integration": "WHATSAPP-BUSINESS"}));
+    assert_eq!(site.hub.call("POST", "/instances", body).await.wrong_fields(), ["phone_number", "integration"]);
+    assert_eq!(site.evolution.violations(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn who_asks_for_it_is_told_how_accounts_are_connected() {
+    let site = Site::new().await;
+    site.make("acme", json!({})).await;
+    site.make("globex", json!({})).await;
+    site.evolution.pair("acme");
+    site.evolution.lose("globex");
+    let asked = site.evolution.admin_calls().len();
+    assert_eq!(site.well("GET", "/acme", "").await["evolution_status"], Value::Null);
+    assert_eq!(site.evolution.admin_calls().len(), asked, "nobody is asked otherwise");
+    let told = site.well("GET", "?include_status=true", "").await;
+    assert_eq!((&told[0]["name"], &told[0]["evolution_status"]["state"]), (&json!("acme"), &json!("open")));
+    assert_eq!(told[0]["evolution_status"]["error"], Value::Null);
+    assert_eq!(told[1]["evolution_status"]["state"], Value::Null);
+    assert!(told[1]["evolution_status"]["error"].is_string(), "{told}");
+    let one = site.well("GET", "/acme?include_status=True", "").await;
+    assert_eq!(one["evolution_status"]["state"], "open");
+    let wrong = site.hub.call("GET", "/instances?include_status=maybe", "").await;
+    assert_eq!(wrong.wrong_fields(), ["include_status"]);
+}
