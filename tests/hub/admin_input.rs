@@ -317,7 +317,7 @@ async fn nothing_too_large(site: &Site) {
 
 async fn send(site: &Site, key: &str, asked: &Asked) -> Answer {
     let method = Method::from_bytes(asked.method.as_bytes()).expect("a method");
-    let mut request = reqwest::Client::new().request(method, format!("{}{}", site.hub.url(), asked.path));
+    let mut request = reqwest::Client::new().request(method.clone(), format!("{}{}", site.hub.url(), asked.path));
     if let Some(content_type) = asked.content_type {
         request = request.header(CONTENT_TYPE, content_type);
     }
@@ -329,7 +329,9 @@ async fn send(site: &Site, key: &str, asked: &Asked) -> Answer {
         false => response.text().await.expect("a text"),
     };
     let body = serde_json::from_str(&text).unwrap_or_default();
-    Answer { status, headers, text, body }
+    let answer = Answer { status, headers, text, body };
+    answer.assert_documented(&method, &asked.path);
+    answer
 }
 
 async fn who_asks_too_often_waits_and_nobody_else(database: Database) {

@@ -33,7 +33,7 @@ const PARAMETERS: [Field; 7] = [
     parameter("from", Kind::TimeOrDay, "Only since then."),
     parameter("to", Kind::TimeOrDay, "Only until then."),
     parameter("limit", Kind::Whole(1, MAX_LIMIT), "How many to answer; 100 when nothing is said."),
-    text("cursor", "`next_cursor` of the page before."),
+    parameter("cursor", Kind::Like("^[0-9]{1,18}$"), "`next_cursor` of the page before."),
 ];
 
 /// The route of the audit log.

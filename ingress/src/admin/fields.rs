@@ -237,12 +237,12 @@ impl Fields {
         }
     }
 
-    /// A whole number.
+    /// A whole number; JSON knows no other, so that 3.0 is 3.
     pub(super) fn number(&mut self, name: &str, range: RangeInclusive<u64>) -> Given<u64> {
         let number = match self.look(name) {
             None => return Given::Absent,
             Some(Value::Null) => return Given::Null,
-            Some(value) => value.as_u64(),
+            Some(value) => value.as_u64().or_else(|| whole(value.as_f64()?)),
         };
         match number.filter(|number| range.contains(number)) {
             Some(number) => Given::Value(number),
@@ -316,6 +316,12 @@ pub(super) fn warn_of_unknown<'a>(beside: &Beside, names: impl Iterator<Item = &
     if let Ok(warning) = HeaderValue::try_from(warning) {
         beside.say(header::WARNING, warning);
     }
+}
+
+/// A number without a fraction that was written with one, as far as each of them is exact.
+fn whole(number: f64) -> Option<u64> {
+    let is_whole = number.fract() == 0.0 && (0.0..=f64::from(u32::MAX)).contains(&number);
+    is_whole.then_some(number as u64)
 }
 
 /// Why a reference may not be given.

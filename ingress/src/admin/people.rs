@@ -21,7 +21,7 @@ use super::{
     fields::{invalid, page},
     narrowed,
     openapi::{
-        field::{Kind, field},
+        field::{Kind, WHO, field},
         says,
     },
     path::Path,
@@ -45,9 +45,10 @@ pub fn routes() -> Routes {
         .more("A page of their messages at a time.")
         .query([field("skip", Kind::Whole(0, u32::MAX as u64), "`next_skip` of the page before.")])
         .answers::<Export>();
+    let whom = field("phone", WHO, "A phone number, in any spelling.");
     Routes::new()
-        .route("/api/v1/instances/{name}/people/{phone}", delete(forget).doc(forgetting))
-        .route("/api/v1/instances/{name}/people/{phone}/export", get(export).doc(exporting))
+        .route("/api/v1/instances/{name}/people/{phone}", delete(forget).doc(forgetting.path(whom)))
+        .route("/api/v1/instances/{name}/people/{phone}/export", get(export).doc(exporting.path(whom)))
 }
 
 /// Everything that is known of a person, a page of their messages at a time.

@@ -57,8 +57,8 @@ const PERSON: [Field; 4] = [
 const PICTURE: [Field; 4] = [
     text("picture_url", "Where the picture is: Evolution fetches it. This or `picture_base64` is needed."),
     text("picture_base64", "The picture."),
-    text("phone_number", "Nothing: the picture is the account's own."),
-    field("user_id", Kind::Such(user_id), "Nothing either."),
+    field("phone_number", Kind::Such(|| json!({})), "Nothing: the picture is the account's own."),
+    field("user_id", Kind::Such(|| json!({})), "Nothing either."),
 ];
 
 fn user_id() -> Value {

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 use uuid::Uuid;
 
-use super::{limits::RateLimits, routes};
+use super::{limits::RateLimits, openapi, routes};
 use crate::{
     evolution::{Door, EvolutionDesk},
     state::AppState,
@@ -94,8 +94,11 @@ impl Hub {
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> Answer {
+        let asked = (request.method().to_string(), request.uri().path().to_owned());
         let response = routes().with_state(self.state.clone()).oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
+        let documented = openapi::statuses(&asked.0, &asked.1);
+        assert!(documented.is_none_or(|known| known.contains(&parts.status.as_u16())), "{asked:?}: {}", parts.status);
         let text = String::from_utf8(to_bytes(body, usize::MAX).await.unwrap().to_vec()).unwrap();
         assert!(!text.contains("planted"), "a secret in the answer: {text}");
         let json = serde_json::from_str(&text).unwrap_or_default();

@@ -35,7 +35,8 @@ use super::{
     access::{Allowed, CanRead},
     door::{Routes, get, post},
     openapi::{
-        field::{Kind, TRACE_ID, field as parameter, flag},
+        Doc,
+        field::{Kind, PHONE, TRACE_ID, field as parameter, flag},
         says,
     },
     path::Path,
@@ -56,7 +57,6 @@ const MAX_OF_A_PHONE: u64 = 500;
 /// The routes of traces.
 pub fn routes() -> Routes {
     let filter = query::parameters;
-    let limit = [parameter("limit", Kind::Whole(1, MAX_OF_A_PHONE), "How many to answer; 50 when nothing is said.")];
     let cleaning = says("Delete old traces with their payloads, or count them")
         .more("A call ends after a while; when `status` is `unfinished` the same call goes on.")
         .answers_like(cleanup::example());
@@ -83,16 +83,16 @@ pub fn routes() -> Routes {
         .route(
             "/api/v1/traces/cleanup",
             post(cleanup::by_body)
-                .doc(cleaning.clone().optional_body(&query::CLEANUP, json!({"days_old": 30, "dry_run": true})))
+                .doc(
+                    cleaning
+                        .clone()
+                        .optional_body(&query::CLEANUP, json!({"days_old": 30, "dry_run": true}))
+                        .nothing_else(),
+                )
                 .delete(cleanup::by_query)
                 .doc(cleaning.query(query::CLEANUP)),
         )
-        .route(
-            "/api/v1/traces/phone/{phone}",
-            get(of_a_phone).doc(
-                says("Traces of one person, the newest first").query(limit).lists::<view::TraceView>().with_total(),
-            ),
-        )
+        .route("/api/v1/traces/phone/{phone}", get(of_a_phone).doc(documented_of_a_phone()))
         .route(
             "/api/v1/traces/{trace_id}",
             get(show).doc(says("A trace with its payloads").path(TRACE_ID).answers::<view::TraceDetail>()),
@@ -106,6 +106,14 @@ pub fn routes() -> Routes {
                     .lists::<view::PayloadView>(),
             ),
         )
+}
+
+fn documented_of_a_phone() -> Doc {
+    says("Traces of one person, the newest first")
+        .path(parameter("phone", PHONE, "A phone number, in any spelling."))
+        .query([parameter("limit", Kind::Whole(1, MAX_OF_A_PHONE), "How many to answer; 50 when nothing is said.")])
+        .lists::<view::TraceView>()
+        .with_total()
 }
 
 /// `GET /api/v1/traces`: newest first, a plain array. The total is in `x-total-count`; while there is

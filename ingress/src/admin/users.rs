@@ -45,8 +45,9 @@ const FILTER: [Field; 5] = [
     text("external_id", "Only who has this other name."),
 ];
 /// What [`read_patch`] reads.
+const EMAIL: Kind = Kind::Such(|| json!({"type": "string", "format": "email"}));
 const PATCH: [Field; 2] =
-    [text("email", "An address."), field("user_data", Kind::Object, "Anything else, at most 16 KiB.")];
+    [field("email", EMAIL, "An address."), field("user_data", Kind::Object, "Anything else, at most 16 KiB.")];
 
 /// The routes, with their whole path.
 pub fn routes() -> Routes {

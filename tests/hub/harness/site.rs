@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::http::HeaderMap;
 use omnihub_fakes::{Behaviour, FakeAgent, FakeEvolution, customers};
-use reqwest::{Client, Method};
+use omnihub_ingress::admin::openapi;
+use reqwest::{Client, Method, redirect::Policy};
 use serde_json::{Value, json};
 
 use super::{Database, Hub, Nats, Store, omnihub, until};
@@ -75,7 +76,7 @@ impl Site {
         env.extend(more.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let mut hub = Hub::spawn(&["up"], &env);
         hub.wait_ready().await;
-        Self { hub, worker: None, nats: None, evolution, agent, http: Client::new(), store }
+        Self { hub, worker: None, nats: None, evolution, agent, http: client(), store }
     }
 
     /// An ingress and a worker, a NATS server of their own, and the tenant.
@@ -98,7 +99,7 @@ impl Site {
         let (mut hub, mut worker) = (Hub::spawn(&["ingress"], &env), Hub::spawn(&["worker"], &env));
         hub.wait_ready().await;
         worker.wait_ready().await;
-        let (http, worker, nats) = (Client::new(), Some(worker), Some(nats));
+        let (http, worker, nats) = (client(), Some(worker), Some(nats));
         Self { hub, worker, nats, evolution, agent, http, store }
     }
 
@@ -119,7 +120,9 @@ impl Site {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        Answer::read(request.send().await.expect("the hub answers")).await
+        let answer = Answer::read(request.send().await.expect("the hub answers")).await;
+        answer.assert_documented(&Method::POST, path);
+        answer
     }
 
     /// Calls the hub with the root key.
@@ -129,12 +132,14 @@ impl Site {
 
     /// Calls the hub with another key.
     pub(crate) async fn api_as(&self, key: &str, method: Method, path: &str, body: Option<&Value>) -> Answer {
-        let request = self.http.request(method, format!("{}{path}", self.hub.url())).header("x-api-key", key);
+        let request = self.http.request(method.clone(), format!("{}{path}", self.hub.url())).header("x-api-key", key);
         let request = match body {
             Some(body) => request.json(body),
             None => request,
         };
-        Answer::read(request.send().await.expect("the hub answers")).await
+        let answer = Answer::read(request.send().await.expect("the hub answers")).await;
+        answer.assert_documented(&method, path);
+        answer
     }
 
     /// What is at a path of the admin API.
@@ -230,6 +235,11 @@ impl Site {
     }
 }
 
+/// Follows no redirect: what is answered is what the hub answers.
+fn client() -> Client {
+    Client::builder().redirect(Policy::none()).build().expect("a client")
+}
+
 impl Answer {
     async fn read(response: reqwest::Response) -> Self {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
@@ -247,6 +257,12 @@ impl Answer {
     pub(crate) fn traces(&self) -> Vec<String> {
         let ids = self.body["trace_ids"].as_array().expect("trace_ids");
         ids.iter().map(|id| id.as_str().expect("an id").to_owned()).collect()
+    }
+
+    /// Its status is one that the OpenAPI document has for what was asked.
+    pub(crate) fn assert_documented(&self, method: &Method, path: &str) {
+        let Some(known) = openapi::statuses(method.as_str(), path) else { return };
+        assert!(known.contains(&self.status), "{method} {path}: {} is not in {known:?}: {}", self.status, self.text);
     }
 
     /// An error as RFC 9457 has it, with our code.

@@ -55,7 +55,7 @@ async fn a_pause_that_cannot_be_is_refused() {
     hub.add_instance("a").await;
     let pause = async |body: &str| hub.call("POST", "/instances/a/conversations/x/pause", body).await;
     assert_eq!(
-        pause(r#"{"minutes": 0, "until": "soon", "reason": 1}"#).await.wrong_fields(),
+        pause(r#"{"minutes": 0.5, "until": "soon", "reason": 1}"#).await.wrong_fields(),
         ["minutes", "until", "reason"]
     );
     let both = r#"{"minutes": 1, "until": "2999-01-01T00:00:00Z"}"#;

@@ -12,12 +12,12 @@ use omnihub_common::{
         dead::{DeadFilter, Stretch},
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     admin::{
         body::Body,
-        openapi::field::{Field, INSTANCE_NAME, Kind, field, flag, text},
+        openapi::field::{Field, INSTANCE_NAME, Kind, PHONE, field, flag, text},
         traces::{END_OF_DAY, moment},
     },
     problem::{FieldError, Problem},
@@ -35,15 +35,22 @@ const FILTER: [&str; 6] = ["instance_name", "reason", "phone", "session_name", "
 pub(super) const FIELDS: [Field; 6] = [
     INSTANCE_NAME,
     text("reason", "Only those that died for this reason."),
-    text("phone", "Only messages of this person."),
+    field("phone", PHONE, "Only messages of this person."),
     text("session_name", "Only messages of this conversation."),
-    text("since", "Only those that died since then: a time, a day, or an age as 90m, 24h or 7d."),
-    text("until", "Only those that died until then."),
+    field("since", MOMENT, "Only those that died since then: a time, a day, or an age as 90m, 24h or 7d."),
+    field("until", MOMENT, "Only those that died until then."),
 ];
+const MOMENT: Kind = Kind::Such(|| {
+    json!({"anyOf": [
+        {"type": "string", "format": "date-time"},
+        {"type": "string", "format": "date"},
+        {"type": "string", "pattern": "^([0-9]{1,9}[mh]|[0-9]{1,4}d)$"},
+    ]})
+});
 /// What a list takes beside the filter.
 pub(super) const PAGE: [Field; 2] = [
     field("limit", Kind::Whole(1, MAX_LIMIT as u64), "How many to answer; 50 when nothing is said."),
-    text("cursor", "`next_cursor` of the page before."),
+    field("cursor", Kind::Like("^[0-9]{1,19}$"), "`next_cursor` of the page before."),
 ];
 
 /// What work takes.
@@ -51,7 +58,7 @@ pub(super) fn work() -> Vec<Field> {
     let more = [
         flag("all", "Must be true where nothing narrows what is meant."),
         flag("dry_run", "Whether only to count."),
-        text("cursor", "`next_cursor` of the call before."),
+        field("cursor", Kind::Like("^[0-9]{1,19}-[0-9]{1,19}$"), "`next_cursor` of the call before."),
     ];
     FIELDS.into_iter().chain(more).collect()
 }

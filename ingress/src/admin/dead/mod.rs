@@ -49,6 +49,7 @@ pub fn routes() -> Routes {
     let redriving = says("Put many dead letters back into the queue")
         .more("A call ends after a while; `next_cursor` is the `cursor` of the call that goes on.")
         .optional_body(&asked::work(), json!({"instance_name": "acme", "since": "24h", "dry_run": true}))
+        .nothing_else()
         .answers::<work::Redriven>();
     let dropping = says("Drop many dead letters")
         .more("A call ends after a while; `next_cursor` is the `cursor` of the call that goes on.")

@@ -9,8 +9,11 @@ use serde_json::{Value, json};
 use super::{SUPPORTED_CHANNELS, body::MAX_SPLIT_OVER};
 use crate::admin::openapi::{
     Doc,
-    field::{Field, Kind, field, flag, text},
+    field::{Field, Kind, PRINTABLE, field, flag, text},
 };
+
+/// A secret that must be there.
+const SECRET: Kind = Kind::Like("^[!-~]([ -~]*[!-~])?$");
 
 /// The fields of an instance; the required ones are those without which none can be made.
 pub(super) fn fields() -> Vec<Field> {
@@ -18,7 +21,7 @@ pub(super) fn fields() -> Vec<Field> {
         text("name", "Its name, once and for all.").required(),
         field("channel_type", Kind::OneOf(&SUPPORTED_CHANNELS), "The channel; `whatsapp` unless said."),
         field("agent_api_url", Kind::Url, "Where the agent is.").required(),
-        text("agent_api_key", "What the agent is shown; a secret, or a reference to one.").required(),
+        field("agent_api_key", SECRET, "What the agent is shown; a secret, or a reference to one.").required(),
         text("phone_number", "WhatsApp: the number of the phone that the account is meant for; Evolution keeps it."),
         field("integration", Kind::OneOf(&["WHATSAPP-BAILEYS"]), "WhatsApp: the kind of account that is made."),
     ];
@@ -30,7 +33,7 @@ pub(super) fn fields() -> Vec<Field> {
 pub(super) fn changes() -> Vec<Field> {
     let mut fields = vec![
         field("agent_api_url", Kind::Url, "Where the agent is.").kept(),
-        text("agent_api_key", "What the agent is shown; a secret, or a reference to one.").kept(),
+        field("agent_api_key", SECRET, "What the agent is shown; a secret, or a reference to one.").kept(),
     ];
     fields.extend(others().into_iter().chain(switches().into_iter().chain(evolution()).map(Field::kept)));
     fields
@@ -46,7 +49,7 @@ fn switches() -> [Field; 2] {
 fn evolution() -> [Field; 2] {
     [
         field("evolution_url", Kind::Url, "WhatsApp: where Evolution is."),
-        text("evolution_key", "WhatsApp: the key there; a secret, or a reference to one."),
+        field("evolution_key", PRINTABLE, "WhatsApp: the key there; a secret, or a reference to one."),
     ]
 }
 
@@ -81,9 +84,9 @@ fn others() -> impl IntoIterator<Item = Field> {
         field("trace_retention_days", days, "Days that its traces are kept; null is as long as for all."),
         text("whatsapp_instance", "WhatsApp: the account's name there; this one's unless said."),
         flag("webhook_base64", "WhatsApp: whether files come within webhooks."),
-        text("webhook_secret", "WhatsApp: what webhooks must prove; a secret, or a reference to one."),
-        text("webhook_secret_previous", "WhatsApp: the one before; null forgets it."),
-        text("discord_bot_token", "Discord: the bot's token; a secret, or a reference to one."),
+        field("webhook_secret", PRINTABLE, "WhatsApp: what webhooks must prove; a secret, or a reference to one."),
+        field("webhook_secret_previous", PRINTABLE, "WhatsApp: the one before; null forgets it."),
+        field("discord_bot_token", PRINTABLE, "Discord: the bot's token; a secret, or a reference to one."),
         text("discord_client_id", "Discord: the application's id."),
         text("discord_guild_id", "Discord: the server's id."),
         text("discord_default_channel_id", "Discord: the channel's id."),

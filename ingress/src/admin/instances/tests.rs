@@ -46,7 +46,7 @@ fn whatsapp(name: &str) -> Value {
         "agent_api_url": "http://agent.test",
         "agent_api_key": "planted-agent-1234",
         "default_agent": "bot",
-        "agent_timeout": 600,
+        "agent_timeout": 600.0,
         // No Evolution server stands there.
         "provision": false,
         "unknown_field": {"is": "ignored"},

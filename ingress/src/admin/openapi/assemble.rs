@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::{
-    doc::{Answer, Doc},
+    doc::{Answer, Body, Doc},
     field::INSTANCE_NAME,
     groups,
     schemas::Schemas,
@@ -16,7 +16,9 @@ const ABOUT: &str = "A hub between people on WhatsApp and the AI agents that ans
     Every route but those of webhooks and health needs a key: the root key of the hub, or one that \
     `POST /api/v1/keys` made. A key has scopes (`read`, `write`, `send`; `admin` is for everything) \
     and reaches some instances or all; what is outside its reach does not exist for it. Errors are \
-    problem details as RFC 9457 has them, with a stable `code`.";
+    problem details as RFC 9457 has them, with a stable `code`.\n\n\
+    An empty text counts as none, in a body as in a query. A field of a body that is not known is ignored and named \
+    in a `Warning` header, except where the schema says that there are no others.";
 
 /// The schemes by which a key is shown; either will do.
 const SCHEMES: [&str; 2] = ["ApiKeyAuth", "BearerAuth"];
@@ -142,7 +144,11 @@ fn responses(route: &Recorded, doc: &Doc, schemas: &mut Schemas) -> Value {
             None => drop(responses.insert(answer.status.to_string(), shown)),
         }
     }
-    let names_one = route.path.contains('{') || doc.query.iter().any(|field| field.name == INSTANCE_NAME.name);
+    let body_names_one =
+        |body: &Body| body.contents.iter().any(|(_, schema, _)| schema["properties"].get(INSTANCE_NAME.name).is_some());
+    let names_one = route.path.contains('{')
+        || doc.query.iter().any(|field| field.name == INSTANCE_NAME.name)
+        || doc.body.as_ref().is_some_and(body_names_one);
     let has_input = doc.body.is_some() || !doc.query.is_empty();
     let follow = [
         (400, has_input, "The query or the body cannot be read."),
@@ -153,6 +159,11 @@ fn responses(route: &Recorded, doc: &Doc, schemas: &mut Schemas) -> Value {
         (415, doc.body.is_some() && route.scope.is_some(), "The body is said to be something that is not read here."),
         (422, has_input || route.path.contains('{'), "Fields or parameters are wrong; `errors` names each."),
         (429, route.scope.is_some(), "The key, or unknown keys of the address, asked too often; see `Retry-After`."),
+        (
+            500,
+            route.scope.is_some() && route.path.starts_with("/api/v1/instance"),
+            "The instance was written with a key that this process has not.",
+        ),
         (
             503,
             route.scope.is_some(),

@@ -106,6 +106,14 @@ impl Doc {
         self
     }
 
+    /// The body has no other fields: others are refused.
+    pub(crate) fn nothing_else(mut self) -> Self {
+        for (_, schema, _) in self.body.iter_mut().flat_map(|body| &mut body.contents) {
+            schema["additionalProperties"] = false.into();
+        }
+        self
+    }
+
     /// Answers 200 with a type.
     pub(crate) fn answers<T: ToSchema>(self) -> Self {
         self.answer(200, "Done.", Content::Json(Schemas::named::<T>))

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 pub(crate) enum Kind {
     /// A text.
     Text,
+    /// A text of such a form, as a regular expression has it.
+    Like(&'static str),
     /// A text that is one of these words.
     OneOf(&'static [&'static str]),
     /// A time as RFC 3339 has it.
@@ -64,6 +66,19 @@ pub(crate) const TRACE_ID: Field = field("trace_id", Kind::Uuid, "The trace's id
 /// A row's id in a path.
 pub(crate) const ID: Field = field("id", Kind::Whole(0, i64::MAX as u64), "Its id.");
 
+/// A phone number in any spelling.
+pub(crate) const PHONE: Kind = Kind::Like("[0-9]");
+/// Whom a rule means: a number, a beginning and `*`, or a whole id of a channel.
+pub(crate) const WHOM: Kind = Kind::Like(
+    r"^(\+*[ ()./-]*[0-9][0-9 ()./-]*\*?|\+*\*|[^\s*\u0000-\u001f\u007f-\u009f]*@[^\s*\u0000-\u001f\u007f-\u009f]*)$",
+);
+/// One person: the same without the star.
+pub(crate) const WHO: Kind = Kind::Like(
+    r"^(\+*[ ()./-]*[0-9][0-9 ()./-]*|[^\s*\u0000-\u001f\u007f-\u009f]*@[^\s*\u0000-\u001f\u007f-\u009f]*)$",
+);
+/// What travels in a header, as secrets do.
+pub(crate) const PRINTABLE: Kind = Kind::Like("^[ -~]*$");
+
 /// What a list is narrowed to.
 pub(crate) const INSTANCE_NAME: Field = text("instance_name", "Only what is of this instance.");
 
@@ -98,13 +113,19 @@ impl Field {
                 words.push(Value::Null);
             }
         }
+        if let Some(Value::Array(forms)) = schema.get_mut("anyOf") {
+            forms.push(json!({"type": "null"}));
+        }
         schema["description"] = self.says.into();
         schema
     }
 
     fn schema(&self) -> Value {
         match self.kind {
+            // What must be there is not blank.
+            Kind::Text if self.is_required || self.is_kept => json!({"type": "string", "pattern": r"\S"}),
             Kind::Text => json!({"type": "string"}),
+            Kind::Like(form) => json!({"type": "string", "pattern": form}),
             Kind::OneOf(words) => json!({"type": "string", "enum": words}),
             Kind::Time => json!({"type": "string", "format": "date-time"}),
             Kind::TimeOrDay => {

@@ -17,7 +17,7 @@ mod schemas;
 #[cfg(test)]
 mod tests;
 
-use std::sync::LazyLock;
+use std::{collections::BTreeSet, sync::LazyLock};
 
 use axum::{
     http::header,
@@ -63,6 +63,28 @@ pub fn routes() -> Routes {
 #[must_use]
 pub fn document() -> Value {
     assemble::document(&recorded())
+}
+
+/// The statuses that the document has for a request, so that a test can hold an answer against it;
+/// none where there is no such route.
+#[must_use]
+pub fn statuses(method: &str, path: &str) -> Option<BTreeSet<u16>> {
+    static DOCUMENT: LazyLock<Value> = LazyLock::new(document);
+    let asked: Vec<_> = path.split('?').next()?.split('/').collect();
+    let fits = |known: &str| {
+        let known: Vec<_> = known.split('/').collect();
+        let mut both = known.iter().zip(&asked);
+        known.len() == asked.len() && both.all(|(known, asked)| known == asked || is_name(known) && !asked.is_empty())
+    };
+    // A word comes before a name, as it does for the router.
+    let paths = DOCUMENT["paths"].as_object()?.iter().filter(|(known, _)| fits(known));
+    let (_, found) = paths.max_by_key(|(known, _)| known.split('/').filter(|word| !is_name(word)).count())?;
+    let answers = found.get(method.to_lowercase())?["responses"].as_object()?;
+    Some(answers.keys().filter_map(|status| status.parse().ok()).collect())
+}
+
+fn is_name(word: &str) -> bool {
+    word.starts_with('{')
 }
 
 /// Every route of the hub as it was built.

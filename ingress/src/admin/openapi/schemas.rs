@@ -39,7 +39,44 @@ impl Schemas {
 fn shown(schema: &impl serde::Serialize) -> Value {
     let mut schema = serde_json::to_value(schema).unwrap_or_default();
     plain(&mut schema);
-    schema
+    flat(schema)
+}
+
+/// An object of one of several forms as one object with the fields of all, each said form by form:
+/// generators of clients read no choice that is a part of a larger object.
+fn flat(schema: Value) -> Value {
+    let Some((word, forms)) = told_apart(&schema) else { return schema };
+    let (mut fields, mut words) = (Map::new(), Vec::new());
+    for (name, form) in &forms {
+        words.push(json!(name));
+        let properties = form["properties"].as_object().into_iter().flatten();
+        for (field, of_form) in properties {
+            let says = if *field == word { &form["description"] } else { &of_form["description"] };
+            let says = format!("`{name}`: {}", says.as_str().unwrap_or_default());
+            let known = fields.entry(field.clone()).or_insert_with(|| json!({}));
+            let says = known["description"].as_str().map_or_else(|| says.clone(), |before| format!("{before} {says}"));
+            // What may be null in one form may be null.
+            if known.get("type").is_none_or(Value::is_string) {
+                *known = of_form.clone();
+            }
+            known["description"] = says.into();
+        }
+    }
+    fields[&word]["enum"] = words.into();
+    json!({"type": "object", "description": schema["description"], "properties": fields, "required": [word]})
+}
+
+/// The field whose word says which form it is, and the forms by their words; none where the schema
+/// is not such a choice.
+fn told_apart(schema: &Value) -> Option<(String, Vec<(&str, &Value)>)> {
+    let forms = schema.get("oneOf")?.as_array()?;
+    let word_of = |form: &Value| {
+        let mut fields = form.get("properties")?.as_object()?.iter();
+        fields.find_map(|(name, field)| (field["enum"].as_array()?.len() == 1).then(|| name.clone()))
+    };
+    let field = word_of(forms.first()?)?;
+    let named = forms.iter().map(|form| Some((form["properties"][&field]["enum"].get(0)?.as_str()?, form)));
+    Some((field.clone(), named.collect::<Option<_>>()?))
 }
 
 /// Takes rustdoc's links out of descriptions.

@@ -215,3 +215,28 @@ async fn every_field_of_a_body_is_one_that_is_read() {
     }
     assert!(tried > 15, "{tried}");
 }
+
+#[test]
+fn the_statuses_of_a_request_are_those_of_the_route_that_answers_it() {
+    let has = |method: &str, path: &str, status: u16| statuses(method, path).map(|known| known.contains(&status));
+    assert_eq!(has("GET", "/api/v1/traces/cleanup", 404), None, "it is no trace, and not asked for so");
+    assert_eq!(has("GET", "/api/v1/traces/0?include_payload=true", 404), Some(true));
+    assert_eq!(has("DELETE", "/api/v1/access/rules/1", 204), Some(true));
+    assert_eq!(has("DELETE", "/api/v1/access/rules/", 204), None);
+    assert_eq!(has("GET", "/api/v1/audit", 201), Some(false));
+}
+
+/// A part that is one of several forms can be flattened into a larger object, as generators of
+/// clients read it.
+#[test]
+fn forms_that_a_word_tells_apart_are_one_object() {
+    let document = document();
+    let standing = &document["components"]["schemas"]["MessageStanding"];
+    assert_eq!((&standing["oneOf"], &standing["required"]), (&Value::Null, &json!(["state"])));
+    let fields = &standing["properties"];
+    assert!(fields["state"]["enum"].as_array().unwrap().iter().any(|word| word == "held"));
+    assert!(fields["state"]["description"].as_str().unwrap().contains("`held`: Nothing is tried until"));
+    // It is always there in one form, and may be null in another.
+    assert_eq!(fields["until"]["type"], json!(["string", "null"]));
+    assert_eq!(fields["until"]["format"], "date-time");
+}

@@ -10,7 +10,7 @@ use crate::{
     admin::{
         body::Body,
         fields::{Fields, Given, invalid, warn_of_unknown},
-        openapi::field::{Field, Kind, field, text},
+        openapi::field::{Field, Kind, WHOM, field, text},
     },
     problem::{FieldError, Problem},
 };
@@ -19,7 +19,7 @@ use crate::{
 pub(super) const ACTIONS: [&str; 2] = ["allow", "block"];
 /// The fields of a rule.
 pub(super) const FIELDS: [Field; 5] = [
-    text("phone_number", "Whom it means: a number, or a beginning and `*`.").required(),
+    field("phone_number", WHOM, "Whom it means: a number, or a beginning and `*`.").required(),
     field("action", Kind::OneOf(&ACTIONS), "What it does."),
     field("rule_type", Kind::OneOf(&ACTIONS), "The older system's name of `action`."),
     text("reason", "Why, for people."),
@@ -34,7 +34,7 @@ const MAX_ERRORS: usize = 50;
 /// The fields that may be changed.
 pub(super) fn changes() -> [Field; 4] {
     let [_, action, rule_type, reason, _] = FIELDS;
-    let whom = text("phone_number", "Whom it means: a number, or a beginning and `*`.");
+    let whom = field("phone_number", WHOM, "Whom it means: a number, or a beginning and `*`.");
     [whom.kept(), action.kept(), rule_type.kept(), reason]
 }
 
@@ -80,11 +80,13 @@ fn whom(fields: &mut Fields) -> Given<(String, Pattern)> {
 }
 
 fn action(fields: &mut Fields) -> Option<Action> {
-    // An answer has both, and so has what is sent back of it.
-    fields.know(&["action", "rule_type"]);
-    let name = if fields.has("action") { "action" } else { "rule_type" };
-    let action = fields.text(name).check(fields, name, |word| word.parse::<Action>());
-    fields.kept(name, action)
+    // An answer has both, and so has what is sent back of it: both must be words, the first counts.
+    let mut read = |name| fields.text(name).check(fields, name, |word| word.parse::<Action>());
+    let (action, older) = (read("action"), read("rule_type"));
+    match fields.has("action") {
+        true => fields.kept("action", action),
+        false => fields.kept("rule_type", older),
+    }
 }
 
 /// Reads many rules: a JSON list, an object with the list `rules`, or CSV.
@@ -110,7 +112,7 @@ pub(super) fn read_many(body: &Body, instance: Option<&str>) -> Result<Vec<NewRu
 
 fn rows(body: &Body) -> Result<Vec<Map<String, Value>>, Problem> {
     if let Some(table) = body.table()? {
-        return csv::read(table).map_err(|error| wrong_body(error.to_string()));
+        return csv::read(table, "phone_number").map_err(|error| wrong_body(error.to_string()));
     }
     let list = match body.json()? {
         Value::Array(list) => Some(list),

@@ -10,6 +10,9 @@ pub(super) enum CsvError {
     /// There is no head.
     #[error("must begin with a line that names the columns")]
     NoHead,
+    /// A head without a column that each row needs.
+    #[error("must have the column {0}")]
+    NoColumn(&'static str),
     /// A quoted field without an end.
     #[error("line {0}: a quoted field has no end, or something behind it")]
     Quotes(usize),
@@ -19,14 +22,18 @@ pub(super) enum CsvError {
 }
 
 /// Reads a table; each row by the names of its columns, which are compared without case. Fields
-/// are separated by commas, or by semicolons where the head is. Empty fields are left out.
-pub(super) fn read(text: &str) -> Result<Vec<Map<String, Value>>, CsvError> {
+/// are separated by commas, or by semicolons where the head is. Empty fields are left out. One
+/// column must be there, or a table of something else would be taken for an empty one.
+pub(super) fn read(text: &str, needed: &'static str) -> Result<Vec<Map<String, Value>>, CsvError> {
     let text = text.trim_start_matches('\u{feff}');
     let head = text.lines().find(|line| !line.trim().is_empty()).ok_or(CsvError::NoHead)?;
     let separator = if head.contains(';') && !head.contains(',') { ';' } else { ',' };
     let mut lines = records(text, separator)?.into_iter();
     let (_, columns) = lines.next().ok_or(CsvError::NoHead)?;
     let columns: Vec<String> = columns.into_iter().map(|name| name.trim().to_lowercase()).collect();
+    if !columns.iter().any(|name| name == needed) {
+        return Err(CsvError::NoColumn(needed));
+    }
     lines
         .map(|(line, fields)| {
             if fields.len() > columns.len() {
@@ -103,7 +110,11 @@ mod tests {
 
     fn rows(text: &str) -> Vec<Vec<(String, String)>> {
         let text_of = |value: Value| value.as_str().unwrap().to_owned();
-        read(text).unwrap().into_iter().map(|row| row.into_iter().map(|(k, v)| (k, text_of(v))).collect()).collect()
+        read(text, "b")
+            .unwrap()
+            .into_iter()
+            .map(|row| row.into_iter().map(|(k, v)| (k, text_of(v))).collect())
+            .collect()
     }
 
     fn pair(name: &str, value: &str) -> (String, String) {
@@ -121,17 +132,18 @@ mod tests {
 
     #[test]
     fn what_is_no_table_says_where() {
-        assert_eq!(read(" \n"), Err(CsvError::NoHead));
-        assert_eq!(read("a\n\n\"1"), Err(CsvError::Quotes(3)));
-        assert_eq!(read("a\n\"1\"2"), Err(CsvError::Quotes(2)));
-        assert_eq!(read("a,b\n\"1\n\",2\n1,2,3"), Err(CsvError::TooMany(4)));
+        assert_eq!(read(" \n", "a"), Err(CsvError::NoHead));
+        assert_eq!(read("a\n\n\"1", "a"), Err(CsvError::Quotes(3)));
+        assert_eq!(read("a\n\"1\"2", "a"), Err(CsvError::Quotes(2)));
+        assert_eq!(read("a,b\n\"1\n\",2\n1,2,3", "a"), Err(CsvError::TooMany(4)));
+        assert_eq!(read("{}\n", "a"), Err(CsvError::NoColumn("a")));
     }
 
     #[test]
     fn what_is_written_is_read_back() {
         let fields = ["+5511*", "a;b", " c ", "say \"hi\"\r\n", "", "d"];
         let head = line(["a", "b", "c", "d", "e", "f"]);
-        let row: Vec<String> = read(&(head + &line(fields))).unwrap()[0]
+        let row: Vec<String> = read(&(head + &line(fields)), "a").unwrap()[0]
             .values()
             .map(|value| value.as_str().unwrap().to_owned())
             .collect();

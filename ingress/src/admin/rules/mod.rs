@@ -31,7 +31,7 @@ use super::{
     fields::{Fields, invalid, page},
     openapi::{
         Doc,
-        field::{Field, ID, INSTANCE_NAME, Kind, PAGE, field, text},
+        field::{Field, ID, INSTANCE_NAME, Kind, PAGE, WHO, WHOM, field},
         says,
     },
     path::Path,
@@ -47,7 +47,7 @@ const FILTER: [Field; 4] = [
     INSTANCE_NAME,
     field("action", Kind::OneOf(&body::ACTIONS), "Only rules that do this."),
     field("rule_type", Kind::OneOf(&body::ACTIONS), "The older system's name of `action`."),
-    text("phone_number", "Only rules for this number or beginning."),
+    field("phone_number", WHOM, "Only rules for this number or beginning."),
 ];
 
 /// The routes, with their whole path.
@@ -96,7 +96,7 @@ impl From<Rule> for RuleAnswer {
 fn checking() -> Doc {
     says("Whether somebody would be answered now")
         .more("Without an instance only the rules for all of them are asked, which needs a key that reaches all.")
-        .query([text("phone_number", "Who.").required(), INSTANCE_NAME])
+        .query([field("phone_number", WHO, "Who.").required(), INSTANCE_NAME])
         .answers::<CheckAnswer>()
 }
 

@@ -15,7 +15,7 @@ const LARGEST_TEXT: usize = 64 * 1024;
 /// Cards in one message.
 const MOST_CARDS: usize = 100;
 /// Characters of an emoji, which may be a family.
-const LONGEST_REACTION: usize = 16;
+pub(super) const LONGEST_REACTION: usize = 16;
 
 /// `send-text`.
 pub(super) fn text(fields: &mut Fields) -> OutgoingContent {

@@ -3,7 +3,7 @@
 use omnihub_common::channel::MediaType;
 use serde_json::{Value, json};
 
-use super::{LONGEST_WAIT, answer::Answer, body::LONGEST_DELAY};
+use super::{LONGEST_WAIT, answer::Answer, body::LONGEST_DELAY, contents::LONGEST_REACTION};
 use crate::admin::openapi::{
     Doc,
     field::{Field, Kind, field, flag, object, text},
@@ -26,6 +26,7 @@ const MANNER: [Field; 13] = [
     flag("mentions_everyone", "The older system's name of `mention_all`."),
     flag("auto_parse_mentions", "In a group: whether who stands in the text with @ is mentioned; true unless said."),
 ];
+const IDEMPOTENCY_KEY: Kind = Kind::Like("^[!-~]([ -~]{0,253}[!-~])?$");
 const WAIT: Kind = Kind::Whole(0, LONGEST_WAIT.as_secs());
 
 fn user_id() -> Value {
@@ -53,13 +54,20 @@ fn sends(summary: &'static str, own: &[Field], example: Value) -> Doc {
              with its trace when it still waits at the end of `wait`.",
         )
         .query([field("wait", WAIT, "Seconds to wait for the outcome; 10 unless said.")])
-        .headers([text("Idempotency-Key", "Requests of one key within 24 h are one send: 1 to 255 characters.")])
+        .headers([field(
+            "Idempotency-Key",
+            IDEMPOTENCY_KEY,
+            "Requests of one key within 24 h are one send: 1 to 255 characters.",
+        )])
         .content("application/json", object(&fields), whole, true)
         .answers::<Answer>()
         .waits::<Answer>()
         .problem(404, "There is no such instance or person, or not for this key.")
-        .problem(409, "The instance is switched off, or the `Idempotency-Key` was used for something else.")
-        .problem(422, "Fields are wrong, or WhatsApp refuses the message; `code` says which.")
+        .problem(409, "The instance is switched off.")
+        .problem(
+            422,
+            "Fields are wrong, the `Idempotency-Key` was used for something else, or WhatsApp refuses; see `code`.",
+        )
         .problem(500, "It was not sent, for a reason that has no other status.")
         .problem(502, "Evolution did not send it.")
         .problem(504, "It was not sent in time.")
@@ -128,10 +136,14 @@ fn cards() -> Value {
 pub(super) fn reaction() -> Doc {
     let own = [
         text("message_id", "The message that is reacted to, by the channel's id.").required(),
-        text("reaction", "One emoji; empty takes an earlier one away.").required(),
+        field("reaction", Kind::Such(emoji), "One emoji; empty takes an earlier one away.").required(),
         flag("from_me", "Whether that message is the instance's own."),
     ];
     sends("React to a message", &own, json!({"message_id": "3EB0C431C5D1B2A6F0E1", "reaction": "👍"}))
+}
+
+fn emoji() -> Value {
+    json!({"type": "string", "maxLength": LONGEST_REACTION})
 }
 
 pub(super) fn location() -> Doc {

@@ -55,7 +55,7 @@ pub(super) fn parameters() -> [Field; 19] {
         yes_or_no("all_time", "Whatever the dates say."),
         parameter("limit", Kind::Whole(1, MAX_LIMIT), "How many to answer; 50 when nothing is said."),
         parameter("offset", Kind::Whole(0, i64::MAX.unsigned_abs()), "How many to pass over; not beside `cursor`."),
-        text("cursor", "`x-next-cursor` of the page before."),
+        parameter("cursor", Kind::Like(r"^[0-9]{1,17}\.[0-9a-f]{32}$"), "`x-next-cursor` of the page before."),
     ]
 }
 
