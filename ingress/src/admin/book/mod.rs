@@ -40,8 +40,6 @@ const RETRY_AFTER: u64 = 5;
 pub fn routes() -> Routes {
     Routes::new()
         .route("/api/v1/channels", get(overview::list).doc(documented::overview()))
-        // Where the older system has it.
-        .route("/api/v1/instances/", get(overview::list).doc(documented::overview()))
         .route("/api/v1/instances/{name}/contacts", get(contacts::list).doc(documented::contacts()))
         .route("/api/v1/instances/{name}/contacts/{contact}", get(contacts::show).doc(documented::contact()))
         .route("/api/v1/instances/{name}/chats", get(chats::list).doc(documented::chats()))

@@ -94,9 +94,7 @@ fn operation_id(method: &Method, path: &str) -> String {
         let named = word.strip_prefix('{').and_then(|word| word.strip_suffix('}'));
         named.map_or_else(|| word.replace(['-', '.'], "_"), |name| format!("by_{name}"))
     });
-    // The path of a list with a slash behind it is another one.
-    let all = path.ends_with('/').then(|| "all".to_owned());
-    let words: Vec<_> = std::iter::once(method.as_str().to_lowercase()).chain(words).chain(all).collect();
+    let words: Vec<_> = std::iter::once(method.as_str().to_lowercase()).chain(words).collect();
     words.join("_")
 }
 
