@@ -50,13 +50,8 @@ pub(super) async fn accept(
     Ok(traces)
 }
 
-async fn envelope(
-    state: &WebhookState,
-    instance: &Instance,
-    mut part: Part,
-    own_id: Option<String>,
-    mut warnings: Vec<String>,
-) -> Result<Envelope, IntakeError> {
+/// What a message is known by: its id in the queue, and its trace.
+pub(super) fn identity(instance: &Instance, part: &Part) -> (MessageId, Uuid) {
     let key = MessageKey {
         instance_id: instance.id,
         kind: "message",
@@ -66,6 +61,17 @@ async fn envelope(
         discriminator: "",
     };
     let id = MessageId::of(&key);
+    (id, trace_id(part.provider_at_ms, id))
+}
+
+async fn envelope(
+    state: &WebhookState,
+    instance: &Instance,
+    mut part: Part,
+    own_id: Option<String>,
+    mut warnings: Vec<String>,
+) -> Result<Envelope, IntakeError> {
+    let (id, trace_id) = identity(instance, &part);
     if let Some(media) = part.take_media() {
         let name = Media::name(&InstanceToken::new(instance.name.as_str(), instance.id), id, "media");
         // What is not base64 is kept as it came: whoever uses the media will see it.
@@ -82,7 +88,7 @@ async fn envelope(
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
         id,
-        trace_id: trace_id(part.provider_at_ms, id),
+        trace_id,
         instance_id: instance.id,
         instance: instance.name.as_str().to_owned(),
         channel: instance.channel_type().as_str().to_owned(),

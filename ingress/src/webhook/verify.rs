@@ -96,7 +96,7 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AgentProtocol, AgentSettings, InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentProtocol, AgentSettings, InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -131,6 +131,7 @@ mod tests {
                 webhook_secret: secret.map(Secret::new),
                 webhook_secret_previous: previous.map(Secret::new),
                 webhook_url: None,
+                watch: AccountWatch::default(),
             }),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

@@ -11,7 +11,8 @@ use base64::{
 use serde_json::{Map, Value};
 
 pub use super::event::Event;
-use super::{surrogates, wire};
+use super::{connection::read_connection, surrogates, wire};
+use crate::channel::ConnectionNews;
 
 /// How many envelopes or base64 layers may lie inside each other.
 const MAX_LAYERS: usize = 3;
@@ -41,6 +42,8 @@ pub struct Webhook {
     pub own_id: Option<String>,
     /// The messages, in the body's order; empty for every event but `messages.upsert`.
     pub parts: Vec<Part>,
+    /// What it tells of the account's connection.
+    pub connection: Option<ConnectionNews>,
 }
 
 /// One message of a webhook.
@@ -114,6 +117,10 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
     };
     let path_event = event_in_path.and_then(Event::parse);
     let mut head = Head::of(&fields);
+    let connection = head.event.as_ref().or(path_event.as_ref()).and_then(|event| {
+        let date_time = fields.get("date_time").and_then(Value::as_str);
+        read_connection(event.as_str(), fields.get("data").unwrap_or(&Value::Null), date_time)
+    });
     let found = match &head.event {
         Some(Event::Other(_)) => Ok(Vec::new()),
         _ => messages(Value::Object(fields), &mut head, MAX_LAYERS),
@@ -123,10 +130,17 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
         Event::MessagesUpsert => found?.into_iter().enumerate().map(|(index, data)| part(index, data)).collect(),
         Event::Other(_) => Ok(Vec::new()),
     }?;
-    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts })
+    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, connection })
 }
 
 impl Part {
+    /// A message as Evolution keeps it (`findMessages`), which is how it posts it too; none of what
+    /// cannot be told apart.
+    #[must_use]
+    pub fn kept(record: Value) -> Option<Self> {
+        part(0, record).ok()
+    }
+
     /// The conversation's address: the digits of the person's phone where any of the message's
     /// ids is one, else the local part of the chat (`@lid`, group, newsletter), `status` for
     /// `status@broadcast`. No country prefix is invented.
