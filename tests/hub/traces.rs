@@ -139,9 +139,8 @@ async fn ignored_messages_say_why(database: Database) {
             "unsupported_type",
             INSTANCE,
             with(&|webhook| {
-                webhook["data"]["message"] =
-                    json!({"stickerMessage": {"mimetype": "image/webp"}, "base64": "UklGRg=="});
-                webhook["data"]["messageType"] = "stickerMessage".into();
+                webhook["data"]["message"] = json!({"keepInChatMessage": {}});
+                webhook["data"]["messageType"] = "keepInChatMessage".into();
             }),
         ),
         ("empty", INSTANCE, with(&|webhook| webhook["data"]["message"] = json!({"conversation": " \n "}))),
@@ -190,6 +189,9 @@ async fn filters_and_pages_of_the_list(database: Database) {
     }
     let mut sticker = webhook(PHONE, "");
     sticker["data"]["message"] = json!({"stickerMessage": {"mimetype": "image/webp"}});
+    // In a group that the bot is not asked in.
+    sticker["data"]["key"]["remoteJid"] = "120363042000000001@g.us".into();
+    sticker["data"]["key"]["participant"] = format!("{PHONE}@s.whatsapp.net").into();
     let id = site.accepted("/webhook/evolution/acme", &sticker).await.remove(0);
     site.ended(&id).await;
     ids.push(id);

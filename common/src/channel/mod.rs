@@ -4,13 +4,19 @@
 //! `outbound` turns a reply into a request. The set is closed: [`ChannelType`] is the registry,
 //! so that the compiler lists what a new channel must provide.
 
+mod content;
 mod message;
 mod outgoing;
 pub mod whatsapp;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
-pub use message::{Content, InboundMessage, MessageKind, Person, Quoted};
+pub use content::{
+    Album, CalendarEvent, Choice, Content, Detail, GroupInvite, Link, MediaFacts, Order, Place, Poll, Reaction,
+    Referral, SharedContact,
+};
+pub use message::{InboundMessage, MessageKind, Person, Quoted};
 pub use outgoing::{ContactCard, File, MediaType, Outgoing, OutgoingContent};
 
 /// The channels that an instance can be on.

@@ -1,7 +1,7 @@
 //! Who is answered, and why not.
 
 use omnihub_common::{
-    channel::{InboundMessage, MessageKind},
+    channel::{Content, InboundMessage, MessageKind},
     instance::Instance,
 };
 
@@ -14,6 +14,10 @@ pub(super) enum Ignored {
     StatusBroadcast,
     Newsletter,
     FromMe,
+    Reaction,
+    Pin,
+    Album,
+    BusinessTemplate,
     UnsupportedType,
     Empty,
     NotMentioned,
@@ -29,6 +33,10 @@ impl Ignored {
             Self::StatusBroadcast => "status_broadcast",
             Self::Newsletter => "newsletter",
             Self::FromMe => "from_me",
+            Self::Reaction => "reaction",
+            Self::Pin => "pin",
+            Self::Album => "album",
+            Self::BusinessTemplate => "business_template",
             Self::UnsupportedType => "unsupported_type",
             Self::Empty => "empty",
             Self::NotMentioned => "group_without_mention",
@@ -56,16 +64,26 @@ pub(super) fn worth_an_answer(message: &InboundMessage, own_id: Option<&str>) ->
     if message.from_me {
         return Err(Ignored::FromMe);
     }
-    if message.content.kind != MessageKind::Text {
-        return Err(Ignored::UnsupportedType);
-    }
-    if message.content.text.as_deref().unwrap_or_default().trim().is_empty() {
-        return Err(Ignored::Empty);
-    }
+    says_something(&message.content)?;
     if message.is_group && !addresses_us(message, own_id) {
         return Err(Ignored::NotMentioned);
     }
     Ok(())
+}
+
+/// Whether a person meant to say something with it.
+fn says_something(content: &Content) -> Result<(), Ignored> {
+    match content.kind {
+        MessageKind::Reaction => Err(Ignored::Reaction),
+        MessageKind::Pin => Err(Ignored::Pin),
+        // Its pictures come as messages of their own.
+        MessageKind::Album => Err(Ignored::Album),
+        // No app lets a person send one: a program at the other end did, and would get an answer.
+        MessageKind::Template => Err(Ignored::BusinessTemplate),
+        MessageKind::Unknown => Err(Ignored::UnsupportedType),
+        _ if content.words().is_none() => Err(Ignored::Empty),
+        _ => Ok(()),
+    }
 }
 
 /// In a group: a mention of our number, or a reply to something we wrote.
@@ -83,7 +101,7 @@ fn bare(id: &str) -> (&str, &str) {
 
 #[cfg(test)]
 mod tests {
-    use omnihub_common::channel::{Content, Person, Quoted};
+    use omnihub_common::channel::{Person, Quoted};
 
     use super::*;
     use crate::turn::tests::instance;
@@ -98,7 +116,7 @@ mod tests {
             from_me: false,
             sender: Person::default(),
             sent_at_ms: None,
-            content: Content { kind: MessageKind::Text, text: Some("hi".into()), mimetype: None, provider_type: None },
+            content: Content::of_text("hi"),
             quoted: None,
             mentions: Vec::new(),
         }
@@ -115,9 +133,10 @@ mod tests {
         assert_eq!(admit(&instance(), &own, OWN), Err(Ignored::FromMe));
         assert_eq!(admit(&instance(), &text("status@broadcast"), OWN), Err(Ignored::StatusBroadcast));
         assert_eq!(admit(&instance(), &text("1@newsletter"), OWN), Err(Ignored::Newsletter));
-        let mut image = text(person);
-        image.content.kind = MessageKind::Image;
-        assert_eq!(admit(&instance(), &image, OWN), Err(Ignored::UnsupportedType));
+        let image = InboundMessage { content: Content::of_kind(MessageKind::Image), ..text(person) };
+        assert_eq!(admit(&instance(), &image, OWN), Ok(()), "a picture says something without words");
+        let unknown = InboundMessage { content: Content::of_kind(MessageKind::Unknown), ..text(person) };
+        assert_eq!(admit(&instance(), &unknown, OWN), Err(Ignored::UnsupportedType));
         let mut blank = text(person);
         blank.content.text = Some(" \n".into());
         assert_eq!(admit(&instance(), &blank, OWN), Err(Ignored::Empty));

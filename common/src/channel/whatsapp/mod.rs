@@ -10,7 +10,10 @@
 
 pub mod admin;
 mod answer;
+mod bounds;
 pub mod call;
+mod contents;
+mod details;
 pub mod event;
 pub mod inbound;
 pub mod mentions;
@@ -18,8 +21,11 @@ pub mod outbound;
 pub mod recipient;
 pub mod registration;
 mod surrogates;
+mod vcard;
 pub mod webhook;
 mod wire;
 
 #[cfg(test)]
 mod goldens;
+#[cfg(test)]
+mod hostile;

@@ -43,18 +43,20 @@ pub(super) fn word<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     text(value, name).map(str::trim)
 }
 
+/// A message and what its wrappers hold, from the outside inwards.
+pub(super) fn layers(message: &Value) -> impl Iterator<Item = &Value> {
+    std::iter::successors(Some(message), |content| unwrapped(content)).take(MAX_WRAPPERS + 1)
+}
+
 /// The content of `message`, however many wrappers are around it.
 pub(super) fn open(message: &Value) -> &Value {
-    let mut content = message;
-    for _ in 0..MAX_WRAPPERS {
-        let wrapped = WRAPPERS.iter().map(|name| &content[*name]["message"]);
-        let edited = &content["protocolMessage"]["editedMessage"];
-        match wrapped.chain([edited]).find(|inner| inner.is_object()) {
-            Some(inner) => content = inner,
-            None => break,
-        }
-    }
-    content
+    layers(message).last().unwrap_or(message)
+}
+
+fn unwrapped(content: &Value) -> Option<&Value> {
+    let wrapped = WRAPPERS.iter().map(|name| &content[*name]["message"]);
+    let edited = &content["protocolMessage"]["editedMessage"];
+    wrapped.chain([edited]).find(|inner| inner.is_object())
 }
 
 /// Removes the file that `webhookBase64` puts beside the content, also inside wrappers.
