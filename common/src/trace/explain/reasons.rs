@@ -25,7 +25,7 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 15] = [
+const IGNORED: [Reason; 17] = [
     mended(
         "inactive",
         "the instance is switched off.",
@@ -54,6 +54,12 @@ const IGNORED: [Reason; 15] = [
         "group_without_mention",
         "in a group the bot answers only when it is mentioned or replied to.",
         "Mention the bot's number, or reply to one of its messages.",
+    ),
+    plain("group_never", "the instance does not answer in groups (`group_trigger` is `never`)."),
+    mended(
+        "group_without_keyword",
+        "in a group the bot answers to its keywords, or when it is mentioned or replied to.",
+        "Use one of the instance's `group_keywords`, or mention the bot's number.",
     ),
     plain("lost", "NATS no longer has it: its store was put back from before the message came."),
     mended(
