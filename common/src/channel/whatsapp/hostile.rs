@@ -67,6 +67,9 @@ const NAMES: [&str; 48] = [
     "participant",
 ];
 
+/// No repetition makes more than this, so that repetitions of repetitions stay small.
+const HEAVIEST: usize = 64 * 1024;
+
 /// One change of a body, somewhere in it.
 #[derive(Clone, Debug)]
 enum Change {
@@ -128,10 +131,22 @@ fn make(value: &mut Value, way: &[u8], change: &Change) {
     }
     match change {
         Change::Replace(other) => *value = other.clone(),
-        Change::Repeat(times) => *value = Value::Array(vec![value.clone(); *times]),
+        Change::Repeat(times) if weight(value) * times <= HEAVIEST => {
+            *value = Value::Array(vec![value.clone(); *times])
+        }
         Change::Wrap(name) => *value = json!({*name: value.clone()}),
         Change::Graft(other) => *value = RECORDED[other % RECORDED.len()].clone(),
-        Change::Remove | Change::Rename(_) => {}
+        Change::Remove | Change::Rename(_) | Change::Repeat(_) => {}
+    }
+}
+
+/// What a value takes, more or less in bytes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len() + 1,
+        Value::Array(entries) => entries.iter().map(weight).sum::<usize>() + 1,
+        Value::Object(fields) => fields.iter().map(|(name, field)| name.len() + weight(field)).sum::<usize>() + 1,
+        _ => 8,
     }
 }
 
