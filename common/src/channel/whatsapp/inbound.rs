@@ -1,7 +1,7 @@
 //! One message of Evolution's, read as a turn sees it.
 //!
 //! The worker enters here with the `data` object that ingress has kept. Reading is total: what is
-//! not understood becomes [`MessageKind::Unknown`], never an error. Source: the contents that
+//! not understood is of the kind `unknown`, never an error. Source: the contents that
 //! Evolution API 2.3.6 posts, and the Cloud API forms that it passes on.
 
 use std::borrow::Cow;
