@@ -34,6 +34,10 @@ pub struct Model {
     pub overlap: String,
     pub max_backlog: Option<i32>,
     pub trace_retention_days: Option<i32>,
+    pub group_trigger: String,
+    #[sea_orm(column_type = "Text")]
+    pub group_keywords: String,
+    pub group_session: String,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, SlackSettings, TurnPatch, WhatsappSettings};
+use super::{
+    AgentProtocol, ChannelSettings, DiscordSettings, GroupPatch, Instance, SlackSettings, TurnPatch, WhatsappSettings,
+};
 use crate::secret::Secret;
 
 /// The change. `None` keeps; in a field that may be empty, `Some(None)` empties it.
@@ -21,6 +23,7 @@ pub struct Patch {
     pub session_id_prefix: Option<Option<String>>,
     pub agent: AgentPatch,
     pub turns: TurnPatch,
+    pub groups: GroupPatch,
     pub reply: ReplyPatch,
     pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
@@ -108,6 +111,7 @@ impl Patch {
         put(&mut instance.is_default, self.is_default);
         put(&mut instance.session_id_prefix, self.session_id_prefix);
         self.turns.apply(&mut instance.turns);
+        self.groups.apply(&mut instance.groups);
         put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
         put(&mut instance.reply.split_over, self.reply.split_over);
         put(&mut instance.trace_retention_days, self.trace_retention_days);

@@ -10,8 +10,8 @@ use sea_orm::{
 };
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, InstanceView, Lookup, Overlap, Patch,
-    ReplySettings, TurnSettings,
+    AgentProtocol, AgentSettings, ChannelSettings, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName,
+    InstanceView, Lookup, Overlap, Patch, ReplySettings, TurnSettings,
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -109,6 +109,7 @@ pub struct NewInstance {
     pub session_id_prefix: Option<String>,
     pub agent: AgentSettings,
     pub turns: TurnSettings,
+    pub groups: GroupSettings,
     pub reply: ReplySettings,
     pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
@@ -345,6 +346,7 @@ impl Instances {
             session_id_prefix: new.session_id_prefix,
             agent: new.agent,
             turns: new.turns,
+            groups: new.groups,
             reply: new.reply,
             trace_retention_days: new.trace_retention_days,
             channel: new.channel,
@@ -410,6 +412,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
     let turns = read_turns(&row)?;
+    let groups = read_groups(&row)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     let seconds = u64::try_from(row.agent_timeout).map_err(|_| RowError::Column("agent_timeout"))?;
     Ok(Instance {
@@ -429,6 +432,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
             error_message: row.agent_error_message,
         },
         turns,
+        groups,
         reply: ReplySettings {
             enable_auto_split: row.enable_auto_split,
             split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
@@ -450,6 +454,14 @@ fn read_turns(row: &Model) -> Result<TurnSettings, RowError> {
         debounce_max_ms: number("debounce_max_ms", row.debounce_max_ms)?,
         overlap: Overlap::parse(&row.overlap).ok_or(RowError::Column("overlap"))?,
         max_backlog: row.max_backlog.map(|limit| number("max_backlog", limit)).transpose()?,
+    })
+}
+
+fn read_groups(row: &Model) -> Result<GroupSettings, RowError> {
+    Ok(GroupSettings {
+        trigger: GroupTrigger::parse(&row.group_trigger).ok_or(RowError::Column("group_trigger"))?,
+        keywords: serde_json::from_str(&row.group_keywords).map_err(|_| RowError::Column("group_keywords"))?,
+        session: GroupSession::parse(&row.group_session).ok_or(RowError::Column("group_session"))?,
     })
 }
 
@@ -483,6 +495,9 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         overlap: instance.turns.overlap.as_str().to_owned(),
         max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
         trace_retention_days: instance.trace_retention_days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
+        group_trigger: instance.groups.trigger.as_str().to_owned(),
+        group_keywords: serde_json::json!(instance.groups.keywords).to_string(),
+        group_session: instance.groups.session.as_str().to_owned(),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

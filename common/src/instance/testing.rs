@@ -8,8 +8,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance,
-    ReplySettings, TurnSettings, WhatsappSettings,
+    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName, Instances,
+    NewInstance, ReplySettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -27,6 +27,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         session_id_prefix: new.session_id_prefix,
         agent: new.agent,
         turns: new.turns,
+        groups: new.groups,
         reply: new.reply,
         trace_retention_days: new.trace_retention_days,
         channel: new.channel,
@@ -52,6 +53,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             error_message: None,
         },
         turns: TurnSettings::default(),
+        groups: GroupSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -42,6 +42,9 @@ pub struct InstanceView {
     debounce_max_ms: u32,
     overlap: &'static str,
     max_backlog: Option<u32>,
+    group_trigger: &'static str,
+    group_keywords: Vec<String>,
+    group_session: &'static str,
     trace_retention_days: Option<u32>,
 }
 
@@ -111,6 +114,9 @@ impl InstanceView {
             debounce_max_ms: instance.turns.debounce_max_ms,
             overlap: instance.turns.overlap.as_str(),
             max_backlog: instance.turns.max_backlog,
+            group_trigger: instance.groups.trigger.as_str(),
+            group_keywords: instance.groups.keywords.clone(),
+            group_session: instance.groups.session.as_str(),
             trace_retention_days: instance.trace_retention_days,
         }
     }

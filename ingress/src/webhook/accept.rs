@@ -10,7 +10,7 @@ use omnihub_common::{
         },
     },
     conversation::whatsapp_session_name,
-    instance::{ChannelSettings, Instance},
+    instance::{ChannelSettings, GroupSession, Instance},
     queue::{
         Accepted, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId, MessageKey,
         now_ms, trace_id,
@@ -84,6 +84,10 @@ async fn envelope(
         }
     }
     let prefix = instance.session_id_prefix.as_deref();
+    let address = match instance.groups.session {
+        GroupSession::Group => part.address(),
+        GroupSession::User => part.member_address(),
+    };
     Ok(Envelope {
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
@@ -92,7 +96,7 @@ async fn envelope(
         instance_id: instance.id,
         instance: instance.name.as_str().to_owned(),
         channel: instance.channel_type().as_str().to_owned(),
-        session_name: whatsapp_session_name(prefix, instance.name.as_str(), &part.address()),
+        session_name: whatsapp_session_name(prefix, instance.name.as_str(), &address),
         received_at: now_ms(),
         provider_at: part.provider_at_ms,
         own_id,

@@ -96,7 +96,8 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AccountWatch, AgentProtocol, AgentSettings, InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentProtocol, AgentSettings, GroupSettings, InstanceName, ReplySettings, TurnSettings,
+        WhatsappSettings,
     };
     use serde_json::json;
 
@@ -121,6 +122,7 @@ mod tests {
                 error_message: None,
             },
             turns: TurnSettings::default(),
+            groups: GroupSettings::default(),
             reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
             trace_retention_days: None,
             channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -4,6 +4,7 @@ mod breakers;
 mod gather;
 mod overlap;
 mod payloads;
+mod types;
 
 use serde_json::Value;
 

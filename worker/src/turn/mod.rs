@@ -16,6 +16,8 @@ mod beginning;
 mod bury;
 mod end;
 mod forward;
+#[cfg(test)]
+mod goldens;
 mod kit;
 mod leave;
 mod part;

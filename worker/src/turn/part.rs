@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::{
     Exit, Message, Opened, Turn,
-    admit::{Ignored, admit, worth_an_answer},
+    admit::{Ignored, admit, surely_asks, worth_an_answer},
     dead, retry,
     story::Story,
 };
@@ -128,7 +128,7 @@ impl Turn {
             story.read(TraceDetails::of(&message));
             // Who was admitted before the first bubble went out stays so.
             let admitted = if sending {
-                worth_an_answer(&message, envelope.own_id.as_deref())
+                worth_an_answer(instance, &message, envelope.own_id.as_deref())
             } else {
                 match admit(instance, &message, envelope.own_id.as_deref()) {
                     Ok(()) => self.let_in(instance, &envelope.session_name, &message).await?,
@@ -237,12 +237,12 @@ pub(super) async fn tell_others(parts: &mut [Part]) {
     }
 }
 
-/// Whether a message, as it was queued, may get an answer at all, whatever its instance says: a
-/// reaction does not change a question.
+/// Whether a message, as it was queued, may change a question that was asked before it, whatever
+/// its instance says: a reaction does not.
 pub(crate) fn is_answerable(payload: &[u8]) -> bool {
     let Ok(envelope) = serde_json::from_slice::<Envelope>(payload) else { return false };
     match &envelope.body {
-        EnvelopeBody::Inline(body) => worth_an_answer(&read_message(body), envelope.own_id.as_deref()).is_ok(),
+        EnvelopeBody::Inline(body) => surely_asks(&read_message(body), envelope.own_id.as_deref()),
         EnvelopeBody::Object(_) => true,
     }
 }

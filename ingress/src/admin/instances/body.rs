@@ -6,8 +6,9 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AccountWatch, AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings,
-        EvolutionFallback, Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch,
-        SlackSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        EvolutionFallback, GroupPatch, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance,
+        Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings, TurnPatch, TurnSettings, WhatsappPatch,
+        WhatsappSettings, service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
@@ -37,6 +38,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         session_id_prefix: patch.session_id_prefix.flatten(),
         agent: new_agent(&mut fields, patch.agent),
         turns: new_turns(patch.turns),
+        groups: new_groups(patch.groups),
         reply: new_reply(patch.reply),
         trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
@@ -115,6 +117,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
         session_id_prefix: fields.text("session_id_prefix").clearable(),
         agent: agent(fields, current.map(|current| &current.agent), may),
         turns: turns(fields),
+        groups: groups(fields),
         reply: ReplyPatch {
             enable_auto_split: fields.flag("enable_auto_split").or_default(ReplySettings::default().enable_auto_split),
             split_over: fields
@@ -142,6 +145,34 @@ fn turns(fields: &mut Fields) -> TurnPatch {
             .or_default(default.debounce_max_ms),
         overlap: overlap.or_default(default.overlap),
         max_backlog: number(fields, "max_backlog", TurnSettings::MAX_BACKLOG).clearable(),
+    }
+}
+
+/// How the instance behaves in groups.
+fn groups(fields: &mut Fields) -> GroupPatch {
+    let default = GroupSettings::default();
+    let trigger = fields.text("group_trigger").check(fields, "group_trigger", |word| {
+        let words = GroupTrigger::ALL.map(GroupTrigger::as_str).join(", ");
+        GroupTrigger::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
+    let session = fields.text("group_session").check(fields, "group_session", |word| {
+        let words = GroupSession::ALL.map(GroupSession::as_str).join(", ");
+        GroupSession::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
+    let keywords = fields.texts("group_keywords").check(fields, "group_keywords", keywords);
+    GroupPatch {
+        trigger: trigger.or_default(default.trigger),
+        keywords: keywords.or_default(default.keywords),
+        session: session.or_default(default.session),
+    }
+}
+
+fn keywords(words: Vec<String>) -> Result<Vec<String>, String> {
+    let (most, longest) = (GroupSettings::MOST_KEYWORDS, GroupSettings::LONGEST_KEYWORD);
+    let fits = |word: &String| (1..=longest).contains(&word.chars().count());
+    match words.len() <= most && words.iter().all(fits) {
+        true => Ok(words),
+        false => Err(format!("must be at most {most} texts of 1 to {longest} characters")),
     }
 }
 
@@ -237,6 +268,12 @@ fn new_agent(fields: &mut Fields, patch: AgentPatch) -> AgentSettings {
 
 fn new_turns(patch: TurnPatch) -> TurnSettings {
     let mut settings = TurnSettings::default();
+    patch.apply(&mut settings);
+    settings
+}
+
+fn new_groups(patch: GroupPatch) -> GroupSettings {
+    let mut settings = GroupSettings::default();
     patch.apply(&mut settings);
     settings
 }

@@ -1,7 +1,9 @@
 //! What is said of the fields of an instance in the OpenAPI document.
 
 use omnihub_common::{
-    instance::{AccountWatch, AgentProtocol, AgentSettings, Overlap, TurnSettings},
+    instance::{
+        AccountWatch, AgentProtocol, AgentSettings, GroupSession, GroupSettings, GroupTrigger, Overlap, TurnSettings,
+    },
     trace::RETENTION_DAYS,
 };
 use serde_json::{Value, json};
@@ -61,6 +63,19 @@ fn overlaps() -> Value {
     json!({"type": "string", "enum": Overlap::ALL.map(Overlap::as_str)})
 }
 
+fn triggers() -> Value {
+    json!({"type": "string", "enum": GroupTrigger::ALL.map(GroupTrigger::as_str)})
+}
+
+fn keywords() -> Value {
+    let word = json!({"type": "string", "minLength": 1, "maxLength": GroupSettings::LONGEST_KEYWORD, "pattern": r"\S"});
+    json!({"type": "array", "maxItems": GroupSettings::MOST_KEYWORDS, "items": word})
+}
+
+fn sessions() -> Value {
+    json!({"type": "string", "enum": GroupSession::ALL.map(GroupSession::as_str)})
+}
+
 fn others() -> impl IntoIterator<Item = Field> {
     let whole = |range: std::ops::RangeInclusive<u64>| Kind::Whole(*range.start(), *range.end());
     let days = Kind::Whole(*RETENTION_DAYS.start(), *RETENTION_DAYS.end());
@@ -81,6 +96,9 @@ fn others() -> impl IntoIterator<Item = Field> {
         field("debounce_max_ms", whole(TurnSettings::DEBOUNCE_MAX_MS), "How long to wait at most."),
         field("overlap", Kind::Such(overlaps), "What becomes of messages that come while an answer is made."),
         field("max_backlog", whole(TurnSettings::MAX_BACKLOG), "Messages that may wait; null is as many as for all."),
+        field("group_trigger", Kind::Such(triggers), "When it answers in a group; `mention` unless said."),
+        field("group_keywords", Kind::Such(keywords), "The words that it answers to with `group_trigger` `keyword`."),
+        field("group_session", Kind::Such(sessions), "What a conversation is in a group; `group` unless said."),
         field("trace_retention_days", days, "Days that its traces are kept; null is as long as for all."),
         text("whatsapp_instance", "WhatsApp: the account's name there; this one's unless said."),
         flag("webhook_base64", "WhatsApp: whether files come within webhooks."),
