@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, TurnPatch, WhatsappSettings};
+use super::{
+    AgentOptionsPatch, AgentProtocol, ChannelSettings, DiscordSettings, Instance, TurnPatch, WhatsappSettings,
+};
 use crate::secret::Secret;
 
 /// The change. `None` keeps; in a field that may be empty, `Some(None)` empties it.
@@ -40,6 +42,7 @@ pub struct AgentPatch {
     pub timeout: Option<Duration>,
     pub protocol: Option<AgentProtocol>,
     pub error_message: Option<Option<String>>,
+    pub options: AgentOptionsPatch,
 }
 
 /// A change of [`super::ReplySettings`].
@@ -106,6 +109,7 @@ impl Patch {
         put(&mut agent.timeout, self.agent.timeout);
         put(&mut agent.protocol, self.agent.protocol);
         put(&mut agent.error_message, self.agent.error_message);
+        self.agent.options.apply(&mut agent.options);
         match &mut instance.channel {
             ChannelSettings::Whatsapp(settings) => self.whatsapp.apply(settings, instance.name.as_str()),
             ChannelSettings::Discord(settings) => self.discord.apply(settings),
@@ -121,22 +125,8 @@ impl WhatsappPatch {
         put(&mut settings.whatsapp_instance, slug);
         put(&mut settings.webhook_base64, self.webhook_base64);
         put(&mut settings.webhook_url, self.webhook_url);
-        if self.forget_previous_secret {
-            settings.webhook_secret_previous = None;
-        }
-        match self.webhook_secret {
-            None => {}
-            Some(None) => {
-                settings.webhook_secret = None;
-                settings.webhook_secret_previous = None;
-            }
-            Some(Some(new)) => {
-                let old = settings.webhook_secret.clone();
-                if put_some_secret(&mut settings.webhook_secret, new) {
-                    settings.webhook_secret_previous = old;
-                }
-            }
-        }
+        let secrets = (&mut settings.webhook_secret, &mut settings.webhook_secret_previous);
+        rotate(secrets, self.webhook_secret, self.forget_previous_secret);
         if let Some(only) = self.replace_webhook_secrets {
             settings.webhook_secret = Some(only);
             settings.webhook_secret_previous = None;
@@ -178,6 +168,27 @@ fn put_some_secret(field: &mut Option<Secret>, new: Secret) -> bool {
         *field = Some(new);
     }
     !same
+}
+
+/// Changes a secret and the one before it: a new one moves the old one there, none empties both.
+pub(super) fn rotate(
+    (secret, previous): (&mut Option<Secret>, &mut Option<Secret>),
+    new: Option<Option<Secret>>,
+    forget_previous: bool,
+) {
+    if forget_previous {
+        *previous = None;
+    }
+    match new {
+        None => {}
+        Some(None) => (*secret, *previous) = (None, None),
+        Some(Some(new)) => {
+            let old = secret.clone();
+            if put_some_secret(secret, new) {
+                *previous = old;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance, ReplySettings,
-    TurnSettings, WhatsappSettings,
+    AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance,
+    ReplySettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -50,6 +50,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             timeout: Duration::from_secs(30),
             protocol: AgentProtocol::Automagik,
             error_message: None,
+            options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
         reply: ReplySettings::default(),

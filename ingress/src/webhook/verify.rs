@@ -96,7 +96,7 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AgentProtocol, AgentSettings, InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
+        AgentOptions, AgentProtocol, AgentSettings, InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -119,6 +119,7 @@ mod tests {
                 timeout: Duration::from_secs(60),
                 protocol: AgentProtocol::Automagik,
                 error_message: None,
+                options: AgentOptions::default(),
             },
             turns: TurnSettings::default(),
             reply: ReplySettings { enable_auto_split: true, split_over: 1000 },

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings, TurnSettings,
-        WhatsappSettings,
+        AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings,
+        TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -27,6 +27,7 @@ pub(crate) fn instance() -> Instance {
             timeout: Duration::from_secs(60),
             protocol: AgentProtocol::Automagik,
             error_message: None,
+            options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
         reply: ReplySettings { enable_auto_split: true, split_over: 1000 },

@@ -108,7 +108,7 @@ async fn everything_wrong_is_named_at_once() {
     let bad = json!({
         "name": "a b", "channel_type": "slack", "agent_api_url": "agent.test", "agent_api_key": 5,
         "evolution_url": "http://u:planted@evolution.test", "evolution_key": "line\nbreak", "agent_timeout": 601,
-        "agent_instance_type": "hive", "agent_type": "crowd", "split_over": -1, "is_default": "yes",
+        "agent_instance_type": "smoke", "agent_type": "crowd", "split_over": -1, "is_default": "yes",
         "webhook_secret": "****1234",
     });
     let mut named: Vec<String> = hub.call("POST", "", &bad).await.wrong_fields();
