@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 27] = [
+pub(super) const CLEARABLE: [&str; 30] = [
     "agent_error_message",
     "agent_history_turns",
     "agent_id",
@@ -30,6 +30,9 @@ pub(super) const CLEARABLE: [&str; 27] = [
     "max_backlog",
     "overlap",
     "session_id_prefix",
+    "slack_bot_token",
+    "slack_signing_secret",
+    "slack_workspace_id",
     "split_over",
     "trace_retention_days",
     "webhook_base64",
@@ -291,6 +294,18 @@ pub struct FieldArgs {
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     #[serde(skip)]
     discord_bot_token: Option<Secret>,
+    /// Slack: the workspace's id.
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slack_workspace_id: Option<String>,
+    /// Slack: the bot's token.
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    #[serde(skip)]
+    slack_bot_token: Option<Secret>,
+    /// Slack: what its requests are signed with.
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    #[serde(skip)]
+    slack_signing_secret: Option<Secret>,
     /// Print JSON.
     #[arg(long)]
     #[serde(skip)]
@@ -302,7 +317,7 @@ pub struct FieldArgs {
 pub struct AddArgs {
     #[command(flatten)]
     name: NameArgs,
-    /// The channel: whatsapp or discord.
+    /// The channel: whatsapp, discord or slack.
     #[arg(long, alias = "channel", value_name = "CHANNEL", default_value = "whatsapp")]
     channel_type: String,
     /// The Evolution server's key; without it the hub's EVOLUTION_API_KEY. Given by the
@@ -365,6 +380,8 @@ impl FieldArgs {
         put(&mut map, "webhook_secret", self.webhook_secret.as_ref());
         put(&mut map, "agent_webhook_secret", self.agent_webhook_secret.as_ref());
         put(&mut map, "discord_bot_token", self.discord_bot_token.as_ref());
+        put(&mut map, "slack_bot_token", self.slack_bot_token.as_ref());
+        put(&mut map, "slack_signing_secret", self.slack_signing_secret.as_ref());
         map
     }
 }

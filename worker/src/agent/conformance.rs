@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use omnihub_common::{
     conversation::Decision,
     instance::{
-        AgentKind, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName,
-        ReplySettings, TurnSettings,
+        AgentKind, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance,
+        InstanceName, ReplySettings, TurnSettings,
     },
     secret::Secret,
 };
@@ -189,7 +189,9 @@ impl Look {
         let (answer, took) = self.ask_as(instance, &Uuid::new_v4().to_string(), None).await;
         match answer {
             Ok(_) => finding(check, Verdict::Failed, "it is answered all the same", took),
-            Err(AgentError { decision: Decision::Hold(_), .. }) => finding(check, Verdict::Ok, "refused with 401", took),
+            Err(AgentError { decision: Decision::Hold(_), .. }) => {
+                finding(check, Verdict::Ok, "refused with 401", took)
+            }
             Err(AgentError { status: Some(403), .. }) => {
                 let detail = "refused with 403: the hub gives up; with 401 it would wait for the right one";
                 finding(check, Verdict::Failed, detail, took)
@@ -211,10 +213,13 @@ impl Look {
         match answer.map(|answer| answer.status) {
             Ok(status @ (400 | 422)) => finding(CHECK, Verdict::Ok, format!("an empty question gets {status}"), took),
             Ok(status @ 500..) => {
-                let detail = format!("an empty question gets {status}, which the hub would ask again for: use 400 or 422");
+                let detail =
+                    format!("an empty question gets {status}, which the hub would ask again for: use 400 or 422");
                 finding(CHECK, Verdict::Failed, detail, took)
             }
-            Ok(status) => finding(CHECK, Verdict::Failed, format!("an empty question gets {status}: use 400 or 422"), took),
+            Ok(status) => {
+                finding(CHECK, Verdict::Failed, format!("an empty question gets {status}: use 400 or 422"), took)
+            }
             Err(failure) => finding(CHECK, Verdict::Failed, said(failure), took),
         }
     }
@@ -255,7 +260,9 @@ fn streamed(target: &Target, reply: &Reply) -> Finding {
     match (target.stream && target.protocol.streams(), came) {
         (false, None) => skipped("stream", "it was not asked for one"),
         (false, Some(_)) => finding("stream", Verdict::Failed, "it streams although it was not asked to", 0),
-        (true, None) => finding("stream", Verdict::Failed, "it answers in one piece although it was asked to stream", 0),
+        (true, None) => {
+            finding("stream", Verdict::Failed, "it answers in one piece although it was asked to stream", 0)
+        }
         (true, Some(stream)) if stream["differs_from_complete"] == Value::Bool(true) => {
             finding("stream", Verdict::Failed, "the pieces are not what its end says the whole is", 0)
         }

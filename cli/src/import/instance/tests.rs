@@ -66,7 +66,6 @@ fn what_is_worth_knowing_is_said() {
 fn what_cannot_be_taken_says_why_and_shows_no_secret() {
     for (values, word) in [
         (&[("agent_instance_type", "planted")][..], "none that is known"),
-        (&[("channel_type", "slack")], "slack"),
         (&[("channel_type", "bogus")], "channel_type"),
         (&[("agent_api_url", "planted:8080")], "agent_api_url must be a URL"),
         (&[("evolution_url", "http://me:planted@h")], "evolution_url must not hold"),
@@ -104,6 +103,16 @@ fn an_agent_of_hive_is_read_whole() {
     assert_eq!(odd.new.agent.options.kind, AgentKind::Agent);
     assert!(odd.remarks.iter().any(|remark| remark.contains("agent_type was neither")), "{:?}", odd.remarks);
     assert!(omni(&[("agent_type", "swarm")]).remarks.is_empty(), "it means nothing to the others");
+}
+
+#[test]
+fn slack_is_read_where_the_source_has_its_columns() {
+    let draft = omni(&[("channel_type", "slack"), ("slack_bot_token", "planted-token"), ("slack_workspace_id", "T7")]);
+    let ChannelSettings::Slack(slack) = &draft.new.channel else { panic!("it is on Slack") };
+    assert_eq!((slack.workspace_id.as_deref(), slack.signing_secret.is_some()), (Some("T7"), false));
+    assert_eq!(draft.patch().slack.workspace_id, Some(Some("T7".to_owned())));
+    assert!(draft.patch().slack.signing_secret.is_none());
+    assert!(draft.secrets().iter().any(|secret| secret.expose() == "planted-token"));
 }
 
 #[test]
