@@ -4,6 +4,7 @@
 //! [`doctor`] where no hub answers. Management commands speak to the admin API, as any other client does.
 
 pub mod access;
+pub mod agent;
 pub mod api;
 pub mod audit;
 pub mod bench;
@@ -66,6 +67,9 @@ pub enum Command {
     /// Make, show and change instances, over the admin API.
     #[command(subcommand)]
     Instance(instance::InstanceCommand),
+    /// Ask an agent's server a few questions as the hub would, and say what works.
+    #[command(subcommand)]
+    Agent(agent::AgentCommand),
     /// Make, list and revoke keys of the API, over the admin API.
     #[command(subcommand)]
     Key(key::KeyCommand),
@@ -133,6 +137,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Command::Demo(arguments) => process::block_on(demo::run(arguments)),
         Command::Bench(command) => process::block_on(bench::run(command)),
         Command::Instance(command) => process::block_on(async { instance::run(command, &target()?).await }),
+        Command::Agent(command) => process::block_on(agent::run(command)),
         Command::Key(command) => process::block_on(async { key::run(command, &target()?).await }),
         Command::Access(command) => process::block_on(async { access::run(command, &target()?).await }),
         Command::User(command) => process::block_on(async { user::run(command, &target()?).await }),

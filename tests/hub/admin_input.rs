@@ -32,6 +32,8 @@ const KNOWN: &str = r#"{
     "webhook_secret": "s", "webhook_base64": true, "discord_bot_token": "t", "session_id_prefix": "p-",
     "agent_api_url": "http://127.0.0.1:9", "agent_api_key": "k", "default_agent": "helper", "agent_timeout": 5,
     "agent_instance_type": "automagik", "agent_id": "7", "agent_error_message": "sorry",
+    "agent_type": "team", "agent_stream_mode": true, "agent_system_prompt": "be kind", "agent_history_turns": 3,
+    "agent_webhook_secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
     "enable_auto_split": true, "split_over": 100, "debounce_ms": 10, "debounce_max_ms": 100, "overlap": "merge",
     "max_backlog": 5, "trace_retention_days": 3, "group_trigger": "always", "group_keywords": ["bot"], "group_session": "user",
     "instances": ["globex"], "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z",

@@ -49,6 +49,8 @@ mod outages;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
+mod protocols;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod references;

@@ -16,6 +16,9 @@ on_both_databases!(rotation_under_load_loses_nothing, no_role_begins_without_a_k
 const OLD: &str = "old:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const NEW: &str = "new:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 const KEYS: &str = "OMNIHUB_ENCRYPTION_KEYS";
+/// What calls of a webhook agent are signed with, before and after a change.
+const FIRST_SIGNING: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SECOND_SIGNING: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
 /// More than the page of a transaction.
 const TENANTS: usize = 60;
 
@@ -40,7 +43,13 @@ async fn rotation_under_load_loses_nothing(database: Database) {
     let mut site = Site::up_with(database, Behaviour::Echo, &[(KEYS, OLD)]).await;
     for n in 1..TENANTS {
         let name = format!("tenant-{n}");
-        site.add_instance(&name, json!({"whatsapp_instance": name, "webhook_secret": "planted-webhook-secret"})).await;
+        site.add_instance(
+            &name,
+            json!({"whatsapp_instance": name, "webhook_secret": "planted-webhook-secret",
+            "agent_webhook_secret": FIRST_SIGNING}),
+        )
+        .await;
+        site.change_instance(&name, json!({"agent_webhook_secret": SECOND_SIGNING})).await;
     }
     let key = json!({"name": "a key", "instances": "*", "scopes": ["read"]});
     let key = site.api(Method::POST, "/api/v1/keys", Some(&key)).await.body["key"].as_str().unwrap().to_owned();
@@ -70,6 +79,8 @@ async fn rotation_under_load_loses_nothing(database: Database) {
     for n in 1..TENANTS {
         let shown = site.get(&format!("/api/v1/instances/tenant-{n}")).await;
         assert_eq!(shown["agent_api_key"], format!("****-{n:03}"));
+        let signing = [&shown["agent_webhook_secret"], &shown["agent_webhook_secret_previous"]];
+        assert_eq!(signing, ["****FRYX", "****LaSw"]);
     }
     assert_eq!(site.api_as(&key, Method::GET, "/api/v1/traces", None).await.status, 200, "keys are what they were");
     let trace = site.say("14155556200", "hello").await;

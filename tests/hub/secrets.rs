@@ -17,16 +17,20 @@ on_both_databases!(no_secret_is_seen_anywhere);
 
 const WEBHOOK_SECRET: &str = "planted-webhook-secret-77d0";
 const OLD_WEBHOOK_SECRET: &str = "planted-older-webhook-secret-5c3e";
+const SIGNING_SECRET: &str = "whsec_cGxhbnRlZC1zaWduaW5nLXNlY3JldC1uZXdlcg==";
+const OLD_SIGNING_SECRET: &str = "whsec_cGxhbnRlZC1zaWduaW5nLXNlY3JldC1vbGRlcg==";
 const DATABASE_PASSWORD: &str = "planted-database-password-e0b1";
 const ENCRYPTION_KEY: &str = "cGxhbnRlZC1lbmNyeXB0aW9uLWtleS0zMi1ieXRlcyE=";
 
 /// Everything that must not be seen.
-fn planted() -> [&'static str; 8] {
+fn planted() -> [&'static str; 10] {
     [
         FakeAgent::KEY,
         EVOLUTION_KEY,
         WEBHOOK_SECRET,
         OLD_WEBHOOK_SECRET,
+        SIGNING_SECRET,
+        OLD_SIGNING_SECRET,
         ADMIN_KEY,
         customers::ENVELOPE_APIKEY,
         DATABASE_PASSWORD,
@@ -36,7 +40,8 @@ fn planted() -> [&'static str; 8] {
 
 /// The secrets that an instance has, in one text: what an agent that repeats all it knows says.
 fn everything() -> String {
-    format!("keys: {} {EVOLUTION_KEY} {WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET}", FakeAgent::KEY)
+    let signing = format!("{SIGNING_SECRET} {OLD_SIGNING_SECRET}");
+    format!("keys: {} {EVOLUTION_KEY} {WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET} {signing}", FakeAgent::KEY)
 }
 
 fn assert_clean(place: &str, text: &str) {
@@ -80,6 +85,9 @@ async fn no_secret_is_seen_anywhere(database: Database) {
     let mut site = Site::up_with(Database::Sqlite, agent(), &settings).await;
     site.change_instance(INSTANCE, json!({"webhook_secret": OLD_WEBHOOK_SECRET})).await;
     site.change_instance(INSTANCE, json!({"webhook_secret": WEBHOOK_SECRET})).await;
+    for secret in [OLD_SIGNING_SECRET, SIGNING_SECRET] {
+        site.change_instance(INSTANCE, json!({"agent_webhook_secret": secret})).await;
+    }
     let traces = traffic(&site).await;
 
     for (path, answer) in answers(&site, &traces).await {

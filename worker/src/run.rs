@@ -11,7 +11,7 @@ use omnihub_common::{
     queue::{
         Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, SendOutcomes, TraceBus,
     },
-    trace::Traces,
+    trace::{History, Traces},
 };
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
@@ -113,6 +113,7 @@ impl Worker {
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
         let Tenants { directory, gate, profiles } = tenants;
         let kit = Kit {
+            history: History::new(traces.clone(), Arc::clone(&directory)),
             directory,
             gate,
             profiles,

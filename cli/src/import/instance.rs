@@ -8,9 +8,10 @@ use std::time::Duration;
 use omnihub_common::{
     channel::ChannelType,
     instance::{
-        AccountWatch, AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings,
-        EvolutionFallback, GroupSettings, Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings,
-        SlackPatch, SlackSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        AccountWatch, AgentKind, AgentOptions, AgentOptionsPatch, AgentPatch, AgentProtocol, AgentSettings,
+        ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupSettings, Instance, InstanceName,
+        NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings, TurnSettings, WhatsappPatch,
+        WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -37,6 +38,8 @@ pub(super) const INSTANCES: Walk = Walk {
         "default_agent",
         "agent_timeout",
         "agent_instance_type",
+        "agent_type",
+        "agent_stream_mode",
         "enable_auto_split",
         "evolution_url",
         "evolution_key",
@@ -135,11 +138,7 @@ fn agent(row: &Row, rules: &Rules, unconnected: bool, remarks: &mut Vec<String>)
     let protocol = match row.text("agent_instance_type")?.as_deref() {
         None | Some("automagik") => rules.protocol,
         Some("automagik-v1") => AgentProtocol::AutomagikV1,
-        Some("hive") => {
-            return Err(
-                "agent_instance_type hive is not spoken by this version; import it again with a later one".to_owned()
-            );
-        }
+        Some("hive") => AgentProtocol::Hive,
         Some(_) => return Err("agent_instance_type is none that is known: mend it in the source".to_owned()),
     };
     let agent = AgentSettings {
@@ -150,11 +149,19 @@ fn agent(row: &Row, rules: &Rules, unconnected: bool, remarks: &mut Vec<String>)
         timeout: timeout(row, remarks)?,
         protocol,
         error_message: None,
+        options: AgentOptions {
+            kind: kind(row, protocol, remarks)?,
+            stream: row.flag("agent_stream_mode")?.unwrap_or(false),
+            ..AgentOptions::default()
+        },
     };
     let ignored = agent.agent_id.as_deref() == Some("default") && agent.effective_agent() != "default";
     if ignored && rules.schema == Schema::Omni && !unconnected {
         let asked = agent.effective_agent();
         remarks.push(format!("agent {asked} is asked, its default_agent; the Python hub asked the agent `default`"));
+    }
+    if protocol == AgentProtocol::Hive {
+        remarks.push("its agent is given sessions with ids of this hub's: conversations begin anew with it".to_owned());
     }
     if rules.schema == Schema::Guide && protocol == AgentProtocol::AutomagikV1 {
         remarks.push(
@@ -164,6 +171,16 @@ fn agent(row: &Row, rules: &Rules, unconnected: bool, remarks: &mut Vec<String>)
         );
     }
     Ok(agent)
+}
+
+/// The Python hub took any word, and asked a team only where it was `team`.
+fn kind(row: &Row, protocol: AgentProtocol, remarks: &mut Vec<String>) -> Result<AgentKind, Problem> {
+    let word = row.text("agent_type")?.unwrap_or_else(|| AgentKind::Agent.as_str().to_owned());
+    let kind = AgentKind::parse(&word);
+    if kind.is_none() && protocol == AgentProtocol::Hive {
+        remarks.push("agent_type was neither agent nor team, and is agent now, as which it was asked".to_owned());
+    }
+    Ok(kind.unwrap_or_default())
 }
 
 fn timeout(row: &Row, remarks: &mut Vec<String>) -> Result<Duration, Problem> {
@@ -269,6 +286,8 @@ impl Draft {
             ("default_agent", agent.default_agent == their_agent.default_agent),
             ("agent_timeout", agent.timeout == their_agent.timeout),
             ("agent_instance_type", agent.protocol == their_agent.protocol),
+            ("agent_type", agent.options.kind == their_agent.options.kind),
+            ("agent_stream_mode", agent.options.stream == their_agent.options.stream),
             ("enable_auto_split", new.reply.enable_auto_split == there.reply.enable_auto_split),
             ("split_over", new.reply.split_over == there.reply.split_over),
         ];
@@ -293,6 +312,11 @@ impl Draft {
                 timeout: said("agent_timeout").then_some(new.agent.timeout),
                 protocol: said("agent_instance_type").then_some(new.agent.protocol),
                 error_message: None,
+                options: AgentOptionsPatch {
+                    kind: said("agent_type").then_some(new.agent.options.kind),
+                    stream: said("agent_stream_mode").then_some(new.agent.options.stream),
+                    ..AgentOptionsPatch::default()
+                },
             },
             reply: ReplyPatch {
                 enable_auto_split: said("enable_auto_split").then_some(new.reply.enable_auto_split),

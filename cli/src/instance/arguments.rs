@@ -8,11 +8,17 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 29] = [
+pub(super) const CLEARABLE: [&str; 35] = [
     "agent_error_message",
+    "agent_history_turns",
     "agent_id",
     "agent_instance_type",
+    "agent_stream_mode",
+    "agent_system_prompt",
     "agent_timeout",
+    "agent_type",
+    "agent_webhook_secret",
+    "agent_webhook_secret_previous",
     "catch_up_minutes",
     "debounce_max_ms",
     "debounce_ms",
@@ -220,7 +226,7 @@ pub struct FieldArgs {
     #[arg(long, value_name = "SECONDS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_timeout: Option<u64>,
-    /// The protocol that the agent speaks: automagik, or automagik-v1.
+    /// The protocol that the agent speaks: automagik, automagik-v1, hive, openai or webhook.
     #[arg(long, value_name = "PROTOCOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_instance_type: Option<String>,
@@ -228,6 +234,27 @@ pub struct FieldArgs {
     #[arg(long, value_name = "TEXT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_error_message: Option<String>,
+    /// For hive: whether an agent or a team answers.
+    #[arg(long, value_name = "KIND")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_type: Option<String>,
+    /// For hive and openai: whether the answer comes piece by piece.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_stream_mode: Option<bool>,
+    /// For openai: what the model is told before anything else.
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_system_prompt: Option<String>,
+    /// For openai: so many earlier turns are told again; without it 20.
+    #[arg(long, value_name = "TURNS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_history_turns: Option<u64>,
+    /// For webhook: what calls are signed with, whsec_ and Base64. A new one signs beside the old one
+    /// until --clear agent_webhook_secret_previous.
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    #[serde(skip)]
+    agent_webhook_secret: Option<Secret>,
     /// Whether long answers are split on blank lines.
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -376,6 +403,7 @@ impl FieldArgs {
     fn to_map(&self) -> Map<String, Value> {
         let Ok(Value::Object(mut map)) = serde_json::to_value(self) else { return Map::new() };
         put(&mut map, "webhook_secret", self.webhook_secret.as_ref());
+        put(&mut map, "agent_webhook_secret", self.agent_webhook_secret.as_ref());
         put(&mut map, "discord_bot_token", self.discord_bot_token.as_ref());
         put(&mut map, "slack_bot_token", self.slack_bot_token.as_ref());
         put(&mut map, "slack_signing_secret", self.slack_signing_secret.as_ref());

@@ -112,7 +112,8 @@ impl RowSeal<'_> {
         Ok(Secret::read(kept.expose()))
     }
 
-    fn encrypt_some(
+    /// Encrypts a field's secret, if it has one.
+    pub(super) fn encrypt_some(
         &self,
         field: &'static str,
         secret: Option<&Secret>,
@@ -120,7 +121,12 @@ impl RowSeal<'_> {
         secret.map(|secret| self.encrypt(field, secret)).transpose()
     }
 
-    fn decrypt_some(&self, field: &'static str, text: Option<&str>) -> Result<Option<Secret>, ChannelSettingsError> {
+    /// Decrypts a field's secret, if it has one.
+    pub(super) fn decrypt_some(
+        &self,
+        field: &'static str,
+        text: Option<&str>,
+    ) -> Result<Option<Secret>, ChannelSettingsError> {
         text.map(|text| self.decrypt(field, text)).transpose()
     }
 }

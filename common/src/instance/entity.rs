@@ -27,6 +27,15 @@ pub struct Model {
     pub agent_instance_type: String,
     #[sea_orm(column_type = "Text", nullable)]
     pub agent_error_message: Option<String>,
+    pub agent_type: String,
+    pub agent_stream_mode: bool,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub agent_system_prompt: Option<String>,
+    pub agent_history_turns: i32,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub agent_webhook_secret: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub agent_webhook_secret_previous: Option<String>,
     pub enable_auto_split: bool,
     pub split_over: i32,
     pub debounce_ms: i32,

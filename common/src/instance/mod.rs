@@ -5,6 +5,7 @@
 //! while the database is down; it hears of changes from the [`Announcer`] of whoever made them.
 //! [`seed_default`] makes the first instance out of the environment.
 
+mod agent;
 mod channel_settings;
 mod directory;
 mod entity;
@@ -27,13 +28,14 @@ mod view;
 #[cfg(test)]
 pub(crate) mod testing;
 
+pub use agent::{AgentKind, AgentOptions, AgentOptionsPatch, AgentProtocol, AgentSettings, signing_key};
 pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
 pub use groups::{GroupPatch, GroupSession, GroupSettings, GroupTrigger};
 pub use lookup::Lookup;
 pub use model::{
-    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError,
-    RESERVED_NAMES, ReplySettings, SlackSettings, WhatsappSettings,
+    AccountWatch, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES, ReplySettings,
+    SlackSettings, WhatsappSettings,
 };
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, SlackPatch, WhatsappPatch};
 pub use reachability::address_warning;

@@ -4,13 +4,12 @@ use std::{
     fmt,
     hash::{DefaultHasher, Hash as _, Hasher as _},
     ops::RangeInclusive,
-    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{GroupSettings, TurnSettings};
+use super::{AgentSettings, GroupSettings, TurnSettings};
 use crate::{channel::ChannelType, secret::Secret};
 
 /// The words that follow `/webhook/evolution/` when Evolution posts by events; no instance may
@@ -161,6 +160,8 @@ impl Instance {
     #[must_use]
     pub fn secrets(&self) -> Vec<&Secret> {
         let mut secrets = vec![&self.agent.api_key];
+        let options = &self.agent.options;
+        secrets.extend(options.webhook_secret.iter().chain(&options.webhook_secret_previous));
         match &self.channel {
             ChannelSettings::Whatsapp(whatsapp) => {
                 secrets.push(&whatsapp.evolution_key);
@@ -175,6 +176,8 @@ impl Instance {
     /// The same, to give those their value that are kept somewhere else.
     pub(super) fn secrets_mut(&mut self) -> Vec<&mut Secret> {
         let mut secrets = vec![&mut self.agent.api_key];
+        let options = &mut self.agent.options;
+        secrets.extend(options.webhook_secret.iter_mut().chain(&mut options.webhook_secret_previous));
         match &mut self.channel {
             ChannelSettings::Whatsapp(whatsapp) => {
                 secrets.push(&mut whatsapp.evolution_key);
@@ -204,73 +207,6 @@ impl Instance {
     #[must_use]
     pub fn has_references(&self) -> bool {
         self.secrets().into_iter().any(|secret| secret.reference().is_some())
-    }
-}
-
-/// The protocols an agent can speak (`agent_instance_type`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AgentProtocol {
-    /// The architecture guide's `POST {url}/api/agent/chat`.
-    Automagik,
-    /// The Python hub's `POST {url}/api/v1/agent/{agent}/run`.
-    AutomagikV1,
-}
-
-impl AgentProtocol {
-    /// All of them.
-    pub const ALL: [Self; 2] = [Self::Automagik, Self::AutomagikV1];
-
-    /// The word used in rows and answers.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Automagik => "automagik",
-            Self::AutomagikV1 => "automagik-v1",
-        }
-    }
-
-    /// Reads the word back.
-    #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|protocol| protocol.as_str() == word)
-    }
-}
-
-/// Which agent answers, and how it is asked.
-#[derive(Clone, Debug)]
-pub struct AgentSettings {
-    /// The base URL.
-    pub api_url: String,
-    /// The key, sent as `Authorization: Bearer` and `x-api-key`.
-    pub api_key: Secret,
-    /// `agent_id`; `default` counts as unset when `default_agent` is set.
-    pub agent_id: Option<String>,
-    /// The older name of the same.
-    pub default_agent: Option<String>,
-    /// How long one call may take.
-    pub timeout: Duration,
-    /// The protocol.
-    pub protocol: AgentProtocol,
-    /// What the person gets once, when the agent has failed for the last time; silence if unset.
-    pub error_message: Option<String>,
-}
-
-impl AgentSettings {
-    /// How many seconds one call may be given.
-    pub const TIMEOUT_SECONDS: RangeInclusive<u64> = 1..=600;
-    /// What it is given when nobody says; the guide's default.
-    pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
-
-    /// The agent to name in a call: `agent_id` before `default_agent`, else `default`.
-    #[must_use]
-    pub fn effective_agent(&self) -> &str {
-        let given = self.agent_id.as_deref().filter(|id| !id.is_empty());
-        match (given, self.default_agent.as_deref().filter(|id| !id.is_empty())) {
-            (None | Some("default"), Some(default)) => default,
-            (Some(id), _) => id,
-            (None, None) => "default",
-        }
     }
 }
 

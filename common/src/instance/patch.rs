@@ -5,7 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentProtocol, ChannelSettings, DiscordSettings, GroupPatch, Instance, SlackSettings, TurnPatch, WhatsappSettings,
+    AgentOptionsPatch, AgentProtocol, ChannelSettings, DiscordSettings, GroupPatch, Instance, SlackSettings, TurnPatch,
+    WhatsappSettings,
 };
 use crate::secret::Secret;
 
@@ -45,6 +46,7 @@ pub struct AgentPatch {
     pub timeout: Option<Duration>,
     pub protocol: Option<AgentProtocol>,
     pub error_message: Option<Option<String>>,
+    pub options: AgentOptionsPatch,
 }
 
 /// A change of [`super::ReplySettings`].
@@ -123,6 +125,7 @@ impl Patch {
         put(&mut agent.timeout, self.agent.timeout);
         put(&mut agent.protocol, self.agent.protocol);
         put(&mut agent.error_message, self.agent.error_message);
+        self.agent.options.apply(&mut agent.options);
         match &mut instance.channel {
             ChannelSettings::Whatsapp(settings) => self.whatsapp.apply(settings, instance.name.as_str()),
             ChannelSettings::Discord(settings) => self.discord.apply(settings),
@@ -141,22 +144,8 @@ impl WhatsappPatch {
         put(&mut settings.webhook_url, self.webhook_url);
         put(&mut settings.watch.catch_up_minutes, self.catch_up_minutes);
         put(&mut settings.watch.restart_when_silent, self.restart_when_silent);
-        if self.forget_previous_secret {
-            settings.webhook_secret_previous = None;
-        }
-        match self.webhook_secret {
-            None => {}
-            Some(None) => {
-                settings.webhook_secret = None;
-                settings.webhook_secret_previous = None;
-            }
-            Some(Some(new)) => {
-                let old = settings.webhook_secret.clone();
-                if put_some_secret(&mut settings.webhook_secret, new) {
-                    settings.webhook_secret_previous = old;
-                }
-            }
-        }
+        let secrets = (&mut settings.webhook_secret, &mut settings.webhook_secret_previous);
+        rotate(secrets, self.webhook_secret, self.forget_previous_secret);
         if let Some(only) = self.replace_webhook_secrets {
             settings.webhook_secret = Some(only);
             settings.webhook_secret_previous = None;
@@ -211,6 +200,27 @@ fn put_some_secret(field: &mut Option<Secret>, new: Secret) -> bool {
         *field = Some(new);
     }
     !same
+}
+
+/// Changes a secret and the one before it: a new one moves the old one there, none empties both.
+pub(super) fn rotate(
+    (secret, previous): (&mut Option<Secret>, &mut Option<Secret>),
+    new: Option<Option<Secret>>,
+    forget_previous: bool,
+) {
+    if forget_previous {
+        *previous = None;
+    }
+    match new {
+        None => {}
+        Some(None) => (*secret, *previous) = (None, None),
+        Some(Some(new)) => {
+            let old = secret.clone();
+            if put_some_secret(secret, new) {
+                *previous = old;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The table of instances. Every secret that goes in is encrypted for its row and field.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::{DateTime, SubsecRound, Utc};
 use sea_orm::{
@@ -10,23 +10,27 @@ use sea_orm::{
 };
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName,
-    InstanceView, Lookup, Overlap, Patch, ReplySettings, TurnSettings,
-    channel_settings::{self, ChannelSettingsError, RowSeal},
+    AgentSettings, ChannelSettings, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName, InstanceView,
+    Lookup, Overlap, Patch, ReplySettings, TurnSettings,
+    channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
 use crate::{
     audit::{self, Change},
-    database,
     key::{Actor, Reach},
-    secret::{Keyring, SecretSource, SourceError},
+    secret::{Keyring, SecretSource},
 };
 
+mod agent;
+mod error;
 mod names;
 mod page;
 mod resolve;
 
+pub use error::StoreError;
 pub use names::InstanceSummary;
+
+use error::RowError;
 
 /// The table, as the encryption of its secrets names it. A new name would make them unreadable.
 pub(super) const TABLE: &str = "instance_configs";
@@ -35,69 +39,6 @@ pub(super) const TABLE: &str = "instance_configs";
 /// at once would meet in the index that allows one. Readers, and traces that refer to a row, do
 /// not wait for it.
 const ONE_WRITER: &str = "LOCK TABLE instance_configs IN SHARE ROW EXCLUSIVE MODE";
-
-/// Why the table cannot serve.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// Another instance has this name.
-    #[error("an instance of this name exists")]
-    NameTaken,
-    /// It is not what the change was decided on.
-    #[error("somebody else has changed the instance")]
-    Changed,
-    /// The database failed.
-    #[error("the database did not do it")]
-    Database(#[from] DbErr),
-    /// The row is there, and this process cannot read it.
-    #[error("instance `{name}` cannot be read")]
-    Unreadable {
-        /// The instance.
-        name: String,
-        /// Why.
-        #[source]
-        source: RowError,
-    },
-    /// A secret of it is kept somewhere else, and cannot be had there.
-    #[error("a secret of instance `{name}` cannot be had")]
-    Unresolved {
-        /// The instance.
-        name: String,
-        /// Why.
-        #[source]
-        source: SourceError,
-    },
-}
-
-impl StoreError {
-    /// Whether the database is away, so that the same may succeed later.
-    #[must_use]
-    pub fn is_away(&self) -> bool {
-        matches!(self, Self::Database(error) if database::is_away(error))
-    }
-
-    /// The error with what caused it, on one line, for the one place that logs it.
-    #[must_use]
-    pub fn with_causes(&self) -> String {
-        let mut message = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            message = format!("{message}: {error}");
-            cause = error.source();
-        }
-        message
-    }
-}
-
-/// What is wrong with a row.
-#[derive(Debug, thiserror::Error)]
-pub enum RowError {
-    /// Its channel settings, or a secret.
-    #[error(transparent)]
-    Channel(#[from] ChannelSettingsError),
-    /// A column has a value that this version does not know.
-    #[error("column `{0}` has a value that this version does not know")]
-    Column(&'static str),
-}
 
 /// An instance to make.
 #[derive(Clone, Debug)]
@@ -360,6 +301,8 @@ impl Instances {
         let draft = ActiveModel {
             id: sea_orm::ActiveValue::NotSet,
             agent_api_key: Set(String::new()),
+            agent_webhook_secret: Set(None),
+            agent_webhook_secret_previous: Set(None),
             channel_settings: Set(serde_json::json!({})),
             ..ActiveModelTrait::reset_all(draft.into_active_model())
         };
@@ -368,6 +311,8 @@ impl Instances {
         let secrets = ActiveModel {
             id: sea_orm::ActiveValue::Unchanged(row.id),
             agent_api_key: Set(row.agent_api_key),
+            agent_webhook_secret: Set(row.agent_webhook_secret),
+            agent_webhook_secret_previous: Set(row.agent_webhook_secret_previous),
             channel_settings: Set(row.channel_settings),
             ..Default::default()
         };
@@ -411,10 +356,8 @@ async fn clear_default(transaction: &impl ConnectionTrait, but: i64) -> Result<(
 fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
-    let turns = read_turns(&row)?;
-    let groups = read_groups(&row)?;
+    let (turns, groups, agent) = (read_turns(&row)?, read_groups(&row)?, agent::read(&row, &seal)?);
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
-    let seconds = u64::try_from(row.agent_timeout).map_err(|_| RowError::Column("agent_timeout"))?;
     Ok(Instance {
         id: row.id,
         channel,
@@ -422,15 +365,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         is_active: row.is_active,
         is_default: row.is_default,
         session_id_prefix: row.session_id_prefix,
-        agent: AgentSettings {
-            api_key: seal.decrypt("agent_api_key", &row.agent_api_key)?,
-            api_url: row.agent_api_url,
-            agent_id: row.agent_id,
-            default_agent: row.default_agent,
-            timeout: Duration::from_secs(seconds),
-            protocol: AgentProtocol::parse(&row.agent_instance_type).ok_or(RowError::Column("agent_instance_type"))?,
-            error_message: row.agent_error_message,
-        },
+        agent,
         turns,
         groups,
         reply: ReplySettings {
@@ -487,6 +422,13 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         agent_timeout: i32::try_from(agent.timeout.as_secs()).map_err(|_| RowError::Column("agent_timeout"))?,
         agent_instance_type: agent.protocol.as_str().to_owned(),
         agent_error_message: agent.error_message.clone(),
+        agent_type: agent.options.kind.as_str().to_owned(),
+        agent_stream_mode: agent.options.stream,
+        agent_system_prompt: agent.options.system_prompt.clone(),
+        agent_history_turns: i32::try_from(agent.options.history_turns).unwrap_or(i32::MAX),
+        agent_webhook_secret: seal.encrypt_some("agent_webhook_secret", agent.options.webhook_secret.as_ref())?,
+        agent_webhook_secret_previous: seal
+            .encrypt_some("agent_webhook_secret_previous", agent.options.webhook_secret_previous.as_ref())?,
         enable_auto_split: instance.reply.enable_auto_split,
         split_over: i32::try_from(instance.reply.split_over).map_err(|_| RowError::Column("split_over"))?,
         debounce_ms: i32::try_from(instance.turns.debounce_ms).map_err(|_| RowError::Column("debounce_ms"))?,

@@ -15,23 +15,29 @@ use super::{
 };
 use crate::{sealed::SealedText, secret::Place};
 
-/// The field of the row that is a column of its own.
-const AGENT_KEY: &str = "agent_api_key";
+/// A row's id, its secrets that are columns of their own, and its channel's settings.
+type Row = (i64, String, Option<String>, Option<String>, Value);
+
+const COLUMNS: [Column; 5] = [
+    Column::Id,
+    Column::AgentApiKey,
+    Column::AgentWebhookSecret,
+    Column::AgentWebhookSecretPrevious,
+    Column::ChannelSettings,
+];
 
 /// The encrypted texts of the next rows after a row id, at most `limit` rows.
 pub(crate) async fn page(database: &impl ConnectionTrait, after: i64, limit: u64) -> Result<Vec<SealedText>, DbErr> {
-    let columns = [Column::Id, Column::AgentApiKey, Column::ChannelSettings];
-    let next = Entity::find().select_only().columns(columns).filter(Column::Id.gt(after));
-    let rows: Vec<(i64, String, Value)> = next.order_by_asc(Column::Id).limit(limit).into_tuple().all(database).await?;
-    Ok(rows.into_iter().flat_map(|(id, agent_key, settings)| texts(id, agent_key, &settings)).collect())
+    let next = Entity::find().select_only().columns(COLUMNS).filter(Column::Id.gt(after));
+    let rows: Vec<Row> = next.order_by_asc(Column::Id).limit(limit).into_tuple().all(database).await?;
+    Ok(rows.into_iter().flat_map(texts).collect())
 }
 
 /// The encrypted texts of these rows.
 pub(crate) async fn of_rows(database: &impl ConnectionTrait, rows: &[i64]) -> Result<Vec<SealedText>, DbErr> {
-    let columns = [Column::Id, Column::AgentApiKey, Column::ChannelSettings];
-    let named = Entity::find().select_only().columns(columns).filter(Column::Id.is_in(rows.iter().copied()));
-    let rows: Vec<(i64, String, Value)> = named.order_by_asc(Column::Id).into_tuple().all(database).await?;
-    Ok(rows.into_iter().flat_map(|(id, agent_key, settings)| texts(id, agent_key, &settings)).collect())
+    let named = Entity::find().select_only().columns(COLUMNS).filter(Column::Id.is_in(rows.iter().copied()));
+    let rows: Vec<Row> = named.order_by_asc(Column::Id).into_tuple().all(database).await?;
+    Ok(rows.into_iter().flat_map(texts).collect())
 }
 
 /// Puts encrypted texts into their row. `updated_at` stays: the instance is what it was.
@@ -41,7 +47,9 @@ pub(crate) async fn put(database: &impl ConnectionTrait, row: i64, texts: &[Seal
     let mut change = ActiveModel { id: Unchanged(row), ..Default::default() };
     for text in texts {
         match text.place.field {
-            AGENT_KEY => change.agent_api_key = Set(text.text.clone()),
+            "agent_api_key" => change.agent_api_key = Set(text.text.clone()),
+            "agent_webhook_secret" => change.agent_webhook_secret = Set(Some(text.text.clone())),
+            "agent_webhook_secret_previous" => change.agent_webhook_secret_previous = Set(Some(text.text.clone())),
             field => put_sealed(&mut settings, field, &text.text),
         }
     }
@@ -49,9 +57,11 @@ pub(crate) async fn put(database: &impl ConnectionTrait, row: i64, texts: &[Seal
     change.update(database).await.map(drop)
 }
 
-fn texts(id: i64, agent_key: String, settings: &Value) -> Vec<SealedText> {
-    let place = |field| Place { instance: id, table: TABLE, row: id, field };
-    let mut texts = vec![SealedText { place: place(AGENT_KEY), text: agent_key }];
-    texts.extend(sealed(settings).map(|(field, text)| SealedText { place: place(field), text: text.to_owned() }));
+fn texts((id, key, webhook, previous, settings): Row) -> Vec<SealedText> {
+    let text = |field, text| SealedText { place: Place { instance: id, table: TABLE, row: id, field }, text };
+    let mut texts = vec![text("agent_api_key", key)];
+    texts.extend(webhook.map(|secret| text("agent_webhook_secret", secret)));
+    texts.extend(previous.map(|secret| text("agent_webhook_secret_previous", secret)));
+    texts.extend(sealed(&settings).map(|(field, sealed)| text(field, sealed.to_owned())));
     texts
 }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, InstanceName, Instances, NewInstance,
-    ReplySettings, StoreError, TurnSettings, UrlProblem, WhatsappSettings, service_url,
+    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, InstanceName, Instances,
+    NewInstance, ReplySettings, StoreError, TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -107,6 +107,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             timeout: timeout(get("AGENT_API_TIMEOUT"))?,
             protocol: AgentProtocol::Automagik,
             error_message: None,
+            options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),

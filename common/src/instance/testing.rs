@@ -8,8 +8,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName, Instances,
-    NewInstance, ReplySettings, TurnSettings, WhatsappSettings,
+    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName,
+    Instances, NewInstance, ReplySettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -51,6 +51,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             timeout: Duration::from_secs(30),
             protocol: AgentProtocol::Automagik,
             error_message: None,
+            options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),

@@ -15,6 +15,7 @@ mod fault;
 mod filter;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod import;
 mod mask;
 mod packed;
@@ -34,6 +35,7 @@ pub use event::{
 };
 pub use fault::{code, is_refusal};
 pub use filter::{DEFAULT_LIMIT, MAX_LIMIT, TraceFilter, bare_phone};
+pub use history::{History, PastTurn};
 pub use import::{ended_before, older_payload};
 pub use mask::{PAYLOAD_CAP, cap, head, mask, original_size, presentable, without_nul};
 pub use packed::{pack, unpack};

@@ -96,8 +96,8 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AccountWatch, AgentProtocol, AgentSettings, GroupSettings, InstanceName, ReplySettings, TurnSettings,
-        WhatsappSettings,
+        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, GroupSettings, InstanceName, ReplySettings,
+        TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -120,6 +120,7 @@ mod tests {
                 timeout: Duration::from_secs(60),
                 protocol: AgentProtocol::Automagik,
                 error_message: None,
+                options: AgentOptions::default(),
             },
             turns: TurnSettings::default(),
             groups: GroupSettings::default(),

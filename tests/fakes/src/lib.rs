@@ -17,6 +17,6 @@ mod record;
 mod server;
 pub mod vault;
 
-pub use agent::{AgentCall, Answer, Behaviour, FakeAgent};
+pub use agent::{AgentCall, Answer, Behaviour, FakeAgent, Pieces};
 pub use evolution::{AdminCall, FakeEvolution, Presence, Rejected, Sent};
 pub use vault::{FakeVault, VaultRead};

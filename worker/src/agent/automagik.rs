@@ -2,11 +2,11 @@
 
 use http::HeaderValue;
 use omnihub_common::instance::Instance;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     AgentError, CallContext, Question, Reply,
-    answer::{Answer, Failure, kept, unusable},
+    answer::{Answer, Failure, failed, json, plain_text, tokens, unreadable, word},
     client::Call,
 };
 
@@ -16,7 +16,7 @@ const TEXT_FIELDS: [&str; 4] = ["message", "text", "content", "response"];
 /// The body of a call.
 #[must_use]
 pub fn request(instance: &Instance, question: &Question) -> Value {
-    let mut context = json!({
+    let mut context = serde_json::json!({
         "instance": instance.name.as_str(),
         "channel": instance.channel_type().as_str(),
         "agent_id": instance.agent.effective_agent(),
@@ -27,7 +27,7 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
     if !question.contents.is_empty() {
         context["contents"] = question.contents.clone().into();
     }
-    let mut body = json!({
+    let mut body = serde_json::json!({
         "user_id": question.user_id,
         "session_id": question.session_id,
         "session_name": question.session_name,
@@ -71,62 +71,35 @@ pub(super) fn call_to(url: &str, instance: &Instance, request: &Value, context: 
 /// Reads an answer: JSON with one of the text fields; a plain text is the message itself.
 pub(super) fn read(answer: &Answer) -> Result<Reply, AgentError> {
     let status = answer.status;
-    let Ok(body) = serde_json::from_slice::<Value>(&answer.bytes) else {
-        return match std::str::from_utf8(&answer.bytes) {
-            Ok(text) if answer.content_type.starts_with("text/plain") => {
-                Ok(Reply { text: text.to_owned(), status, body: Value::String(text.to_owned()), ..Reply::default() })
-            }
-            _ => Err(unreadable(status, "the agent's answer is not JSON", Some(kept(&answer.bytes)))),
-        };
+    let body = match json(answer) {
+        Ok(body) if body.is_object() => body,
+        _ => return plain_text(answer),
     };
     if body.get("success") == Some(&Value::Bool(false)) {
-        return Err(unsuccessful(status, body));
+        return Err(failed(status, body));
     }
     let Some(text) = TEXT_FIELDS.iter().find_map(|field| body.get(field)?.as_str()) else {
         return Err(unreadable(status, "the agent's answer has no text", Some(body)));
     };
-    let word = |name: &str| body.get(name).and_then(Value::as_str).filter(|s| !s.is_empty()).map(str::to_owned);
-    let tokens = |names: [&str; 3]| {
-        let found = names.iter().find_map(|name| body.get("usage")?.get(name)?.as_i64());
-        found.and_then(|n| i32::try_from(n).ok())
-    };
     Ok(Reply {
         text: text.to_owned(),
-        session_id: word("session_id"),
-        user_id: word("user_id"),
-        tokens: (
-            tokens(["request_tokens", "input_tokens", "prompt_tokens"]),
-            tokens(["response_tokens", "output_tokens", "completion_tokens"]),
-        ),
+        session_id: word(&body, "session_id"),
+        user_id: word(&body, "user_id"),
+        tokens: tokens(body.get("usage")),
         tools_used: body.get("tool_calls").and_then(Value::as_array).and_then(|calls| i32::try_from(calls.len()).ok()),
         status,
         body,
     })
 }
 
-/// `success: false` is a failure even with status 200; it is tried again unless it names a code
-/// of the kind that never gets better.
-fn unsuccessful(status: u16, body: Value) -> AgentError {
-    use omnihub_common::conversation::Decision;
-    let code = ["code", "status_code", "error_code"].iter().find_map(|name| body.get(name)?.as_i64());
-    let decision = match code {
-        Some(400 | 401 | 403 | 404 | 422) => Decision::Dead("agent_unsuccessful".to_owned()),
-        _ => Decision::Again(None),
-    };
-    let message = "the agent says that it did not succeed".to_owned();
-    AgentError { message, status: Some(status), body: Some(body), decision }
-}
-
-fn unreadable(status: u16, message: &str, body: Option<Value>) -> AgentError {
-    unusable(status, message, "agent_answer_unreadable", body)
-}
-
 #[cfg(test)]
 mod tests {
     use omnihub_common::conversation::Decision;
 
+    use serde_json::json;
+
     use super::*;
-    use crate::turn::tests::instance;
+    use crate::{agent::testing::question, turn::tests::instance};
 
     fn answer(content_type: &str, bytes: impl Into<Vec<u8>>) -> Answer {
         Answer { status: 200, content_type: content_type.to_owned(), bytes: bytes.into(), ..Answer::default() }
@@ -138,18 +111,7 @@ mod tests {
 
     #[test]
     fn the_request_has_the_guide_s_fields() {
-        let question = Question {
-            message: "Hello".into(),
-            message_type: "text",
-            media_contents: Vec::new(),
-            contents: Vec::new(),
-            session_name: "acme_1".into(),
-            session_id: "s".into(),
-            user_id: "u".into(),
-            agent_knows_user: false,
-            user: json!({"phone_number": "+1"}),
-            quoted: None,
-        };
+        let question = question("Hello");
         let body = request(&instance(), &question);
         assert_eq!(body["user_id"], "u");
         assert_eq!(body["session_origin"], "whatsapp");

@@ -44,20 +44,10 @@ fn run_url(base: &str, agent: &str) -> Option<Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::agent::testing;
 
     fn question(agent_knows_user: bool) -> Question {
-        Question {
-            message: "Hello".into(),
-            message_type: "text",
-            media_contents: Vec::new(),
-            contents: Vec::new(),
-            session_name: "acme_1".into(),
-            session_id: "s".into(),
-            user_id: "u".into(),
-            agent_knows_user,
-            user: json!({"phone_number": "+1"}),
-            quoted: None,
-        }
+        Question { agent_knows_user, ..testing::question("Hello") }
     }
 
     #[test]

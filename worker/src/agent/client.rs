@@ -9,7 +9,7 @@
 //! Everything else goes over the worker's shared client: `https://`, where it may speak HTTP/2 (all
 //! calls of a host over one connection), and whatever the environment sends through a proxy.
 
-use std::{io::Read, pin::Pin, sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use http::{HeaderMap, Uri, header};
 use hyper_util::client::proxy::matcher::Matcher;
@@ -17,11 +17,12 @@ use serde_json::Value;
 use url::Url;
 
 use super::{
-    answer::{Answer, Failure, LARGEST_ANSWER},
+    answer::{Answer, Failure},
     plain::Plain,
+    stream::Dialect,
 };
 
-/// A question on its way: a JSON body to post.
+/// A question on its way: a body to post.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) url: Url,
@@ -29,13 +30,15 @@ pub(super) struct Call {
     pub(super) body: Vec<u8>,
     /// From the first byte to the last one of the answer.
     pub(super) timeout: Duration,
+    /// Whose events may come in the place of an answer.
+    pub(super) dialect: Option<Dialect>,
 }
 
 impl Call {
-    /// A call with these headers; what every call has is added when it is sent.
+    /// A call with these headers and a JSON body; what every call has is added when it is sent.
     pub(super) fn new(url: &str, headers: HeaderMap, body: &Value, timeout: Duration) -> Result<Self, Failure> {
         let url = Url::parse(url).map_err(|_| Failure::Unusable)?;
-        Ok(Self { url, headers, body: body.to_string().into_bytes(), timeout })
+        Ok(Self { url, headers, body: body.to_string().into_bytes(), timeout, dialect: None })
     }
 
     /// Where to, when that can be said in the plain way: not encrypted, no user in the URL.
@@ -71,32 +74,23 @@ impl Client {
 
 /// Sends a call with the shared client.
 async fn through(client: &reqwest::Client, call: Call) -> Result<Answer, Failure> {
-    let request = client.post(call.url).headers(call.headers).body(call.body).timeout(call.timeout);
+    let mut request = client.post(call.url).headers(call.headers).body(call.body).timeout(call.timeout);
+    if call.dialect.is_some() {
+        request = request.header(header::ACCEPT_ENCODING, "identity");
+    }
     let mut response = request.send().await?;
-    let mut answer = Answer { status: response.status().as_u16(), ..Answer::default() };
+    let mut answer = Answer { status: response.status().as_u16(), dialect: call.dialect, ..Answer::default() };
     for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {
             answer.note(name.as_str(), value.as_bytes());
         }
     }
     while let Some(chunk) = response.chunk().await? {
-        if answer.bytes.len() + chunk.len() > LARGEST_ANSWER {
-            return Err(Failure::TooLarge(answer.status));
+        if answer.take(&chunk)? {
+            break;
         }
-        answer.bytes.extend_from_slice(&chunk);
     }
     Ok(answer)
-}
-
-/// What a compressed answer says.
-pub(super) fn unpacked(status: u16, packed: &[u8]) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let most = LARGEST_ANSWER as u64 + 1;
-    flate2::read::MultiGzDecoder::new(packed).take(most).read_to_end(&mut bytes).map_err(|_| Failure::Broken)?;
-    match bytes.len() > LARGEST_ANSWER {
-        true => Err(Failure::TooLarge(status)),
-        false => Ok(bytes),
-    }
 }
 
 #[cfg(test)]

@@ -4,11 +4,20 @@ mod answer;
 pub mod automagik;
 mod automagik_v1;
 mod client;
+pub mod conformance;
+mod events;
+mod hive;
+mod openai;
 mod plain;
+mod stream;
+#[cfg(test)]
+mod testing;
+mod webhook;
 
 use omnihub_common::{
     conversation::Decision,
     instance::{AgentProtocol, Instance},
+    trace::PastTurn,
 };
 use serde_json::Value;
 
@@ -18,6 +27,8 @@ pub use client::Client;
 /// What an agent is asked, the same for every protocol.
 #[derive(Clone, Debug)]
 pub struct Question {
+    /// The same for every attempt of one turn.
+    pub turn_id: String,
     /// What the person wrote, with what they replied to.
     pub message: String,
     /// The kind of the message: `text`, `image`, `audio`, `video`, `document`, `location` and so on.
@@ -26,6 +37,8 @@ pub struct Question {
     pub media_contents: Vec<Value>,
     /// What else came as data (places, contacts, choices), in order.
     pub contents: Vec<Value>,
+    /// The messages of the turn one by one, oldest first.
+    pub messages: Vec<Said>,
     /// The conversation's name.
     pub session_name: String,
     /// The agent's id of the conversation, or ours until it has named one.
@@ -38,6 +51,21 @@ pub struct Question {
     pub user: Value,
     /// The quoted message, for agents that want it apart.
     pub quoted: Option<Value>,
+}
+
+/// One message of a turn.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The channel's id of it.
+    pub id: String,
+    /// Its kind: `text`, `image`, `audio`, ...
+    pub kind: &'static str,
+    /// What is known of its file.
+    pub media: Option<Value>,
+    /// What the person wrote, with what they replied to.
+    pub text: String,
+    /// When the channel got it, in milliseconds since 1970.
+    pub at_ms: Option<i64>,
 }
 
 /// What holds a call together with the rest of the turn.
@@ -84,12 +112,24 @@ pub struct AgentError {
     pub decision: Decision,
 }
 
+/// How many turns of the past [`request`] is to be given: an agent that remembers needs none.
+#[must_use]
+pub fn past_turns(instance: &Instance) -> u32 {
+    match instance.agent.protocol {
+        AgentProtocol::Openai => instance.agent.options.history_turns,
+        AgentProtocol::Automagik | AgentProtocol::AutomagikV1 | AgentProtocol::Hive | AgentProtocol::Webhook => 0,
+    }
+}
+
 /// The request's body for the instance's protocol; it is kept in the trace and sent by [`ask`].
 #[must_use]
-pub fn request(instance: &Instance, question: &Question) -> Value {
+pub fn request(instance: &Instance, question: &Question, past: &[PastTurn]) -> Value {
     match instance.agent.protocol {
         AgentProtocol::Automagik => automagik::request(instance, question),
         AgentProtocol::AutomagikV1 => automagik_v1::request(question),
+        AgentProtocol::Hive => hive::request(instance, question),
+        AgentProtocol::Openai => openai::request(instance, question, past),
+        AgentProtocol::Webhook => webhook::request(instance, question),
     }
 }
 
@@ -104,14 +144,28 @@ pub async fn ask(
     request: Value,
     context: CallContext,
 ) -> Result<Reply, AgentError> {
-    let call = match instance.agent.protocol {
-        AgentProtocol::Automagik => automagik::call(instance, &request, context)?,
-        AgentProtocol::AutomagikV1 => automagik_v1::call(instance, &request, context)?,
-    };
+    let call = call(instance, &request, context)?;
     drop(request);
-    let answer = answered(client.post(call).await?)?;
+    let mut answer = answered(client.post(call).await?)?;
+    if let Some(listener) = answer.listener() {
+        return listener.reply(answer.status);
+    }
     match instance.agent.protocol {
         // The older one answers in the same words.
         AgentProtocol::Automagik | AgentProtocol::AutomagikV1 => automagik::read(&answer),
+        AgentProtocol::Hive => hive::read(&answer),
+        AgentProtocol::Openai => openai::read(&answer),
+        AgentProtocol::Webhook => webhook::read(&answer),
+    }
+}
+
+/// What goes over the wire.
+fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<client::Call, answer::Failure> {
+    match instance.agent.protocol {
+        AgentProtocol::Automagik => automagik::call(instance, request, context),
+        AgentProtocol::AutomagikV1 => automagik_v1::call(instance, request, context),
+        AgentProtocol::Hive => hive::call(instance, request, context),
+        AgentProtocol::Openai => openai::call(instance, request, context),
+        AgentProtocol::Webhook => webhook::call(instance, request, context),
     }
 }

@@ -7,7 +7,7 @@ use omnihub_common::{
     person::Profile,
     queue::{AgentSession, Answer, Phase, now_ms},
     telemetry::propagation,
-    trace::{Outcome, Stage, TraceStatus},
+    trace::{Outcome, PastTurn, Stage, TraceStatus},
 };
 use serde_json::Value;
 
@@ -33,7 +33,9 @@ impl Turn {
     pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
         let asked_at = now_ms();
         let profile = Box::pin(self.profile(opened)).await;
-        let request = self.request(opened, story, profile.as_deref(), asked_at);
+        let past = Box::pin(self.past(opened, story)).await;
+        let request = self.request(opened, story, profile.as_deref(), &past, asked_at);
+        drop(past);
         let payload = (Stage::AgentRequest, None, request.clone());
         Box::pin(story.step(TraceStatus::AgentCalled, Some(payload))).await;
 
@@ -77,15 +79,35 @@ impl Turn {
         self.kit.profiles.of(&opened.instance, phone).await
     }
 
+    /// What was said before, for an agent that does not remember it. Without it the agent is asked
+    /// all the same.
+    async fn past(&self, opened: &Opened, story: &mut Story) -> Vec<PastTurn> {
+        let turns = agent::past_turns(&opened.instance);
+        let past = self.kit.history.newest(&opened.instance, &opened.envelope.session_name, turns).await;
+        past.unwrap_or_else(|_| {
+            let warning = "the agent was asked without what was said before: the database cannot be asked";
+            story.details().warnings.push(warning.to_owned());
+            Vec::new()
+        })
+    }
+
     /// What the agent is asked, noted in the story. Of all that it is made of nothing is kept while
     /// the agent takes its time.
-    fn request(&self, opened: &Opened, story: &mut Story, profile: Option<&Profile>, asked_at: i64) -> Value {
-        let question = question(opened, self.checkpoint.session.clone().unwrap_or_default(), profile);
+    fn request(
+        &self,
+        opened: &Opened,
+        story: &mut Story,
+        profile: Option<&Profile>,
+        past: &[PastTurn],
+        asked_at: i64,
+    ) -> Value {
+        let known = self.checkpoint.session.clone().unwrap_or_default();
+        let question = question(opened, self.turn_id(), known, profile);
         let details = story.details();
         details.session_id = Some(question.session_id.clone());
         details.user_id = Some(question.user_id.clone());
         details.agent_request_at = Some(asked_at);
-        agent::request(&opened.instance, &question)
+        agent::request(&opened.instance, &question, past)
     }
 
     /// Whether the agent may be called now; while its breaker is open nothing is counted.

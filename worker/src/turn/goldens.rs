@@ -64,7 +64,7 @@ fn asked(message: &InboundMessage, session_name: String) -> Value {
         message: message.clone(),
         earlier: Vec::new(),
     };
-    agent::request(&instance, &question(&opened, AgentSession::default(), None))
+    agent::request(&instance, &question(&opened, "t".to_owned(), AgentSession::default(), None), &[])
 }
 
 fn envelope(session_name: String) -> Envelope {

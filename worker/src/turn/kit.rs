@@ -7,6 +7,7 @@ use omnihub_common::{
     instance::{Change, Directory, Instance},
     person::Profiles,
     queue::{DeadLetters, InstanceToken, LaneAddress, Media, SendOutcomes, TraceBus},
+    trace::History,
 };
 use opentelemetry::{
     KeyValue,
@@ -29,6 +30,8 @@ pub(crate) struct Kit {
     pub(crate) gate: Arc<Gate>,
     /// What operators have told of people.
     pub(crate) profiles: Profiles,
+    /// What was said before, for agents that do not remember it.
+    pub(crate) history: History,
     /// For agents.
     pub(crate) agents: Client,
     /// For channels.

@@ -12,14 +12,14 @@ use omnihub_common::{
 use serde_json::{Value, json};
 
 use super::Opened;
-use crate::agent::Question;
+use crate::agent::{Question, Said};
 
 /// So much of a quoted text is shown to the agent.
 const QUOTE_LENGTH: usize = 200;
 
 /// The question; `known` is what the agent called this conversation and its person before, `profile`
 /// what operators have told of them.
-pub(super) fn question(opened: &Opened, known: AgentSession, profile: Option<&Profile>) -> Question {
+pub(super) fn question(opened: &Opened, turn_id: String, known: AgentSession, profile: Option<&Profile>) -> Question {
     let (message, instance) = (&opened.message, opened.instance.name.as_str());
     let session_name = opened.envelope.session_name.clone();
     let sender = &message.sender;
@@ -29,6 +29,8 @@ pub(super) fn question(opened: &Opened, known: AgentSession, profile: Option<&Pr
         Some(json!({"id": quoted.provider_id, "author": quoted.author, "text": text}))
     });
     Question {
+        turn_id,
+        messages: opened.earlier.iter().chain([message]).map(said).collect(),
         agent_knows_user: known.user_id.is_some(),
         message: text(&opened.earlier, message),
         message_type: message_type(messages()),
@@ -126,6 +128,17 @@ fn text(earlier: &[InboundMessage], last: &InboundMessage) -> String {
         }
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// One message, for agents that want them one by one.
+fn said(message: &InboundMessage) -> Said {
+    Said {
+        id: message.provider_id.clone(),
+        kind: message.content.kind.agent_word(),
+        text: text_with_quote(message),
+        media: media_content(message),
+        at_ms: message.sent_at_ms,
+    }
 }
 
 /// The message as the agent reads it: what the person clicked or replied to stands above what they

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName,
-        ReplySettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance,
+        InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -27,6 +27,7 @@ pub(crate) fn instance() -> Instance {
             timeout: Duration::from_secs(60),
             protocol: AgentProtocol::Automagik,
             error_message: None,
+            options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),

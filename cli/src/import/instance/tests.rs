@@ -49,6 +49,7 @@ fn what_is_worth_knowing_is_said() {
         (&[("agent_id", "default"), ("default_agent", "helper")], "agent helper is asked"),
         (&[("agent_timeout", "3600")], "600 s"),
         (&[("is_active", "0")], "inactive"),
+        (&[("agent_instance_type", "hive")], "begin anew"),
         (&[("whatsapp_instance", "8b167ecf-b1a6-4165-bb0c-c2c7fbaf103e")], "Evolution's id"),
     ] {
         let remarks = omni(values).remarks;
@@ -64,8 +65,7 @@ fn what_is_worth_knowing_is_said() {
 #[test]
 fn what_cannot_be_taken_says_why_and_shows_no_secret() {
     for (values, word) in [
-        (&[("agent_instance_type", "hive")][..], "hive"),
-        (&[("agent_instance_type", "planted")], "none that is known"),
+        (&[("agent_instance_type", "planted")][..], "none that is known"),
         (&[("channel_type", "bogus")], "channel_type"),
         (&[("agent_api_url", "planted:8080")], "agent_api_url must be a URL"),
         (&[("evolution_url", "http://me:planted@h")], "evolution_url must not hold"),
@@ -90,6 +90,19 @@ fn what_evolution_lacks_comes_from_the_settings() {
     let ChannelSettings::Whatsapp(channel) = &draft.new.channel else { panic!("it is on WhatsApp") };
     assert_eq!((channel.evolution_url.as_str(), channel.evolution_key.expose()), ("http://shared", "shared-key"));
     assert!(draft.patch().whatsapp.evolution_url.is_none(), "what the source does not say overwrites nothing");
+}
+
+#[test]
+fn an_agent_of_hive_is_read_whole() {
+    let values = [("agent_instance_type", "hive"), ("agent_type", "team"), ("agent_stream_mode", "1")];
+    let draft = omni(&values);
+    let options = &draft.new.agent.options;
+    assert_eq!((draft.new.agent.protocol, options.kind, options.stream), (AgentProtocol::Hive, AgentKind::Team, true));
+    assert_eq!(draft.patch().agent.options.kind, Some(AgentKind::Team));
+    let odd = omni(&[("agent_instance_type", "hive"), ("agent_type", "swarm")]);
+    assert_eq!(odd.new.agent.options.kind, AgentKind::Agent);
+    assert!(odd.remarks.iter().any(|remark| remark.contains("agent_type was neither")), "{:?}", odd.remarks);
+    assert!(omni(&[("agent_type", "swarm")]).remarks.is_empty(), "it means nothing to the others");
 }
 
 #[test]

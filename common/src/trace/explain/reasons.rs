@@ -70,7 +70,12 @@ const IGNORED: [Reason; 17] = [
 ];
 
 /// What must be changed before an attempt is worth it.
-const HELD: [Reason; 6] = [
+const HELD: [Reason; 7] = [
+    mended(
+        "agent_webhook_secret_unusable",
+        "the secret that calls to the agent are signed with is not one of Standard Webhooks.",
+        "Set one with `omnihub instance update NAME --agent-webhook-secret whsec_…`; what waits goes on at once.",
+    ),
     mended(
         "agent_key_refused",
         "the agent refused the instance's key.",
@@ -130,7 +135,7 @@ const WAITING: [Reason; 7] = [
 ];
 
 /// What an agent can do to a message.
-const AGENT: [Reason; 7] = [
+const AGENT: [Reason; 8] = [
     mended(
         "agent_failed",
         "the agent failed in every attempt.",
@@ -160,6 +165,11 @@ const AGENT: [Reason; 7] = [
         "agent_unsuccessful",
         "the agent itself said that it cannot answer this, and that trying again is of no use.",
         "Look at the agent's answer in the trace and at its log, then redrive it.",
+    ),
+    mended(
+        "agent_answers_later",
+        "the agent means to answer later (202), which this version does not wait for.",
+        "Let the agent answer in the same call, within `agent_timeout`, then redrive it.",
     ),
     mended(
         "agent_url_unusable",

@@ -1,20 +1,19 @@
 //! The fields of an instance in a body.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::ops::RangeInclusive;
 
 use omnihub_common::{
     channel::ChannelType,
     instance::{
-        AccountWatch, AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings,
-        EvolutionFallback, GroupPatch, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance,
-        Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings, TurnPatch, TurnSettings, WhatsappPatch,
-        WhatsappSettings, service_url,
+        AccountWatch, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupPatch, GroupSession,
+        GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings,
+        SlackPatch, SlackSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
 };
 
-use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, elsewhere, lifecycle};
+use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, agent, elsewhere, lifecycle};
 use crate::{
     admin::fields::{Fields, Given},
     problem::Problem,
@@ -31,12 +30,13 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
     let channel_type = channel_type(&mut fields).unwrap_or(ChannelType::Whatsapp);
     // Only whoever reaches every instance makes one.
     let patch = patch(&mut fields, None, &MayRefer::Anywhere);
-    let ignored = ignored(&mut fields);
+    let mut ignored = ignored(&mut fields);
+    ignored.extend(agent::remarks(&patch.agent, None));
     let new = NewInstance {
         is_active: patch.is_active.unwrap_or(true),
         is_default: patch.is_default.unwrap_or(false),
         session_id_prefix: patch.session_id_prefix.flatten(),
-        agent: new_agent(&mut fields, patch.agent),
+        agent: agent::new(&mut fields, patch.agent),
         turns: new_turns(patch.turns),
         groups: new_groups(patch.groups),
         reply: new_reply(patch.reply),
@@ -77,7 +77,8 @@ pub(super) fn read_patch(
         // What was looked at must be what is changed.
         patch.based_on = Some(current.updated_at);
     }
-    let ignored = ignored(&mut fields);
+    let mut ignored = ignored(&mut fields);
+    ignored.extend(agent::remarks(&patch.agent, Some(current.agent.protocol)));
     fields.finish()?;
     Ok((patch, ignored))
 }
@@ -115,7 +116,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
         is_active: fields.kept("is_active", is_active),
         is_default: fields.kept("is_default", is_default),
         session_id_prefix: fields.text("session_id_prefix").clearable(),
-        agent: agent(fields, current.map(|current| &current.agent), may),
+        agent: agent::patch(fields, current.map(|current| &current.agent), may),
         turns: turns(fields),
         groups: groups(fields),
         reply: ReplyPatch {
@@ -176,29 +177,8 @@ fn keywords(words: Vec<String>) -> Result<Vec<String>, String> {
     }
 }
 
-fn number(fields: &mut Fields, name: &str, range: RangeInclusive<u64>) -> Given<u32> {
+pub(super) fn number(fields: &mut Fields, name: &str, range: RangeInclusive<u64>) -> Given<u32> {
     fields.number(name, range).check(fields, name, u32::try_from)
-}
-
-fn agent(fields: &mut Fields, current: Option<&AgentSettings>, may: &MayRefer) -> AgentPatch {
-    let api_url = url(fields, "agent_api_url");
-    let api_key = fields.secret("agent_api_key", current.map(|agent| &agent.api_key), may);
-    let protocol = fields.text("agent_instance_type").check(fields, "agent_instance_type", |word| {
-        let words = AgentProtocol::ALL.map(AgentProtocol::as_str).join(", ");
-        AgentProtocol::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
-    });
-    AgentPatch {
-        api_url: fields.kept("agent_api_url", api_url),
-        api_key: fields.kept("agent_api_key", api_key),
-        agent_id: fields.text("agent_id").clearable(),
-        default_agent: fields.text("default_agent").clearable(),
-        timeout: fields
-            .number("agent_timeout", AgentSettings::TIMEOUT_SECONDS)
-            .check(fields, "agent_timeout", |seconds| Ok::<_, String>(Duration::from_secs(seconds)))
-            .or_default(AgentSettings::DEFAULT_TIMEOUT),
-        protocol: protocol.or_default(AgentProtocol::Automagik),
-        error_message: fields.text("agent_error_message").clearable(),
-    }
 }
 
 fn whatsapp_patch(fields: &mut Fields, current: Option<&ChannelSettings>, may: &MayRefer) -> WhatsappPatch {
@@ -250,20 +230,8 @@ fn slack_patch(fields: &mut Fields, current: Option<&ChannelSettings>, may: &May
     }
 }
 
-fn url(fields: &mut Fields, name: &str) -> Given<String> {
+pub(super) fn url(fields: &mut Fields, name: &str) -> Given<String> {
     fields.text(name).check(fields, name, |text| service_url(&text))
-}
-
-fn new_agent(fields: &mut Fields, patch: AgentPatch) -> AgentSettings {
-    AgentSettings {
-        api_url: fields.require("agent_api_url", patch.api_url),
-        api_key: Secret::read(fields.require("agent_api_key", patch.api_key.map(|key| key.stored().to_string()))),
-        agent_id: patch.agent_id.flatten(),
-        default_agent: patch.default_agent.flatten(),
-        timeout: patch.timeout.unwrap_or(AgentSettings::DEFAULT_TIMEOUT),
-        protocol: patch.protocol.unwrap_or(AgentProtocol::Automagik),
-        error_message: patch.error_message.flatten(),
-    }
 }
 
 fn new_turns(patch: TurnPatch) -> TurnSettings {
@@ -332,17 +300,9 @@ fn new_slack(patch: SlackPatch) -> SlackSettings {
     }
 }
 
-/// Fields of the older system that mean nothing to the agents spoken to so far: they must be of
-/// their type, and are not kept.
+/// Fields of the older system that mean nothing here: they must be of their type, and are not kept.
 fn ignored(fields: &mut Fields) -> Vec<String> {
     let mut remarks = Vec::new();
-    let kind = fields.text("agent_type").check(fields, "agent_type", |word| match word.as_str() {
-        "agent" | "team" => Ok(word),
-        _ => Err("must be one of: agent, team"),
-    });
-    if kind == Given::Value("team".to_owned()) {
-        remarks.push("agent_type was not kept: the automagik protocol knows no teams".to_owned());
-    }
     let _ = fields.flag("auto_qr");
     let _ = fields.text("integration").check(fields, "integration", |word| match word.as_str() {
         "WHATSAPP-BAILEYS" => Ok(word),
@@ -350,9 +310,6 @@ fn ignored(fields: &mut Fields) -> Vec<String> {
     });
     if matches!(fields.text("phone_number"), Given::Value(_)) {
         remarks.push("phone_number is not kept here: Evolution is told when it makes the account, and then the phone that is paired counts".to_owned());
-    }
-    if fields.flag("agent_stream_mode") == Given::Value(true) {
-        remarks.push("agent_stream_mode was not kept: the automagik protocol does not stream".to_owned());
     }
     remarks
 }

@@ -2,7 +2,8 @@
 
 use omnihub_common::{
     instance::{
-        AccountWatch, AgentProtocol, AgentSettings, GroupSession, GroupSettings, GroupTrigger, Overlap, TurnSettings,
+        AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, GroupSession, GroupSettings, GroupTrigger,
+        Overlap, TurnSettings,
     },
     trace::RETENTION_DAYS,
 };
@@ -59,6 +60,10 @@ fn protocols() -> Value {
     json!({"type": "string", "enum": AgentProtocol::ALL.map(AgentProtocol::as_str)})
 }
 
+fn agent_kinds() -> Value {
+    json!({"type": "string", "enum": AgentKind::ALL.map(AgentKind::as_str)})
+}
+
 fn overlaps() -> Value {
     json!({"type": "string", "enum": Overlap::ALL.map(Overlap::as_str)})
 }
@@ -85,6 +90,20 @@ fn others() -> impl IntoIterator<Item = Field> {
         field("agent_timeout", whole(AgentSettings::TIMEOUT_SECONDS), "Seconds that the agent may take."),
         field("agent_instance_type", Kind::Such(protocols), "The protocol that the agent speaks."),
         text("agent_error_message", "What a person is told when the agent fails; nothing unless said."),
+        field("agent_type", Kind::Such(agent_kinds), "`hive`: whether an agent or a team answers."),
+        flag("agent_stream_mode", "`hive`, `openai`: whether the answer comes piece by piece."),
+        text("agent_system_prompt", "`openai`: what the model is told before anything else."),
+        field(
+            "agent_history_turns",
+            whole(AgentOptions::HISTORY_TURNS),
+            "`openai`: earlier turns that are told again.",
+        ),
+        field(
+            "agent_webhook_secret",
+            PRINTABLE,
+            "`webhook`: what calls are signed with; `whsec_` and Base64, or a reference.",
+        ),
+        field("agent_webhook_secret_previous", PRINTABLE, "`webhook`: the one before; null forgets it."),
         text("session_id_prefix", "What the names of its conversations begin with."),
         flag("enable_auto_split", "Whether an answer is cut into messages at blank lines."),
         field(

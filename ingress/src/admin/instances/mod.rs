@@ -11,6 +11,7 @@
 
 #[cfg(test)]
 mod account_tests;
+mod agent;
 mod answer;
 mod body;
 pub(super) mod connected;

@@ -108,8 +108,9 @@ async fn everything_wrong_is_named_at_once() {
     let bad = json!({
         "name": "a b", "channel_type": "telegram", "agent_api_url": "agent.test", "agent_api_key": 5,
         "evolution_url": "http://u:planted@evolution.test", "evolution_key": "line\nbreak", "agent_timeout": 601,
-        "agent_instance_type": "hive", "agent_type": "crowd", "split_over": -1, "is_default": "yes",
-        "webhook_secret": "****1234",
+        "agent_instance_type": "smoke", "agent_type": "crowd", "split_over": -1, "is_default": "yes",
+        "webhook_secret": "****1234", "agent_webhook_secret": "planted", "agent_history_turns": 201,
+        "agent_stream_mode": "yes", "agent_system_prompt": 1,
     });
     let mut named: Vec<String> = hub.call("POST", "", &bad).await.wrong_fields();
     let mut expected: Vec<String> = bad.as_object().unwrap().keys().cloned().collect();
@@ -202,6 +203,37 @@ async fn discord_is_kept_with_a_warning() {
     assert_eq!(made.json["warnings"].as_array().unwrap().len(), 2);
     let cleared = hub.call("PUT", "/d", json!({"discord_bot_token": null})).await;
     assert_eq!(cleared.json["has_discord_bot_token"], json!(false));
+}
+
+#[tokio::test]
+async fn how_an_agent_is_spoken_to_is_kept_and_goes_back_to_what_it_was() {
+    const ONE: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    const OTHER: &str = "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX";
+    let hub = Hub::new().await;
+    let body = whatsapp("a")
+        .tap("agent_instance_type", json!("openai"))
+        .tap("agent_system_prompt", json!("Be kind."))
+        .tap("agent_history_turns", json!(3))
+        .tap("agent_stream_mode", json!(true));
+    let made = hub.call("POST", "", body).await;
+    assert_eq!((&made.json["agent_system_prompt"], &made.json["agent_history_turns"]), (&json!("Be kind."), &json!(3)));
+    assert!(!made.text.contains("means nothing"), "{}", made.text);
+    let change = json!({"agent_instance_type": "webhook", "agent_webhook_secret": ONE, "agent_stream_mode": true});
+    let changed = hub.call("PUT", "/a", change).await;
+    assert!(changed.text.contains("agent_stream_mode means nothing as long as agent_instance_type is webhook"));
+    hub.call("PUT", "/a", json!({"agent_webhook_secret": OTHER})).await;
+    let again = hub.call("PUT", "/a", json!({"agent_webhook_secret": "****FRYX"})).await;
+    let secrets =
+        |answer: &Value| [answer["agent_webhook_secret"].clone(), answer["agent_webhook_secret_previous"].clone()];
+    assert_eq!(secrets(&again.json), ["****FRYX", "****LaSw"], "its mask changes nothing");
+    let forgotten = hub.call("PUT", "/a", json!({"agent_webhook_secret_previous": null})).await;
+    assert_eq!(secrets(&forgotten.json), [json!("****FRYX"), Value::Null]);
+    let cleared = json!({"agent_webhook_secret": null, "agent_history_turns": null, "agent_stream_mode": null,
+        "agent_system_prompt": null, "agent_type": null, "agent_instance_type": null});
+    let cleared = hub.call("PUT", "/a", cleared).await;
+    assert_eq!(secrets(&cleared.json), [Value::Null, Value::Null]);
+    assert_eq!((&cleared.json["agent_history_turns"], &cleared.json["agent_type"]), (&json!(20), &json!("agent")));
+    assert_eq!(cleared.json["agent_instance_type"], "automagik");
 }
 
 #[tokio::test]

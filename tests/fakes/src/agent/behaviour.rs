@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::AgentCall;
+use super::{AgentCall, protocol::Protocol};
 
 /// Says what a call is answered, and after how long.
 pub type Pace = dyn Fn(&AgentCall) -> (Duration, Answer) + Send + Sync;
@@ -27,6 +27,8 @@ pub enum Behaviour {
     Sequence(Vec<Behaviour>),
     /// Answers this status, content type and bytes.
     Raw(StatusCode, String, Vec<u8>),
+    /// Answers 200 with a body in pieces.
+    Pieces(Pieces),
     /// Answers 200 with `success: false`.
     SuccessFalse,
     /// Never answers, until the agent is dropped.
@@ -84,6 +86,9 @@ impl Behaviour {
                 StatusCode::OK,
                 &json!({ "success": false, "message": "the model is overloaded", "error": "overloaded" }),
             ),
+            Self::Pieces(Pieces { content_type, pieces, .. }) => {
+                Answer { status: StatusCode::OK, content_type: content_type.clone(), body: pieces.concat() }
+            }
             Self::Custom(answer) => answer(call),
             Self::Paced(answer) => answer(call).1,
             Self::Slow(_, then) => return then.answer(call),
@@ -111,6 +116,7 @@ impl fmt::Debug for Behaviour {
             Self::Status(..) => "Status",
             Self::Sequence(_) => "Sequence",
             Self::Raw(..) => "Raw",
+            Self::Pieces(_) => "Pieces",
             Self::SuccessFalse => "SuccessFalse",
             Self::Hang => "Hang",
             Self::Custom(_) => "Custom",
@@ -137,36 +143,23 @@ impl Answer {
         Self { status, content_type: "application/json".to_owned(), body: body.to_string().into_bytes() }
     }
 
-    /// A good `automagik` answer with this text: the session of the call (an id made of its name
-    /// when the call had none), its user, and a made-up usage.
+    /// A good answer with this text, in the protocol of the call: the session of the call (an id made
+    /// of its name when the call had none), its user, and a made-up usage.
     #[must_use]
     pub fn text(call: &AgentCall, text: &str) -> Self {
-        let session_id = match call.field("session_id") {
-            "" => format!("session-{}", call.session_name()),
-            id => id.to_owned(),
-        };
-        let (asked, answered) = (words(call.message()), words(text));
-        Self::json(
-            StatusCode::OK,
-            &json!({
-                "message": text,
-                "success": true,
-                "session_id": session_id,
-                "user_id": call.field("user_id"),
-                "tool_calls": [],
-                "tool_outputs": [],
-                "usage": {
-                    "tokens": asked + answered,
-                    "request_tokens": asked,
-                    "response_tokens": answered,
-                },
-            }),
-        )
+        Protocol::of(&call.path).answer(call, text)
     }
 }
 
-fn words(text: &str) -> usize {
-    text.split_whitespace().count()
+/// A body that comes piece by piece, each for itself.
+#[derive(Clone, Debug)]
+pub struct Pieces {
+    /// The content type.
+    pub content_type: String,
+    /// The pieces.
+    pub pieces: Vec<Vec<u8>>,
+    /// Whether the connection breaks behind them, instead of ending as it should.
+    pub broken: bool,
 }
 
 #[cfg(test)]

@@ -1,17 +1,10 @@
-//! What every call of the two `automagik` protocols must look like. Pure.
+//! What every call must look like. Pure.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Text fields without which the agent cannot work: it answers 422.
-const REQUIRED: [&str; 5] = ["user_id", "session_name", "message", "message_type", "session_origin"];
-
-/// The same of the older protocol.
-const REQUIRED_V1: [&str; 3] = ["session_name", "message_content", "message_type"];
-
-/// What the paths of the newer protocol are.
-const CHAT: &str = "/api/agent/chat";
+use super::protocol::Protocol;
 
 /// Text fields of `context`.
 const CONTEXT: [&str; 2] = ["instance", "channel"];
@@ -31,10 +24,9 @@ const CHANNEL_SECRETS: [&str; 7] = [
 ];
 
 /// The required fields that a body lacks.
-pub(super) fn missing_fields(path: &str, body: &Value) -> Vec<&'static str> {
+pub(super) fn missing_fields(protocol: Protocol, body: &Value) -> Vec<&'static str> {
     let present = |name: &&str| body.get(*name).and_then(Value::as_str).is_some_and(|value| !value.is_empty());
-    let required: &[&str] = if path == CHAT { &REQUIRED } else { &REQUIRED_V1 };
-    required.iter().copied().filter(|name| !present(name)).collect()
+    protocol.required().iter().copied().filter(|name| !present(name)).collect()
 }
 
 /// Whether either of the two headers carries `key`; servers read one of them.
@@ -59,13 +51,18 @@ pub(super) fn problems(path: &str, headers: &BTreeMap<String, String>, body: &Va
     if header(headers, "traceparent").is_some_and(|value| !is_traceparent(value)) {
         problems.push("header traceparent is malformed".to_owned());
     }
-    match path {
-        CHAT => note_chat_fields(headers, body, &mut problems),
+    match Protocol::of(path) {
+        Protocol::Automagik => note_chat_fields(headers, body, &mut problems),
         // Who asks, or what the agent calls them.
-        _ if body["user"].is_object() == body["user_id"].is_string() => {
+        Protocol::AutomagikV1 if body["user"].is_object() == body["user_id"].is_string() => {
             problems.push("exactly one of the fields user and user_id is wanted".to_owned());
         }
-        _ => {}
+        Protocol::Hive if !matches!(body["stream"].as_str(), Some("true" | "false")) => {
+            problems.push("field stream is neither true nor false".to_owned());
+        }
+        Protocol::Openai => note_completion_fields(body, &mut problems),
+        Protocol::Webhook => note_webhook_fields(headers, body, &mut problems),
+        Protocol::AutomagikV1 | Protocol::Hive => {}
     }
     problems.extend(headers.keys().filter(|name| is_channel_secret(name)).map(|name| format!("header {name} leaks")));
     note_secret_fields(body, &mut problems);
@@ -83,6 +80,42 @@ fn note_chat_fields(headers: &BTreeMap<String, String>, body: &Value, problems: 
     }
     if body["context"]["agent_id"].as_str() != header(headers, "x-agent-id") {
         problems.push("header x-agent-id and field context.agent_id differ".to_owned());
+    }
+}
+
+/// Roles take turns and the person has the last word.
+fn note_completion_fields(body: &Value, problems: &mut Vec<String>) {
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let roles = messages.iter().map(|message| message["role"].as_str().unwrap_or_default());
+    let roles: Vec<&str> = roles.skip_while(|role| *role == "system").collect();
+    let in_turn = |(nth, role): (usize, &&str)| *role == if nth.is_multiple_of(2) { "user" } else { "assistant" };
+    if roles.len().is_multiple_of(2) || !roles.iter().enumerate().all(in_turn) {
+        problems.push(format!("the roles of the messages are {roles:?}"));
+    }
+    if messages.iter().any(|message| message["content"].as_str().is_none_or(str::is_empty)) {
+        problems.push("a message has no content".to_owned());
+    }
+    if !body["stream"].is_boolean() {
+        problems.push("field stream is neither true nor false".to_owned());
+    }
+}
+
+/// The id is the one of every attempt, and each message is told.
+fn note_webhook_fields(headers: &BTreeMap<String, String>, body: &Value, problems: &mut Vec<String>) {
+    let ids = ["webhook-id", "idempotency-key"].map(|name| header(headers, name));
+    if ids != [body["id"].as_str(); 2] {
+        problems.push("header webhook-id, header idempotency-key and field id differ".to_owned());
+    }
+    if header(headers, "webhook-timestamp").is_none_or(|time| time.parse::<u64>().is_err()) {
+        problems.push("header webhook-timestamp is no number".to_owned());
+    }
+    let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_whole = |message: &Value| ["id", "type", "text", "at"].iter().all(|name| message[*name].is_string());
+    if messages.is_empty() || !messages.iter().all(is_whole) {
+        problems.push("field messages lacks something".to_owned());
+    }
+    if body["user"]["id"].as_str().is_none_or(str::is_empty) {
+        problems.push("field user.id is missing".to_owned());
     }
 }
 
@@ -128,6 +161,8 @@ mod tests {
 
     use super::*;
 
+    const CHAT: &str = "/api/agent/chat";
+
     fn good() -> (BTreeMap<String, String>, Value) {
         let headers = [
             ("authorization", "Bearer k"),
@@ -149,7 +184,7 @@ mod tests {
     fn a_good_call_has_no_problems() {
         let (headers, body) = good();
         assert_eq!(problems(CHAT, &headers, &body, "k"), Vec::<String>::new());
-        assert_eq!(missing_fields(CHAT, &body), Vec::<&str>::new());
+        assert_eq!(missing_fields(Protocol::Automagik, &body), Vec::<&str>::new());
         assert!(is_authorized(&headers, "k") && !is_authorized(&headers, "other"));
     }
 
@@ -178,7 +213,7 @@ mod tests {
         let (_, mut body) = good();
         body["user_id"] = json!("");
         body["message"] = json!(1);
-        assert_eq!(missing_fields(CHAT, &body), ["user_id", "message"]);
+        assert_eq!(missing_fields(Protocol::Automagik, &body), ["user_id", "message"]);
     }
 
     #[test]
@@ -189,6 +224,9 @@ mod tests {
         assert_eq!(problems(path, &headers, &body, "k"), Vec::<String>::new());
         body["user_id"] = json!("u");
         assert_eq!(problems(path, &headers, &body, "k").len(), 1);
-        assert_eq!(missing_fields(path, &json!({})), ["session_name", "message_content", "message_type"]);
+        assert_eq!(
+            missing_fields(Protocol::AutomagikV1, &json!({})),
+            ["session_name", "message_content", "message_type"]
+        );
     }
 }

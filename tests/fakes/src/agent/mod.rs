@@ -1,5 +1,7 @@
-//! A fake agent that speaks the `automagik` protocol (`POST /api/agent/chat`, `GET /health`) and the
-//! older `automagik-v1` (`POST /api/v1/agent/{agent}/run`).
+//! A fake agent that speaks every protocol: `automagik` (`POST /api/agent/chat`, `GET /health`), the
+//! older `automagik-v1` (`POST /api/v1/agent/{agent}/run`), `hive` (`POST /agents/{agent}/runs`, or
+//! `/teams/…`), `openai` (`POST /v1/chat/completions`) and `webhook` (`POST /hook`), the middle two in
+//! one piece and as a stream.
 //!
 //! It answers as its [`Behaviour`] says, and accuses: a call without its fields or its headers, a
 //! channel's secret in a call, one `Idempotency-Key` with two different questions, and two calls
@@ -7,27 +9,35 @@
 
 mod behaviour;
 mod check;
+mod protocol;
 mod routes;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use hmac::{Hmac, KeyInit, Mac};
 use serde_json::Value;
+use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
-pub use behaviour::{Answer, Behaviour, Pace};
+pub use behaviour::{Answer, Behaviour, Pace, Pieces};
 
 use crate::record::{Record, lock};
 use crate::server::Server;
+use protocol::Protocol;
 
 /// One call of the hub.
 #[derive(Clone, Debug)]
 pub struct AgentCall {
     /// The path that was called.
     pub path: String,
-    /// The JSON body; null when it was not JSON.
+    /// The JSON body, or the fields of a form; null when it was neither.
     pub body: Value,
+    /// The body as it came.
+    pub bytes: Vec<u8>,
+    message: String,
     /// Every request header, names in lower case.
     pub headers: BTreeMap<String, String>,
     /// When it came in.
@@ -48,16 +58,27 @@ impl AgentCall {
     /// The question.
     #[must_use]
     pub fn message(&self) -> &str {
-        match self.field("message") {
-            "" => self.field("message_content"),
-            message => message,
-        }
+        &self.message
     }
 
     /// The conversation.
     #[must_use]
     pub fn session_name(&self) -> &str {
-        self.field("session_name")
+        Protocol::of(&self.path).session(&self.body)
+    }
+
+    /// Whether it is signed with this secret, as Standard Webhooks say; one signature of several
+    /// will do.
+    #[must_use]
+    pub fn is_signed_with(&self, secret: &str) -> bool {
+        let key = secret.strip_prefix("whsec_").and_then(|secret| STANDARD.decode(secret).ok());
+        let Some(mut mac) = key.and_then(|key| Hmac::<Sha256>::new_from_slice(&key).ok()) else { return false };
+        for part in [self.header("webhook-id"), ".", self.header("webhook-timestamp"), "."] {
+            mac.update(part.as_bytes());
+        }
+        mac.update(&self.bytes);
+        let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        self.header("webhook-signature").split(' ').any(|given| given == signature)
     }
 
     /// A header; empty when it is absent.

@@ -1,18 +1,20 @@
 //! The doors of the fake agent.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::Bytes;
+use axum::body::{Body, Bytes};
 use axum::extract::State as Shared;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 
-use super::{AgentCall, Answer, Behaviour, State, check};
+use super::{AgentCall, Answer, Behaviour, Pieces, Protocol, State, check};
 use crate::record::{headers as map_of, lock};
 
 /// The routes of the protocol.
@@ -20,15 +22,24 @@ pub(super) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/api/agent/chat", post(chat))
         .route("/api/v1/agent/{agent}/run", post(chat))
+        .route("/agents/{agent}/runs", post(chat))
+        .route("/teams/{agent}/runs", post(chat))
+        .route("/v1/chat/completions", post(chat))
+        .route("/hook", post(chat))
         .route("/health", get(async || Json(json!({ "status": "healthy" }))))
         .with_state(state)
 }
 
 async fn chat(Shared(state): Shared<Arc<State>>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let headers = map_of(&headers);
+    let content_type = headers.get("content-type").map(String::as_str).unwrap_or_default();
+    let protocol = Protocol::of(uri.path());
+    let fields = protocol.body(content_type, &body);
     let call = AgentCall {
         path: uri.path().to_owned(),
-        body: serde_json::from_slice(&body).unwrap_or(Value::Null),
+        message: protocol.message(&fields),
+        body: fields,
+        bytes: body.into(),
         headers,
         started: Instant::now(),
         ended: None,
@@ -40,11 +51,28 @@ async fn chat(Shared(state): Shared<Arc<State>>, uri: Uri, headers: HeaderMap, b
         None => {
             state.note_problems(&call);
             let behaviour = lock(&state.behaviour).next();
-            perform(&state, &behaviour, &call).await
+            let answer = perform(&state, &behaviour, &call).await;
+            if let Behaviour::Pieces(pieces) = behaviour {
+                running.end(answer.status);
+                return in_pieces(pieces);
+            }
+            answer
         }
     };
     running.end(answer.status);
     (answer.status, [(CONTENT_TYPE, answer.content_type)], answer.body).into_response()
+}
+
+/// A chunk for each piece. One that is sent only when the one before has gone stands for itself on
+/// the wire.
+fn in_pieces(Pieces { content_type, pieces, broken }: Pieces) -> Response {
+    let end = broken.then(|| Err(io::Error::other("the connection breaks")));
+    let pieces = stream::iter(pieces.into_iter().map(|piece| Ok(Bytes::from(piece))).chain(end));
+    let pieces = pieces.then(async |piece| {
+        tokio::task::yield_now().await;
+        piece
+    });
+    ([(CONTENT_TYPE, content_type)], Body::from_stream(pieces)).into_response()
 }
 
 /// Why the call is not answered at all: 401 without the key, 422 without a required field.
@@ -52,7 +80,7 @@ fn refusal(state: &State, call: &AgentCall) -> Option<Answer> {
     if !check::is_authorized(&call.headers, &state.key) {
         return Some(Answer::json(StatusCode::UNAUTHORIZED, &json!({ "detail": "Invalid API key" })));
     }
-    let missing = check::missing_fields(&call.path, &call.body);
+    let missing = check::missing_fields(Protocol::of(&call.path), &call.body);
     if missing.is_empty() {
         return None;
     }

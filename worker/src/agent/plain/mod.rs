@@ -25,6 +25,7 @@ use tower::ServiceExt;
 use super::{
     answer::{Answer, Failure},
     client::Call,
+    stream::Dialect,
 };
 use crate::outbound::{CONNECT, USER_AGENT};
 use idle::Idle;
@@ -67,17 +68,17 @@ impl Plain {
         target: Uri,
         call: Call,
     ) -> impl Future<Output = Result<Answer, Failure>> + Send + use<'_> {
-        let exchange = self.exchange(written(&target, &call), target);
+        let exchange = self.exchange(written(&target, &call), target, call.dialect);
         timeout(call.timeout, exchange).map(|ended| ended.unwrap_or(Err(Failure::Late)))
     }
 
-    async fn exchange(&self, request: Vec<u8>, target: Uri) -> Result<Answer, Failure> {
+    async fn exchange(&self, request: Vec<u8>, target: Uri, dialect: Option<Dialect>) -> Result<Answer, Failure> {
         let host = target.authority().cloned().ok_or(Failure::Unusable)?;
         let stream = match self.idle.take(&host) {
             Some(stream) => stream,
             None => Box::pin(self.connect(target)).await?,
         };
-        let (answer, kept) = talk(&stream, request).await?;
+        let (answer, kept) = talk(&stream, request, dialect).await?;
         if kept {
             self.idle.keep(host, stream);
         }
@@ -98,9 +99,11 @@ impl Plain {
 fn written(target: &Uri, call: &Call) -> Vec<u8> {
     let host = target.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let path = target.path_and_query().map_or("/", |path| path.as_str());
+    // A compressed stream could only be read when it has ended.
+    let coding = if call.dialect.is_some() { "identity" } else { "gzip" };
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {USER_AGENT}\r\naccept: */*\r\n\
-         accept-encoding: gzip\r\ncontent-length: {}\r\n",
+         accept-encoding: {coding}\r\ncontent-length: {}\r\n",
         call.body.len()
     );
     let mut bytes = head.into_bytes();
@@ -116,8 +119,8 @@ fn written(target: &Uri, call: &Call) -> Vec<u8> {
 
 /// Writes the question and reads the answer, and says whether the connection can be used again. An
 /// answer may come before all of the question is written, or where the rest of it is not wanted.
-async fn talk(stream: &TcpStream, request: Vec<u8>) -> Result<(Answer, bool), Failure> {
-    let mut answering = pin!(receive(stream));
+async fn talk(stream: &TcpStream, request: Vec<u8>, dialect: Option<Dialect>) -> Result<(Answer, bool), Failure> {
+    let mut answering = pin!(receive(stream, dialect));
     let (answered, whole) = tokio::select! {
         answered = &mut answering => (answered, false),
         sent = send(stream, request) => (answering.await, sent.is_ok()),
@@ -139,8 +142,8 @@ async fn send(stream: &TcpStream, bytes: Vec<u8>) -> io::Result<()> {
     Ok(())
 }
 
-async fn receive(stream: &TcpStream) -> Result<(Answer, bool), Failure> {
-    let mut reading = Reading::default();
+async fn receive(stream: &TcpStream, dialect: Option<Dialect>) -> Result<(Answer, bool), Failure> {
+    let mut reading = Reading::of(dialect);
     loop {
         stream.readable().await.map_err(|_| Failure::Broken)?;
         reading.unread.reserve(ROOM);

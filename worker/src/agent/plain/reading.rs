@@ -1,8 +1,8 @@
 //! Reading an answer of HTTP/1.1 out of the bytes as they come (RFC 9112, section 6). No I/O.
 
 use super::super::{
-    answer::{Answer, Failure, LARGEST_ANSWER},
-    client::unpacked,
+    answer::{Answer, Failure},
+    stream::Dialect,
 };
 
 /// An answer may have so many headers.
@@ -18,7 +18,6 @@ pub(super) struct Reading {
     /// What is expected next.
     next: Expected,
     answer: Answer,
-    packed: bool,
     /// Whether the server keeps the connection for another call.
     kept: bool,
 }
@@ -43,6 +42,11 @@ enum Expected {
 }
 
 impl Reading {
+    /// Of an answer in whose place events may come.
+    pub(super) fn of(dialect: Option<Dialect>) -> Self {
+        Self { answer: Answer { dialect, ..Answer::default() }, ..Self::default() }
+    }
+
     /// Whether nothing has come yet.
     pub(super) fn is_untouched(&self) -> bool {
         self.unread.is_empty() && self.next == Expected::Head
@@ -64,11 +68,8 @@ impl Reading {
 
     /// The answer, and whether the connection can be used for another call.
     pub(super) fn end(self) -> Result<(Answer, bool), Failure> {
-        let Self { unread, mut answer, packed, kept, .. } = self;
-        if packed && !answer.bytes.is_empty() {
-            answer.bytes = unpacked(answer.status, &answer.bytes)?;
-        }
-        Ok((answer, kept && unread.is_empty()))
+        let Self { unread, answer, kept, .. } = self;
+        Ok((answer.unpacked()?, kept && unread.is_empty()))
     }
 
     /// One step; whether there may be another one.
@@ -96,10 +97,13 @@ impl Reading {
     /// Takes what there is of `left` bytes of the body.
     fn read_body(&mut self, left: usize, more: fn(usize) -> Expected, then: Expected) -> Result<bool, Failure> {
         let taken = left.min(self.unread.len());
-        if self.answer.bytes.len() + taken > LARGEST_ANSWER {
-            return Err(Failure::TooLarge(self.answer.status));
+        let is_enough = self.answer.take(&self.unread[..taken])?;
+        self.unread.drain(..taken);
+        if is_enough {
+            // What the server says beyond it is not waited for, nor is it the next answer.
+            self.kept = false;
+            return self.expect(Expected::Nothing);
         }
-        self.answer.bytes.extend(self.unread.drain(..taken));
         match left - taken {
             0 => self.expect(then),
             left => {
@@ -153,7 +157,7 @@ impl Reading {
                     self.answer.note(header.name, header.value);
                 }
                 (self.answer.status, self.next) = (status, head.next);
-                (self.packed, self.kept) = (head.packed, head.kept);
+                (self.answer.packed, self.kept) = (head.packed, head.kept);
             }
         }
         self.unread.drain(..length);
