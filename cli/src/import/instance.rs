@@ -9,8 +9,8 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, TurnSettings, WhatsappPatch,
-        WhatsappSettings, service_url,
+        Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, TakeoverSettings, TurnSettings,
+        WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -104,6 +104,7 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
         session_id_prefix: prefix(row, &theirs, rules, &mut remarks)?,
         agent,
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         reply: ReplySettings { enable_auto_split: row.flag("enable_auto_split")?.unwrap_or(true), split_over: 0 },
         trace_retention_days: None,
         channel,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 21] = [
+pub(super) const CLEARABLE: [&str; 24] = [
     "agent_error_message",
     "agent_id",
     "agent_instance_type",
@@ -23,9 +23,12 @@ pub(super) const CLEARABLE: [&str; 21] = [
     "enable_auto_split",
     "max_backlog",
     "overlap",
+    "resume_keyword",
     "session_id_prefix",
     "split_over",
+    "takeover_minutes",
     "trace_retention_days",
+    "turns_per_minute",
     "webhook_base64",
     "webhook_secret",
     "webhook_secret_previous",
@@ -236,6 +239,18 @@ pub struct FieldArgs {
     #[arg(long, value_name = "MESSAGES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_backlog: Option<u64>,
+    /// A conversation gets so many turns within a minute; 0 = any number.
+    #[arg(long, value_name = "TURNS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns_per_minute: Option<u64>,
+    /// WhatsApp: the bot is silent for so long after somebody wrote on the phone; 0 = not at all.
+    #[arg(long, value_name = "MINUTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takeover_minutes: Option<u64>,
+    /// WhatsApp: written on the phone, alone in a message, it lets the bot answer again.
+    #[arg(long, value_name = "WORD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume_keyword: Option<String>,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::TurnSettings;
+use super::{TakeoverSettings, TurnSettings};
 use crate::{channel::ChannelType, secret::Secret};
 
 /// The words that follow `/webhook/evolution/` when Evolution posts by events; no instance may
@@ -132,6 +132,8 @@ pub struct Instance {
     pub agent: AgentSettings,
     /// How messages become turns.
     pub turns: TurnSettings,
+    /// What a message from the paired phone does.
+    pub takeover: TakeoverSettings,
     /// How answers are sent.
     pub reply: ReplySettings,
     /// For how many days its traces are kept; unset = the hub's `OMNIHUB_TRACE_RETENTION_DAYS`.

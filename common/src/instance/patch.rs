@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, TurnPatch, WhatsappSettings};
+use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, TakeoverPatch, TurnPatch, WhatsappSettings};
 use crate::secret::Secret;
 
 /// The change. `None` keeps; in a field that may be empty, `Some(None)` empties it.
@@ -21,6 +21,7 @@ pub struct Patch {
     pub session_id_prefix: Option<Option<String>>,
     pub agent: AgentPatch,
     pub turns: TurnPatch,
+    pub takeover: TakeoverPatch,
     pub reply: ReplyPatch,
     pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
@@ -95,6 +96,7 @@ impl Patch {
         put(&mut instance.is_default, self.is_default);
         put(&mut instance.session_id_prefix, self.session_id_prefix);
         self.turns.apply(&mut instance.turns);
+        self.takeover.apply(&mut instance.takeover);
         put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
         put(&mut instance.reply.split_over, self.reply.split_over);
         put(&mut instance.trace_retention_days, self.trace_retention_days);

@@ -11,7 +11,7 @@ use sea_orm::{
 
 use super::{
     AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, InstanceView, Lookup, Overlap, Patch,
-    ReplySettings, TurnSettings,
+    ReplySettings, TakeoverSettings, TurnSettings,
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -109,6 +109,7 @@ pub struct NewInstance {
     pub session_id_prefix: Option<String>,
     pub agent: AgentSettings,
     pub turns: TurnSettings,
+    pub takeover: TakeoverSettings,
     pub reply: ReplySettings,
     pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
@@ -345,6 +346,7 @@ impl Instances {
             session_id_prefix: new.session_id_prefix,
             agent: new.agent,
             turns: new.turns,
+            takeover: new.takeover,
             reply: new.reply,
             trace_retention_days: new.trace_retention_days,
             channel: new.channel,
@@ -410,6 +412,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
     let turns = read_turns(&row)?;
+    let takeover = read_takeover(&row)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     let seconds = u64::try_from(row.agent_timeout).map_err(|_| RowError::Column("agent_timeout"))?;
     Ok(Instance {
@@ -429,6 +432,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
             error_message: row.agent_error_message,
         },
         turns,
+        takeover,
         reply: ReplySettings {
             enable_auto_split: row.enable_auto_split,
             split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
@@ -450,7 +454,13 @@ fn read_turns(row: &Model) -> Result<TurnSettings, RowError> {
         debounce_max_ms: number("debounce_max_ms", row.debounce_max_ms)?,
         overlap: Overlap::parse(&row.overlap).ok_or(RowError::Column("overlap"))?,
         max_backlog: row.max_backlog.map(|limit| number("max_backlog", limit)).transpose()?,
+        turns_per_minute: number("turns_per_minute", row.turns_per_minute)?,
     })
+}
+
+fn read_takeover(row: &Model) -> Result<TakeoverSettings, RowError> {
+    let minutes = u32::try_from(row.takeover_minutes).map_err(|_| RowError::Column("takeover_minutes"))?;
+    Ok(TakeoverSettings { minutes, resume_keyword: row.resume_keyword.clone() })
 }
 
 fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> {
@@ -482,6 +492,9 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
             .map_err(|_| RowError::Column("debounce_max_ms"))?,
         overlap: instance.turns.overlap.as_str().to_owned(),
         max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+        turns_per_minute: i32::try_from(instance.turns.turns_per_minute).unwrap_or(i32::MAX),
+        takeover_minutes: i32::try_from(instance.takeover.minutes).unwrap_or(i32::MAX),
+        resume_keyword: instance.takeover.resume_keyword.clone(),
         trace_retention_days: instance.trace_retention_days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,

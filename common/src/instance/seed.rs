@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     AgentProtocol, AgentSettings, ChannelSettings, InstanceName, Instances, NewInstance, ReplySettings, StoreError,
-    TurnSettings, UrlProblem, WhatsappSettings, service_url,
+    TakeoverSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -109,6 +109,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             error_message: None,
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -9,7 +9,7 @@ use sea_orm_migration::MigratorTrait;
 
 use super::{
     AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance, ReplySettings,
-    TurnSettings, WhatsappSettings,
+    TakeoverSettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -27,6 +27,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         session_id_prefix: new.session_id_prefix,
         agent: new.agent,
         turns: new.turns,
+        takeover: new.takeover,
         reply: new.reply,
         trace_retention_days: new.trace_retention_days,
         channel: new.channel,
@@ -52,6 +53,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             error_message: None,
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

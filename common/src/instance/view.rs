@@ -40,6 +40,9 @@ pub struct InstanceView {
     debounce_max_ms: u32,
     overlap: &'static str,
     max_backlog: Option<u32>,
+    turns_per_minute: u32,
+    takeover_minutes: u32,
+    resume_keyword: Option<String>,
     trace_retention_days: Option<u32>,
 }
 
@@ -97,6 +100,9 @@ impl InstanceView {
             debounce_max_ms: instance.turns.debounce_max_ms,
             overlap: instance.turns.overlap.as_str(),
             max_backlog: instance.turns.max_backlog,
+            turns_per_minute: instance.turns.turns_per_minute,
+            takeover_minutes: instance.takeover.minutes,
+            resume_keyword: instance.takeover.resume_keyword.clone(),
             trace_retention_days: instance.trace_retention_days,
         }
     }

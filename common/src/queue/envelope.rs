@@ -41,6 +41,15 @@ impl MessageId {
         Self(id)
     }
 
+    /// The id of a message that our own account wrote into a conversation, which is given as its
+    /// token: alike for what came from the channel and for what we have sent.
+    #[must_use]
+    pub fn of_own(instance_id: i64, conversation: &str, provider_id: &str) -> Self {
+        let key =
+            MessageKey { instance_id, kind: "own", chat: conversation, from_me: true, provider_id, discriminator: "" };
+        Self::of(&key)
+    }
+
     /// The first eight bytes: what a lane keeps of ids it has done with.
     #[must_use]
     pub fn short(self) -> u64 {
@@ -121,6 +130,9 @@ pub struct Envelope {
     /// What it is.
     #[serde(default, skip_serializing_if = "EnvelopeKind::is_message")]
     pub kind: EnvelopeKind,
+    /// What it does to its conversation, where it is not something to be answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
     /// The message's id.
     pub id: MessageId,
     /// The message's trace.
@@ -207,6 +219,15 @@ impl EnvelopeKind {
     fn is_message(&self) -> bool {
         *self == Self::Message
     }
+}
+
+/// What acts on a conversation as soon as it is delivered, also while a turn runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Somebody wrote from our own account, as on the paired phone. Under [`Envelope::VERSION`]: a
+    /// worker that does not know commands ignores it as `from_me`, as it always did.
+    Own,
 }
 
 /// Where the channel's words are.

@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use omnihub_common::{
     channel::{
-        Outgoing,
+        MessageKind, Outgoing,
         whatsapp::{
             inbound::read_message,
             webhook::{Part, Webhook},
@@ -12,8 +12,8 @@ use omnihub_common::{
     conversation::whatsapp_session_name,
     instance::{ChannelSettings, Instance},
     queue::{
-        Accepted, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId, MessageKey,
-        now_ms, trace_id,
+        Accepted, Command, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId,
+        MessageKey, now_ms, token, trace_id,
     },
     secret::Secret,
     trace::{Stage, StagePayload, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision},
@@ -57,15 +57,20 @@ async fn envelope(
     own_id: Option<String>,
     mut warnings: Vec<String>,
 ) -> Result<Envelope, IntakeError> {
-    let key = MessageKey {
-        instance_id: instance.id,
-        kind: "message",
-        chat: &part.chat,
-        from_me: part.from_me,
-        provider_id: &part.provider_id,
-        discriminator: "",
+    let prefix = instance.session_id_prefix.as_deref();
+    let session_name = whatsapp_session_name(prefix, instance.name.as_str(), &part.address());
+    let command = command(instance, &part);
+    let id = match command {
+        Some(Command::Own) => MessageId::of_own(instance.id, &token(&session_name), &part.provider_id),
+        None => MessageId::of(&MessageKey {
+            instance_id: instance.id,
+            kind: "message",
+            chat: &part.chat,
+            from_me: part.from_me,
+            provider_id: &part.provider_id,
+            discriminator: "",
+        }),
     };
-    let id = MessageId::of(&key);
     if let Some(media) = part.take_media() {
         let name = Media::name(&InstanceToken::new(instance.name.as_str(), instance.id), id, "media");
         // What is not base64 is kept as it came: whoever uses the media will see it.
@@ -77,16 +82,16 @@ async fn envelope(
             Err(error) => return Err(error),
         }
     }
-    let prefix = instance.session_id_prefix.as_deref();
     Ok(Envelope {
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
+        command,
         id,
         trace_id: trace_id(part.provider_at_ms, id),
         instance_id: instance.id,
         instance: instance.name.as_str().to_owned(),
         channel: instance.channel_type().as_str().to_owned(),
-        session_name: whatsapp_session_name(prefix, instance.name.as_str(), &part.address()),
+        session_name,
         received_at: now_ms(),
         provider_at: part.provider_at_ms,
         own_id,
@@ -94,6 +99,18 @@ async fn envelope(
         redrive: None,
         body: EnvelopeBody::Inline(part.data),
     })
+}
+
+/// What somebody wrote on the paired phone, into a chat that the bot answers in too, matters to
+/// the conversation at once. A reaction says nothing to the customer that an answer would repeat.
+fn command(instance: &Instance, part: &Part) -> Option<Command> {
+    let answers = || {
+        let kind = read_message(&part.data).content.kind;
+        !matches!(kind, MessageKind::Reaction | MessageKind::Pin | MessageKind::Unknown)
+    };
+    let elsewhere = part.chat == "status@broadcast" || part.chat.ends_with("@newsletter");
+    let matters = part.from_me && instance.takeover.is_on() && !elsewhere && answers();
+    matters.then_some(Command::Own)
 }
 
 /// On a named path the path decides; a body that names another account is worth a look.

@@ -96,7 +96,7 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AgentProtocol, AgentSettings, InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
+        AgentProtocol, AgentSettings, InstanceName, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -121,6 +121,7 @@ mod tests {
                 error_message: None,
             },
             turns: TurnSettings::default(),
+            takeover: TakeoverSettings::default(),
             reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
             trace_retention_days: None,
             channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -20,6 +20,7 @@ use super::{
     admit::{Ignored, admit, worth_an_answer},
     dead, retry,
     story::Story,
+    takeover::TAKEN_OVER,
 };
 
 /// A message that is older than this when its turn begins gets no answer any more.
@@ -127,31 +128,31 @@ impl Turn {
             };
             story.read(TraceDetails::of(&message));
             // Who was admitted before the first bubble went out stays so.
-            let admitted = if sending {
-                worth_an_answer(&message, envelope.own_id.as_deref())
-            } else {
-                match admit(instance, &message, envelope.own_id.as_deref()) {
-                    Ok(()) => self.let_in(instance, &envelope.session_name, &message).await?,
-                    ignored => ignored,
-                }
+            let own_id = envelope.own_id.as_deref();
+            let admitted = if sending { worth_an_answer(&message, own_id) } else { admit(instance, &message, own_id) };
+            part.end = match admitted {
+                Err(why) => Some((Outcome::Ignored, why.reason().to_owned())),
+                Ok(()) if sending => None,
+                Ok(()) => self.kept_out(instance, &envelope.session_name, &message).await?,
             };
-            part.end = admitted.err().map(|why: Ignored| (Outcome::Ignored, why.reason().to_owned()));
             part.message = Some(message);
         }
         Ok(())
     }
 
-    /// What an operator has decided about the person and the conversation.
-    async fn let_in(
+    /// What was decided about the person and the conversation; none where they are answered.
+    pub(super) async fn kept_out(
         &self,
         instance: &Instance,
         session_name: &str,
         message: &InboundMessage,
-    ) -> Result<Result<(), Ignored>, Exit> {
+    ) -> Result<Option<(Outcome, String)>, Exit> {
+        let ignored = |why: Ignored| Ok(Some((Outcome::Ignored, why.reason().to_owned())));
         match self.kit.gate.passage(instance, session_name, &message.sender).await {
-            Ok(Passage::Open) => Ok(Ok(())),
-            Ok(Passage::Blocked) => Ok(Err(Ignored::Blocked)),
-            Ok(Passage::Paused) => Ok(Err(Ignored::Paused)),
+            Ok(Passage::Open) => Ok(None),
+            Ok(Passage::Blocked) => ignored(Ignored::Blocked),
+            Ok(Passage::Paused) => ignored(Ignored::Paused),
+            Ok(Passage::TakenOver) => Ok(Some((Outcome::HandedOff, TAKEN_OVER.to_owned()))),
             Err(_) => Err(Exit::Later(retry::PAUSE, "database_away")),
         }
     }

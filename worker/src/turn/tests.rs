@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings, TurnSettings,
-        WhatsappSettings,
+        AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings, TakeoverSettings,
+        TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -29,6 +29,7 @@ pub(crate) fn instance() -> Instance {
             error_message: None,
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -6,8 +6,8 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, TurnPatch, TurnSettings,
-        WhatsappPatch, WhatsappSettings, service_url,
+        Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, TakeoverPatch,
+        TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
@@ -37,6 +37,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         session_id_prefix: patch.session_id_prefix.flatten(),
         agent: new_agent(&mut fields, patch.agent),
         turns: new_turns(patch.turns),
+        takeover: new_takeover(patch.takeover),
         reply: new_reply(patch.reply),
         trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
@@ -118,6 +119,11 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
         session_id_prefix: fields.text("session_id_prefix").clearable(),
         agent: agent(fields, current.map(|current| &current.agent), may),
         turns: turns(fields),
+        takeover: TakeoverPatch {
+            minutes: number(fields, "takeover_minutes", TakeoverSettings::MINUTES)
+                .or_default(TakeoverSettings::default().minutes),
+            resume_keyword: fields.text("resume_keyword").clearable(),
+        },
         reply: ReplyPatch {
             enable_auto_split: fields.flag("enable_auto_split").or_default(ReplySettings::default().enable_auto_split),
             split_over: fields
@@ -151,6 +157,8 @@ fn turns(fields: &mut Fields) -> TurnPatch {
             .or_default(default.debounce_max_ms),
         overlap: overlap.or_default(default.overlap),
         max_backlog: number(fields, "max_backlog", TurnSettings::MAX_BACKLOG).clearable(),
+        turns_per_minute: number(fields, "turns_per_minute", TurnSettings::TURNS_PER_MINUTE)
+            .or_default(default.turns_per_minute),
     }
 }
 
@@ -214,6 +222,12 @@ fn new_agent(fields: &mut Fields, patch: AgentPatch) -> AgentSettings {
 
 fn new_turns(patch: TurnPatch) -> TurnSettings {
     let mut settings = TurnSettings::default();
+    patch.apply(&mut settings);
+    settings
+}
+
+fn new_takeover(patch: TakeoverPatch) -> TakeoverSettings {
+    let mut settings = TakeoverSettings::default();
     patch.apply(&mut settings);
     settings
 }

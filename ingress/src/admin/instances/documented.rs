@@ -1,7 +1,7 @@
 //! What is said of the fields of an instance in the OpenAPI document.
 
 use omnihub_common::{
-    instance::{AgentProtocol, AgentSettings, Overlap, TurnSettings},
+    instance::{AgentProtocol, AgentSettings, Overlap, TakeoverSettings, TurnSettings},
     trace::RETENTION_DAYS,
 };
 use serde_json::{Value, json};
@@ -81,6 +81,17 @@ fn others() -> impl IntoIterator<Item = Field> {
         field("debounce_max_ms", whole(TurnSettings::DEBOUNCE_MAX_MS), "How long to wait at most."),
         field("overlap", Kind::Such(overlaps), "What becomes of messages that come while an answer is made."),
         field("max_backlog", whole(TurnSettings::MAX_BACKLOG), "Messages that may wait; null is as many as for all."),
+        field(
+            "turns_per_minute",
+            whole(TurnSettings::TURNS_PER_MINUTE),
+            "Turns of a conversation within a minute; 0 is any number.",
+        ),
+        field(
+            "takeover_minutes",
+            whole(TakeoverSettings::MINUTES),
+            "WhatsApp: how long the bot is silent after somebody wrote on the phone; 0 is not at all.",
+        ),
+        text("resume_keyword", "WhatsApp: written on the phone, it lets the bot answer again."),
         field("trace_retention_days", days, "Days that its traces are kept; null is as long as for all."),
         text("whatsapp_instance", "WhatsApp: the account's name there; this one's unless said."),
         flag("webhook_base64", "WhatsApp: whether files come within webhooks."),
