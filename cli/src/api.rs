@@ -12,11 +12,13 @@ use omnihub_common::{
 };
 use reqwest::{
     Client, Method, RequestBuilder, Response, StatusCode, Url,
-    header::{HeaderMap, RETRY_AFTER},
+    header::{HeaderMap, HeaderValue, RETRY_AFTER, WARNING},
     redirect::Policy,
 };
 use serde::Deserialize;
 use serde_json::Value;
+
+use crate::show;
 
 /// Where a hub on this machine listens unless it is told otherwise.
 const DEFAULT_URL: &str = "http://127.0.0.1:8882";
@@ -38,6 +40,9 @@ pub enum ApiError {
     /// There is no key to show.
     #[error("no admin key: set OMNIHUB_API_KEY to the key that `omnihub up` showed on its first run{0}")]
     NoKey(String),
+    /// The key is none that can be shown.
+    #[error("the key in OMNIHUB_API_KEY holds a line break or another character that no key has: copy it again, whole")]
+    Key,
     /// Nobody answers.
     #[error("no hub answers at {url}: start it with `omnihub up`, or set OMNIHUB_URL")]
     NotReachable {
@@ -130,6 +135,9 @@ impl Api {
             None if is_this_machine(&base) => key_in_file(data)?,
             None => return Err(ApiError::NoKey(String::new())),
         };
+        if HeaderValue::from_str(key.expose()).is_err() {
+            return Err(ApiError::Key);
+        }
         Self::new(base, key)
     }
 
@@ -178,7 +186,22 @@ impl Api {
         if let Some(body) = body {
             request = request.json(body);
         }
-        self.deliver(request).await
+        let answer = self.deliver(request).await?;
+        if is_empty(&answer.1)
+            && let Some((_, instance)) = query.iter().find(|(name, _)| *name == "instance_name")
+        {
+            self.must_know(instance).await?;
+        }
+        Ok(answer)
+    }
+
+    /// Nothing was found of an instance: that there is none of this name is another thing.
+    async fn must_know(&self, instance: &str) -> Result<(), ApiError> {
+        let asked = self.deliver(self.client.get(self.url(&["instances", instance]))).await;
+        match asked {
+            Err(unknown @ ApiError::Refused { status: 404, .. }) => Err(unknown),
+            _ => Ok(()),
+        }
     }
 
     /// A POST that is done once for each `key`, and answered within this time.
@@ -214,6 +237,9 @@ impl Api {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(|error| self.unanswered(error))?;
         let read = self.read(status, &headers, &body)?;
+        for warning in headers.get_all(WARNING).iter().filter_map(warned) {
+            show::note(warning);
+        }
         Ok((headers, read))
     }
 
@@ -288,6 +314,18 @@ impl Api {
     }
 }
 
+/// What a `Warning` header says (RFC 7234, section 5.5: code, agent and a quoted text).
+fn warned(header: &HeaderValue) -> Option<&str> {
+    let (_, quoted) = header.to_str().ok()?.split_once('"')?;
+    quoted.rsplit_once('"').map(|(text, _)| text)
+}
+
+/// Whether an answer is a list, or a page of one, with nothing in it.
+fn is_empty(answer: &Value) -> bool {
+    let lists = ["items", "dead_letters"].into_iter().filter_map(|field| answer[field].as_array());
+    answer.as_array().into_iter().chain(lists).any(Vec::is_empty)
+}
+
 /// Whether the hub is on this machine: the key file is shown to nobody else.
 fn is_this_machine(base: &Url) -> bool {
     match base.host_str().unwrap_or_default().trim_matches(['[', ']']) {
@@ -335,7 +373,26 @@ mod tests {
         }
         let set = [("OMNIHUB_URL", "http://hub.test"), ("OMNIHUB_API_KEY", " set ")];
         assert_eq!(load(&set, &data).unwrap().key.expose(), "set");
+        assert!(matches!(load(&[("OMNIHUB_API_KEY", "half\nof-it")], &data), Err(ApiError::Key)));
         assert!(matches!(load(&[("OMNIHUB_URL", "hub.test:80")], &data), Err(ApiError::Url)));
+    }
+
+    #[test]
+    fn a_warning_is_shown_as_its_text() {
+        let said = |text: &'static str| warned(&HeaderValue::from_static(text)).map(str::to_owned);
+        assert_eq!(said("299 omnihub \"unknown fields were ignored: a\"").unwrap(), "unknown fields were ignored: a");
+        assert_eq!(said("299 omnihub"), None);
+    }
+
+    #[test]
+    fn nothing_found_is_told_from_something() {
+        use serde_json::json;
+        for nothing in [json!([]), json!({"items": []}), json!({"dead_letters": [], "total": 0})] {
+            assert!(is_empty(&nothing), "{nothing}");
+        }
+        for something in [json!([1]), json!({"items": [1]}), json!({"success_rate": null}), json!(null)] {
+            assert!(!is_empty(&something), "{something}");
+        }
     }
 
     #[test]

@@ -40,6 +40,9 @@ pub enum AccessCommand {
         /// Its id, as `list` shows it.
         #[arg(value_name = "ID")]
         id: i64,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
     },
     /// Say whether somebody would be answered now, and which rule says so.
     Check(CheckArgs),
@@ -146,9 +149,9 @@ async fn execute(command: AccessCommand, target: &Api) -> anyhow::Result<String>
         AccessCommand::List(arguments) => list(&arguments, target).await,
         AccessCommand::Block(arguments) => make(&arguments, "block", target).await,
         AccessCommand::Allow(arguments) => make(&arguments, "allow", target).await,
-        AccessCommand::Remove { id } => {
+        AccessCommand::Remove { id, json } => {
             target.call(Method::DELETE, &[&RULES[..], &[&id.to_string()]].concat(), &[], None).await?;
-            Ok(format!("Rule {id} is gone.\n"))
+            if json { show::pretty(&json!({"removed": id})) } else { Ok(format!("Rule {id} is gone.\n")) }
         }
         AccessCommand::Check(arguments) => check(&arguments, target).await,
         AccessCommand::Import(arguments) => import(&arguments, target).await,

@@ -28,7 +28,8 @@ async fn somebody_is_blocked_and_answered_again() {
     let check = async |phone: &str| run(&hub, &["check", phone]).await.unwrap();
     assert_eq!(check("+551199").await, "+551199 is blocked: rule 1 for +5511* says so (spam).\n");
     assert_eq!(check("+4411").await, "+4411 is answered: there is no rule about them.\n");
-    assert_eq!(run(&hub, &["remove", "1"]).await.unwrap(), "Rule 1 is gone.\n");
+    let removed = run(&hub, &["remove", "1", "--json"]).await.unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&removed).unwrap(), json!({"removed": 1}));
     assert!(run(&hub, &["remove", "1"]).await.unwrap_err().to_string().contains("not found"));
     assert!(check("+551199").await.contains("is answered"));
     assert!(run(&hub, &["list", "--action", "block"]).await.unwrap().starts_with("No such rules"));
@@ -56,6 +57,8 @@ async fn what_is_exported_is_imported() {
 async fn what_is_wrong_is_said() {
     let (hub, folder) = (Hub::start().await, tempfile::tempdir().unwrap());
     let wrong = async |line: &[&str]| run(&hub, line).await.unwrap_err().to_string();
+    let unknown = wrong(&["list", "--instance", "nobody"]).await;
+    assert!(unknown.contains("not found") && unknown.contains("instance list"), "{unknown}");
     assert!(wrong(&["block", "1"]).await.contains("--instance"));
     assert!(wrong(&["block", "maria", "--every-instance"]).await.contains("phone_number: must be digits"));
     assert!(wrong(&["block", "1", "--instance", "nobody"]).await.contains("'nobody' not found"));

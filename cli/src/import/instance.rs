@@ -9,8 +9,8 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, TakeoverSettings, TurnSettings,
-        WhatsappPatch, WhatsappSettings, service_url,
+        Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings,
+        TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -46,6 +46,9 @@ pub(super) const INSTANCES: Walk = Walk {
         "discord_client_id",
         "discord_guild_id",
         "discord_default_channel_id",
+        "slack_bot_token",
+        "slack_signing_secret",
+        "slack_workspace_id",
     ],
     widest: WIDEST,
 };
@@ -87,10 +90,10 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
     let theirs = row.required("name")?;
     let mut remarks = Vec::new();
     let channel = channel(row, &theirs, rules, &mut remarks)?;
-    let on_discord = matches!(channel, ChannelSettings::Discord(_));
-    let agent = agent(row, rules, on_discord, &mut remarks)?;
+    let unconnected = !matches!(channel, ChannelSettings::Whatsapp(_));
+    let agent = agent(row, rules, unconnected, &mut remarks)?;
     let is_active = row.flag("is_active")?.unwrap_or(true);
-    if !is_active && !on_discord {
+    if !is_active && !unconnected {
         let remedy = format!("`omnihub instance update {name} --active true` switches it on");
         remarks.push(format!("it is inactive, and here that means that nobody is answered; {remedy}"));
     }
@@ -128,7 +131,7 @@ fn prefix(row: &Row, theirs: &str, rules: &Rules, remarks: &mut Vec<String>) -> 
     Ok(prefix)
 }
 
-fn agent(row: &Row, rules: &Rules, on_discord: bool, remarks: &mut Vec<String>) -> Result<AgentSettings, Problem> {
+fn agent(row: &Row, rules: &Rules, unconnected: bool, remarks: &mut Vec<String>) -> Result<AgentSettings, Problem> {
     let protocol = match row.text("agent_instance_type")?.as_deref() {
         None | Some("automagik") => rules.protocol,
         Some("automagik-v1") => AgentProtocol::AutomagikV1,
@@ -149,7 +152,7 @@ fn agent(row: &Row, rules: &Rules, on_discord: bool, remarks: &mut Vec<String>) 
         error_message: None,
     };
     let ignored = agent.agent_id.as_deref() == Some("default") && agent.effective_agent() != "default";
-    if ignored && rules.schema == Schema::Omni && !on_discord {
+    if ignored && rules.schema == Schema::Omni && !unconnected {
         let asked = agent.effective_agent();
         remarks.push(format!("agent {asked} is asked, its default_agent; the Python hub asked the agent `default`"));
     }
@@ -183,9 +186,11 @@ fn channel(row: &Row, theirs: &str, rules: &Rules, remarks: &mut Vec<String>) ->
             guild_id: row.text("discord_guild_id")?,
             default_channel_id: row.text("discord_default_channel_id")?,
         })),
-        Some(ChannelType::Slack) => {
-            Err("channel_type slack is not kept by this version; import it again with a later one".to_owned())
-        }
+        Some(ChannelType::Slack) => Ok(ChannelSettings::Slack(SlackSettings {
+            bot_token: secret(row, "slack_bot_token")?,
+            signing_secret: secret(row, "slack_signing_secret")?,
+            workspace_id: row.text("slack_workspace_id")?,
+        })),
         None => Err("channel_type is none that is known: mend it in the source".to_owned()),
     }
 }
@@ -241,9 +246,10 @@ fn secret(row: &Row, column: &'static str) -> Result<Option<Secret>, Problem> {
 impl Draft {
     /// Its secrets in the source.
     pub(super) fn secrets(&self) -> Vec<Secret> {
-        let of_channel = match &self.new.channel {
-            ChannelSettings::Whatsapp(channel) => Some(&channel.evolution_key),
-            ChannelSettings::Discord(channel) => channel.bot_token.as_ref(),
+        let of_channel: Vec<&Secret> = match &self.new.channel {
+            ChannelSettings::Whatsapp(channel) => vec![&channel.evolution_key],
+            ChannelSettings::Discord(channel) => channel.bot_token.iter().collect(),
+            ChannelSettings::Slack(channel) => channel.bot_token.iter().chain(&channel.signing_secret).collect(),
         };
         of_channel.into_iter().chain([&self.new.agent.api_key]).cloned().collect()
     }
@@ -293,6 +299,7 @@ impl Draft {
             },
             whatsapp: self.whatsapp_patch(),
             discord: self.discord_patch(),
+            slack: self.slack_patch(),
             ..Patch::default()
         }
     }
@@ -306,6 +313,16 @@ impl Draft {
             whatsapp_instance: said("whatsapp_instance").then(|| Some(new.whatsapp_instance.clone())),
             webhook_base64: said("webhook_base64").then_some(new.webhook_base64),
             ..WhatsappPatch::default()
+        }
+    }
+
+    fn slack_patch(&self) -> SlackPatch {
+        let ChannelSettings::Slack(new) = &self.new.channel else { return SlackPatch::default() };
+        let said = |field| self.said.contains(&field);
+        SlackPatch {
+            bot_token: said("slack_bot_token").then(|| new.bot_token.clone()),
+            signing_secret: said("slack_signing_secret").then(|| new.signing_secret.clone()),
+            workspace_id: said("slack_workspace_id").then(|| new.workspace_id.clone()),
         }
     }
 
@@ -334,6 +351,11 @@ fn channel_fields(new: &ChannelSettings, there: &ChannelSettings) -> Vec<(&'stat
             ("discord_client_id", new.client_id == there.client_id),
             ("discord_guild_id", new.guild_id == there.guild_id),
             ("discord_default_channel_id", new.default_channel_id == there.default_channel_id),
+        ],
+        (ChannelSettings::Slack(new), ChannelSettings::Slack(there)) => vec![
+            ("slack_bot_token", new.bot_token == there.bot_token),
+            ("slack_signing_secret", new.signing_secret == there.signing_secret),
+            ("slack_workspace_id", new.workspace_id == there.workspace_id),
         ],
         _ => Vec::new(),
     }

@@ -403,6 +403,7 @@ fn channel_of(channel: &ChannelSettings) -> ChannelType {
     match channel {
         ChannelSettings::Whatsapp(_) => ChannelType::Whatsapp,
         ChannelSettings::Discord(_) => ChannelType::Discord,
+        ChannelSettings::Slack(_) => ChannelType::Slack,
     }
 }
 

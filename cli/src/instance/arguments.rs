@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 24] = [
+pub(super) const CLEARABLE: [&str; 27] = [
     "agent_error_message",
     "agent_id",
     "agent_instance_type",
@@ -25,6 +25,9 @@ pub(super) const CLEARABLE: [&str; 24] = [
     "overlap",
     "resume_keyword",
     "session_id_prefix",
+    "slack_bot_token",
+    "slack_signing_secret",
+    "slack_workspace_id",
     "split_over",
     "takeover_minutes",
     "trace_retention_days",
@@ -279,6 +282,18 @@ pub struct FieldArgs {
     #[arg(long, value_name = "TOKEN", value_parser = secret)]
     #[serde(skip)]
     discord_bot_token: Option<Secret>,
+    /// Slack: the workspace's id.
+    #[arg(long, value_name = "ID")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    slack_workspace_id: Option<String>,
+    /// Slack: the bot's token.
+    #[arg(long, value_name = "TOKEN", value_parser = secret)]
+    #[serde(skip)]
+    slack_bot_token: Option<Secret>,
+    /// Slack: what its requests are signed with.
+    #[arg(long, value_name = "SECRET", value_parser = secret)]
+    #[serde(skip)]
+    slack_signing_secret: Option<Secret>,
     /// Print JSON.
     #[arg(long)]
     #[serde(skip)]
@@ -290,7 +305,7 @@ pub struct FieldArgs {
 pub struct AddArgs {
     #[command(flatten)]
     name: NameArgs,
-    /// The channel: whatsapp or discord.
+    /// The channel: whatsapp, discord or slack.
     #[arg(long, alias = "channel", value_name = "CHANNEL", default_value = "whatsapp")]
     channel_type: String,
     /// The Evolution server's key; without it the hub's EVOLUTION_API_KEY. Given by the
@@ -352,6 +367,8 @@ impl FieldArgs {
         let Ok(Value::Object(mut map)) = serde_json::to_value(self) else { return Map::new() };
         put(&mut map, "webhook_secret", self.webhook_secret.as_ref());
         put(&mut map, "discord_bot_token", self.discord_bot_token.as_ref());
+        put(&mut map, "slack_bot_token", self.slack_bot_token.as_ref());
+        put(&mut map, "slack_signing_secret", self.slack_signing_secret.as_ref());
         map
     }
 }

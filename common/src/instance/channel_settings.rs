@@ -3,18 +3,20 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChannelSettings, DiscordSettings, WhatsappSettings, repository::TABLE};
+use super::{ChannelSettings, DiscordSettings, SlackSettings, WhatsappSettings, repository::TABLE};
 use crate::{
     channel::ChannelType,
     secret::{Keyring, Place, SealError, Secret},
 };
 
 /// The secrets in the column: the JSON key of each, and the field that it is encrypted for.
-const SEALED: [(&str, &str); 4] = [
+const SEALED: [(&str, &str); 6] = [
     ("evolution_key", "evolution_key"),
     ("webhook_secret", "webhook_secret"),
     ("webhook_secret_previous", "webhook_secret_previous"),
     ("bot_token", "discord_bot_token"),
+    ("slack_bot_token", "slack_bot_token"),
+    ("slack_signing_secret", "slack_signing_secret"),
 ];
 
 /// Why the column cannot be read.
@@ -62,6 +64,17 @@ struct StoredDiscord {
     guild_id: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     default_channel_id: Option<String>,
+}
+
+/// Slack's part; the names of its secrets are its own, so that each names one field in [`SEALED`].
+#[derive(Serialize, Deserialize)]
+struct StoredSlack {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slack_bot_token: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    slack_signing_secret: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    workspace_id: Option<String>,
 }
 
 /// Encrypts and decrypts the secrets of one row.
@@ -121,6 +134,11 @@ pub(super) fn write(channel: &ChannelSettings, seal: &RowSeal<'_>) -> Result<Val
             guild_id: settings.guild_id.clone(),
             default_channel_id: settings.default_channel_id.clone(),
         }),
+        ChannelSettings::Slack(settings) => serde_json::to_value(StoredSlack {
+            slack_bot_token: seal.encrypt_some("slack_bot_token", settings.bot_token.as_ref())?,
+            slack_signing_secret: seal.encrypt_some("slack_signing_secret", settings.signing_secret.as_ref())?,
+            workspace_id: settings.workspace_id.clone(),
+        }),
     };
     value.map_err(ChannelSettingsError::Form)
 }
@@ -169,7 +187,15 @@ pub(super) fn read(
                 default_channel_id: stored.default_channel_id,
             }))
         }
-        Some(ChannelType::Slack) | None => Err(ChannelSettingsError::Channel),
+        Some(ChannelType::Slack) => {
+            let stored: StoredSlack = serde_json::from_value(value).map_err(ChannelSettingsError::Form)?;
+            Ok(ChannelSettings::Slack(SlackSettings {
+                bot_token: seal.decrypt_some("slack_bot_token", stored.slack_bot_token.as_deref())?,
+                signing_secret: seal.decrypt_some("slack_signing_secret", stored.slack_signing_secret.as_deref())?,
+                workspace_id: stored.workspace_id,
+            }))
+        }
+        None => Err(ChannelSettingsError::Channel),
     }
 }
 
@@ -191,8 +217,14 @@ mod tests {
         };
         let discord =
             DiscordSettings { bot_token: secret(), client_id: None, guild_id: None, default_channel_id: None };
+        let slack = SlackSettings { bot_token: secret(), signing_secret: secret(), workspace_id: None };
         let (keyring, newer) = (Keyring::generate(), Keyring::generate());
-        for channel in [ChannelSettings::Whatsapp(whatsapp), ChannelSettings::Discord(discord)] {
+        let channels = [
+            ("whatsapp", ChannelSettings::Whatsapp(whatsapp)),
+            ("discord", ChannelSettings::Discord(discord)),
+            ("slack", ChannelSettings::Slack(slack)),
+        ];
+        for (word, channel) in channels {
             let mut column = write(&channel, &RowSeal { keyring: &keyring, id: 1 }).unwrap();
             let texts = column.as_object().unwrap().values().filter_map(Value::as_str);
             let encrypted = texts.filter(|text| text.starts_with("v1.")).count();
@@ -203,8 +235,6 @@ mod tests {
                 let again = newer.encrypt(place, &keyring.decrypt(place, &text).unwrap()).unwrap();
                 put_sealed(&mut column, field, &again);
             }
-            let word = ChannelType::Whatsapp.as_str();
-            let word = if matches!(channel, ChannelSettings::Discord(_)) { "discord" } else { word };
             read(word, "wa", column, &RowSeal { keyring: &newer, id: 1 }).unwrap();
         }
     }

@@ -32,9 +32,9 @@ pub use follow::{Announcer, Following};
 pub use lookup::Lookup;
 pub use model::{
     AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES,
-    ReplySettings, WhatsappSettings,
+    ReplySettings, SlackSettings, WhatsappSettings,
 };
-pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, WhatsappPatch};
+pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, SlackPatch, WhatsappPatch};
 pub use reachability::address_warning;
 pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreError};
 pub use row_id::WHOLE_HUB;

@@ -153,6 +153,7 @@ impl Instance {
         match self.channel {
             ChannelSettings::Whatsapp(_) => ChannelType::Whatsapp,
             ChannelSettings::Discord(_) => ChannelType::Discord,
+            ChannelSettings::Slack(_) => ChannelType::Slack,
         }
     }
 
@@ -166,6 +167,7 @@ impl Instance {
                 secrets.extend(whatsapp.webhook_secret.iter().chain(&whatsapp.webhook_secret_previous));
             }
             ChannelSettings::Discord(discord) => secrets.extend(&discord.bot_token),
+            ChannelSettings::Slack(slack) => secrets.extend(slack.bot_token.iter().chain(&slack.signing_secret)),
         }
         secrets
     }
@@ -179,6 +181,9 @@ impl Instance {
                 secrets.extend(whatsapp.webhook_secret.iter_mut().chain(&mut whatsapp.webhook_secret_previous));
             }
             ChannelSettings::Discord(discord) => secrets.extend(&mut discord.bot_token),
+            ChannelSettings::Slack(slack) => {
+                secrets.extend(slack.bot_token.iter_mut().chain(&mut slack.signing_secret))
+            }
         }
         secrets
     }
@@ -292,6 +297,8 @@ pub enum ChannelSettings {
     Whatsapp(WhatsappSettings),
     /// A Discord bot: kept, not connected yet.
     Discord(DiscordSettings),
+    /// A Slack app: kept, not connected yet.
+    Slack(SlackSettings),
 }
 
 /// An account on an Evolution API server.
@@ -324,4 +331,15 @@ pub struct DiscordSettings {
     pub guild_id: Option<String>,
     /// The channel for messages without one.
     pub default_channel_id: Option<String>,
+}
+
+/// A Slack app's account in one workspace.
+#[derive(Clone, Debug)]
+pub struct SlackSettings {
+    /// The bot's token (`xoxb-...`), for what is sent.
+    pub bot_token: Option<Secret>,
+    /// What Slack signs its requests with.
+    pub signing_secret: Option<Secret>,
+    /// The workspace's id (`T...`).
+    pub workspace_id: Option<String>,
 }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::{AgentProtocol, ChannelSettings, DiscordSettings, Instance, TakeoverPatch, TurnPatch, WhatsappSettings};
+use super::{
+    AgentProtocol, ChannelSettings, DiscordSettings, Instance, SlackSettings, TakeoverPatch, TurnPatch,
+    WhatsappSettings,
+};
 use crate::secret::Secret;
 
 /// The change. `None` keeps; in a field that may be empty, `Some(None)` empties it.
@@ -28,6 +31,8 @@ pub struct Patch {
     pub whatsapp: WhatsappPatch,
     /// Only looked at when the instance is on Discord.
     pub discord: DiscordPatch,
+    /// Only looked at when the instance is on Slack.
+    pub slack: SlackPatch,
 }
 
 /// A change of [`super::AgentSettings`].
@@ -81,6 +86,15 @@ pub struct DiscordPatch {
     pub default_channel_id: Option<Option<String>>,
 }
 
+/// A change of [`SlackSettings`].
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of `SlackSettings`, described there")]
+pub struct SlackPatch {
+    pub bot_token: Option<Option<Secret>>,
+    pub signing_secret: Option<Option<Secret>>,
+    pub workspace_id: Option<Option<String>>,
+}
+
 impl Patch {
     /// The instance as it will be.
     #[must_use]
@@ -111,6 +125,7 @@ impl Patch {
         match &mut instance.channel {
             ChannelSettings::Whatsapp(settings) => self.whatsapp.apply(settings, instance.name.as_str()),
             ChannelSettings::Discord(settings) => self.discord.apply(settings),
+            ChannelSettings::Slack(settings) => self.slack.apply(settings),
         }
     }
 }
@@ -148,22 +163,35 @@ impl WhatsappPatch {
 
 impl DiscordPatch {
     fn apply(self, settings: &mut DiscordSettings) {
-        match self.bot_token {
-            None => {}
-            Some(None) => settings.bot_token = None,
-            Some(Some(new)) => {
-                put_some_secret(&mut settings.bot_token, new);
-            }
-        }
+        change_secret(&mut settings.bot_token, self.bot_token);
         put(&mut settings.client_id, self.client_id);
         put(&mut settings.guild_id, self.guild_id);
         put(&mut settings.default_channel_id, self.default_channel_id);
     }
 }
 
+impl SlackPatch {
+    fn apply(self, settings: &mut SlackSettings) {
+        change_secret(&mut settings.bot_token, self.bot_token);
+        change_secret(&mut settings.signing_secret, self.signing_secret);
+        put(&mut settings.workspace_id, self.workspace_id);
+    }
+}
+
 fn put<T>(field: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *field = new;
+    }
+}
+
+/// Empties, replaces or leaves a secret that may be missing.
+fn change_secret(field: &mut Option<Secret>, change: Option<Option<Secret>>) {
+    match change {
+        None => {}
+        Some(None) => *field = None,
+        Some(Some(new)) => {
+            put_some_secret(field, new);
+        }
     }
 }
 
@@ -190,7 +218,7 @@ mod tests {
     fn whatsapp(instance: &Instance) -> &WhatsappSettings {
         match &instance.channel {
             ChannelSettings::Whatsapp(settings) => settings,
-            ChannelSettings::Discord(_) => panic!("it is on WhatsApp"),
+            _ => panic!("it is on WhatsApp"),
         }
     }
 

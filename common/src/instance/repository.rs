@@ -468,7 +468,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
     let agent = &instance.agent;
     let whatsapp_instance = match &instance.channel {
         ChannelSettings::Whatsapp(settings) => Some(settings.whatsapp_instance.clone()),
-        ChannelSettings::Discord(_) => None,
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => None,
     };
     Ok(Model {
         id: instance.id,

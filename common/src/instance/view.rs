@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ChannelSettings, DiscordSettings, Instance, WhatsappSettings};
+use super::{ChannelSettings, DiscordSettings, Instance, SlackSettings, WhatsappSettings};
 use crate::secret::Secret;
 
 /// What API answers and the audit log hold of an instance. Field names and their order are the
@@ -18,6 +18,8 @@ pub struct InstanceView {
     whatsapp: WhatsappView,
     #[serde(flatten)]
     discord: DiscordView,
+    #[serde(flatten)]
+    slack: SlackView,
     agent_api_url: String,
     agent_api_key: String,
     default_agent: Option<String>,
@@ -65,14 +67,23 @@ struct DiscordView {
     discord_default_channel_id: Option<String>,
 }
 
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+struct SlackView {
+    has_slack_bot_token: bool,
+    has_slack_signing_secret: bool,
+    slack_workspace_id: Option<String>,
+}
+
 impl InstanceView {
     /// Of an instance.
     #[must_use]
     pub fn new(instance: &Instance) -> Self {
-        let (whatsapp, discord) = match &instance.channel {
-            ChannelSettings::Whatsapp(settings) => (WhatsappView::new(settings), DiscordView::default()),
-            ChannelSettings::Discord(settings) => (WhatsappView::default(), DiscordView::new(settings)),
-        };
+        let (mut whatsapp, mut discord, mut slack) = <(WhatsappView, DiscordView, SlackView)>::default();
+        match &instance.channel {
+            ChannelSettings::Whatsapp(settings) => whatsapp = WhatsappView::new(settings),
+            ChannelSettings::Discord(settings) => discord = DiscordView::new(settings),
+            ChannelSettings::Slack(settings) => slack = SlackView::new(settings),
+        }
         let agent = &instance.agent;
         Self {
             id: instance.id,
@@ -80,6 +91,7 @@ impl InstanceView {
             channel_type: instance.channel_type().as_str(),
             whatsapp,
             discord,
+            slack,
             agent_api_url: agent.api_url.clone(),
             agent_api_key: agent.api_key.mask(),
             default_agent: agent.default_agent.clone(),
@@ -129,6 +141,16 @@ impl DiscordView {
             discord_client_id: settings.client_id.clone(),
             discord_guild_id: settings.guild_id.clone(),
             discord_default_channel_id: settings.default_channel_id.clone(),
+        }
+    }
+}
+
+impl SlackView {
+    fn new(settings: &SlackSettings) -> Self {
+        Self {
+            has_slack_bot_token: settings.bot_token.is_some(),
+            has_slack_signing_secret: settings.signing_secret.is_some(),
+            slack_workspace_id: settings.workspace_id.clone(),
         }
     }
 }

@@ -54,7 +54,7 @@ async fn shared(state: &AppState, instance: &Instance, settings: &WhatsappSettin
         ChannelSettings::Whatsapp(theirs) => {
             other.id != instance.id && same_server(&theirs.evolution_url, &settings.evolution_url)
         }
-        ChannelSettings::Discord(_) => false,
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => false,
     };
     others.iter().any(has_it).then(|| {
         Finding::problem(

@@ -31,7 +31,8 @@ async fn look(state: &AppState, probe: &Probe, instance: Instance) -> Vec<Findin
     }
     let account = async {
         match (&instance.channel, resolved.as_ref().map(|resolved| &resolved.channel)) {
-            (ChannelSettings::Discord(_), _) => vec![not_connected()],
+            (ChannelSettings::Discord(_), _) => vec![not_connected("discord", "Discord")],
+            (ChannelSettings::Slack(_), _) => vec![not_connected("slack", "Slack")],
             (ChannelSettings::Whatsapp(_), Ok(ChannelSettings::Whatsapp(settings))) => {
                 evolution::look(state, probe, &instance, settings).await
             }
@@ -73,10 +74,12 @@ fn addresses(instance: &Instance) -> Vec<Finding> {
     all.into_iter().filter_map(warned).collect()
 }
 
-fn not_connected() -> Finding {
+fn not_connected(check: &'static str, channel: &str) -> Finding {
     Finding::problem(
-        "discord",
-        "This version keeps the settings of Discord and does not connect to it: nothing arrives, nobody is answered.",
+        check,
+        format!(
+            "This version keeps the settings of {channel} and does not connect to it: nothing arrives, nobody is answered."
+        ),
         "Let people write over WhatsApp until a version connects.",
     )
 }

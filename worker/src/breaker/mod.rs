@@ -46,7 +46,7 @@ impl Address {
     pub(crate) fn channel(instance: &Instance) -> Option<Self> {
         match &instance.channel {
             ChannelSettings::Whatsapp(whatsapp) => Some(Self::Evolution(whatsapp.evolution_url.clone())),
-            ChannelSettings::Discord(_) => None,
+            ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => None,
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn evolution(kit: &Kit, instance: &Instance) -> Result<Evolution, Sen
             &whatsapp.evolution_key,
             &whatsapp.whatsapp_instance,
         ),
-        ChannelSettings::Discord(_) => Err(SendError {
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => Err(SendError {
             status: None,
             message: "this channel cannot send yet".to_owned(),
             decision: Decision::Dead("channel_not_connected".to_owned()),

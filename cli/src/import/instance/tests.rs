@@ -66,7 +66,6 @@ fn what_cannot_be_taken_says_why_and_shows_no_secret() {
     for (values, word) in [
         (&[("agent_instance_type", "hive")][..], "hive"),
         (&[("agent_instance_type", "planted")], "none that is known"),
-        (&[("channel_type", "slack")], "slack"),
         (&[("channel_type", "bogus")], "channel_type"),
         (&[("agent_api_url", "planted:8080")], "agent_api_url must be a URL"),
         (&[("evolution_url", "http://me:planted@h")], "evolution_url must not hold"),
@@ -91,6 +90,16 @@ fn what_evolution_lacks_comes_from_the_settings() {
     let ChannelSettings::Whatsapp(channel) = &draft.new.channel else { panic!("it is on WhatsApp") };
     assert_eq!((channel.evolution_url.as_str(), channel.evolution_key.expose()), ("http://shared", "shared-key"));
     assert!(draft.patch().whatsapp.evolution_url.is_none(), "what the source does not say overwrites nothing");
+}
+
+#[test]
+fn slack_is_read_where_the_source_has_its_columns() {
+    let draft = omni(&[("channel_type", "slack"), ("slack_bot_token", "planted-token"), ("slack_workspace_id", "T7")]);
+    let ChannelSettings::Slack(slack) = &draft.new.channel else { panic!("it is on Slack") };
+    assert_eq!((slack.workspace_id.as_deref(), slack.signing_secret.is_some()), (Some("T7"), false));
+    assert_eq!(draft.patch().slack.workspace_id, Some(Some("T7".to_owned())));
+    assert!(draft.patch().slack.signing_secret.is_none());
+    assert!(draft.secrets().iter().any(|secret| secret.expose() == "planted-token"));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use sea_orm::ConnectionTrait;
 use super::*;
 use crate::{
     instance::{
-        AgentPatch, DiscordSettings,
+        AgentPatch, DiscordSettings, SlackSettings,
         testing::{TestTable, connect, everyone, new_instance},
     },
     secret::Secret,
@@ -50,6 +50,24 @@ async fn discord_is_kept_whole() {
     assert_eq!(found.bot_token.unwrap().expose(), "planted-bot-token");
     assert_eq!((found.client_id.as_deref(), found.default_channel_id.as_deref()), (Some("1"), Some("2")));
     assert!(!row(&table, "d").await.contains("planted"));
+}
+
+#[tokio::test]
+async fn slack_is_kept_whole() {
+    let table = TestTable::new().await;
+    let slack = SlackSettings {
+        bot_token: Some(Secret::new("planted-bot-token")),
+        signing_secret: Some(Secret::new("planted-signing-secret")),
+        workspace_id: Some("T1".to_owned()),
+    };
+    let new = NewInstance { channel: ChannelSettings::Slack(slack), ..new_instance("s") };
+    table.instances.create(new).await.unwrap();
+    let found = table.instances.get("s").await.unwrap().unwrap();
+    let ChannelSettings::Slack(found) = found.channel else { panic!("it is on Slack") };
+    assert_eq!(found.bot_token.unwrap().expose(), "planted-bot-token");
+    assert_eq!(found.signing_secret.unwrap().expose(), "planted-signing-secret");
+    assert_eq!(found.workspace_id.as_deref(), Some("T1"));
+    assert!(!row(&table, "s").await.contains("planted"));
 }
 
 #[tokio::test]

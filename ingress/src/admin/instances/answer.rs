@@ -35,6 +35,9 @@ impl InstanceAnswer {
             ChannelSettings::Discord(_) => {
                 warnings.push("discord: the settings are kept, and the bot is not connected yet".to_owned());
             }
+            ChannelSettings::Slack(_) => {
+                warnings.push("slack: the settings are kept, and the app is not connected yet".to_owned());
+            }
         }
         Self { instance: InstanceView::new(instance), evolution_status: None, warnings }
     }

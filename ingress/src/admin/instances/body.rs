@@ -6,8 +6,8 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, TakeoverPatch,
-        TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings,
+        TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
@@ -42,7 +42,8 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
             ChannelType::Discord => ChannelSettings::Discord(new_discord(patch.discord)),
-            ChannelType::Whatsapp | ChannelType::Slack => {
+            ChannelType::Slack => ChannelSettings::Slack(new_slack(patch.slack)),
+            ChannelType::Whatsapp => {
                 ChannelSettings::Whatsapp(new_whatsapp(&mut fields, patch.whatsapp, fallback, &name))
             }
         },
@@ -107,11 +108,7 @@ fn channel_type(fields: &mut Fields) -> Option<ChannelType> {
 fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Patch {
     let is_active = fields.flag("is_active");
     let is_default = fields.flag("is_default");
-    let (whatsapp, discord) = match current.map(|current| &current.channel) {
-        Some(ChannelSettings::Whatsapp(settings)) => (Some(settings), None),
-        Some(ChannelSettings::Discord(settings)) => (None, Some(settings)),
-        None => (None, None),
-    };
+    let channel = current.map(|current| &current.channel);
     Patch {
         based_on: None,
         is_active: fields.kept("is_active", is_active),
@@ -132,15 +129,9 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
                 .or_default(ReplySettings::default().split_over),
         },
         trace_retention_days: number(fields, "trace_retention_days", RETENTION_DAYS).clearable(),
-        whatsapp: whatsapp_patch(fields, whatsapp, may),
-        discord: DiscordPatch {
-            bot_token: fields
-                .secret("discord_bot_token", discord.and_then(|settings| settings.bot_token.as_ref()), may)
-                .clearable(),
-            client_id: fields.text("discord_client_id").clearable(),
-            guild_id: fields.text("discord_guild_id").clearable(),
-            default_channel_id: fields.text("discord_default_channel_id").clearable(),
-        },
+        whatsapp: whatsapp_patch(fields, channel, may),
+        discord: discord_patch(fields, channel, may),
+        slack: slack_patch(fields, channel, may),
     }
 }
 
@@ -187,7 +178,11 @@ fn agent(fields: &mut Fields, current: Option<&AgentSettings>, may: &MayRefer) -
     }
 }
 
-fn whatsapp_patch(fields: &mut Fields, current: Option<&WhatsappSettings>, may: &MayRefer) -> WhatsappPatch {
+fn whatsapp_patch(fields: &mut Fields, current: Option<&ChannelSettings>, may: &MayRefer) -> WhatsappPatch {
+    let current = match current {
+        Some(ChannelSettings::Whatsapp(settings)) => Some(settings),
+        _ => None,
+    };
     let evolution_url = url(fields, "evolution_url");
     let evolution_key = fields.secret("evolution_key", current.map(|settings| &settings.evolution_key), may);
     let secret = current.and_then(|settings| settings.webhook_secret.as_ref());
@@ -201,6 +196,31 @@ fn whatsapp_patch(fields: &mut Fields, current: Option<&WhatsappSettings>, may: 
         // Not for callers: what the hub has registered, and how.
         replace_webhook_secrets: None,
         webhook_url: None,
+    }
+}
+
+fn discord_patch(fields: &mut Fields, current: Option<&ChannelSettings>, may: &MayRefer) -> DiscordPatch {
+    let bot_token = match current {
+        Some(ChannelSettings::Discord(settings)) => settings.bot_token.as_ref(),
+        _ => None,
+    };
+    DiscordPatch {
+        bot_token: fields.secret("discord_bot_token", bot_token, may).clearable(),
+        client_id: fields.text("discord_client_id").clearable(),
+        guild_id: fields.text("discord_guild_id").clearable(),
+        default_channel_id: fields.text("discord_default_channel_id").clearable(),
+    }
+}
+
+fn slack_patch(fields: &mut Fields, current: Option<&ChannelSettings>, may: &MayRefer) -> SlackPatch {
+    let (bot_token, signing_secret) = match current {
+        Some(ChannelSettings::Slack(settings)) => (settings.bot_token.as_ref(), settings.signing_secret.as_ref()),
+        _ => (None, None),
+    };
+    SlackPatch {
+        bot_token: fields.secret("slack_bot_token", bot_token, may).clearable(),
+        signing_secret: fields.secret("slack_signing_secret", signing_secret, may).clearable(),
+        workspace_id: fields.text("slack_workspace_id").clearable(),
     }
 }
 
@@ -271,6 +291,14 @@ fn new_discord(patch: DiscordPatch) -> DiscordSettings {
         client_id: patch.client_id.flatten(),
         guild_id: patch.guild_id.flatten(),
         default_channel_id: patch.default_channel_id.flatten(),
+    }
+}
+
+fn new_slack(patch: SlackPatch) -> SlackSettings {
+    SlackSettings {
+        bot_token: patch.bot_token.flatten(),
+        signing_secret: patch.signing_secret.flatten(),
+        workspace_id: patch.workspace_id.flatten(),
     }
 }
 

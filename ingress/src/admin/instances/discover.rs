@@ -135,7 +135,9 @@ async fn ask_all(state: &AppState, rows: Vec<Instance>) -> Vec<Found> {
     let end = tokio::time::Instant::now() + PATIENCE;
     let asked = rows.into_iter().map(|instance| async move {
         let (status, channel_data) = match &instance.channel {
-            ChannelSettings::Discord(_) => ("error", json!({"error": "this channel is not connected yet"})),
+            ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => {
+                ("error", json!({"error": "this channel is not connected yet"}))
+            }
             ChannelSettings::Whatsapp(_) => match tokio::time::timeout_at(end, status_of(state, &instance)).await {
                 Ok(Ok(told)) => told,
                 Ok(Err(problem)) => ("error", json!({"error": problem.detail})),

@@ -101,6 +101,9 @@ fn others() -> impl IntoIterator<Item = Field> {
         text("discord_client_id", "Discord: the application's id."),
         text("discord_guild_id", "Discord: the server's id."),
         text("discord_default_channel_id", "Discord: the channel's id."),
+        field("slack_bot_token", PRINTABLE, "Slack: the bot's token; a secret, or a reference to one."),
+        field("slack_signing_secret", PRINTABLE, "Slack: what its requests are signed with; as the token."),
+        text("slack_workspace_id", "Slack: the workspace's id."),
         flag("provision", "WhatsApp: whether Evolution is told; true for a new one, else where it concerns Evolution."),
     ]
 }

@@ -368,7 +368,7 @@ pub(super) async fn note(
         ChannelSettings::Whatsapp(settings) => {
             json!({"is_active": instance.is_active, "whatsapp_instance": settings.whatsapp_instance})
         }
-        ChannelSettings::Discord(_) => json!({"is_active": instance.is_active}),
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => json!({"is_active": instance.is_active}),
     };
     let instance = Some((instance.id, name));
     let change = Change { action, target: name, instance, before: None, after: Some(after) };

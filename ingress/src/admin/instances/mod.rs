@@ -57,7 +57,7 @@ use crate::{
 };
 
 /// The channels that an instance can be on, as words.
-pub(super) const SUPPORTED_CHANNELS: [&str; 2] = ["whatsapp", "discord"];
+pub(super) const SUPPORTED_CHANNELS: [&str; 3] = ["whatsapp", "discord", "slack"];
 /// Words that stand in the place of a name in paths: no instance may be called so.
 const RESERVED_PATHS: [&str; 2] = ["supported-channels", "discover"];
 /// The fields that Evolution is to know of.
@@ -223,7 +223,7 @@ async fn set_default(
 /// The channels that an instance can be made for.
 #[derive(Serialize, ToSchema)]
 struct SupportedChannels {
-    supported_channels: [&'static str; 2],
+    supported_channels: [&'static str; SUPPORTED_CHANNELS.len()],
     total_channels: usize,
 }
 

@@ -261,7 +261,7 @@ async fn nobody_else_has(state: &AppState, look: &Look, url: &str, but: Option<i
         ChannelSettings::Whatsapp(theirs) => {
             Some(other.id) != but && theirs.webhook_url.is_some() && same_server(&theirs.evolution_url, url)
         }
-        ChannelSettings::Discord(_) => false,
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => false,
     };
     if others.iter().any(has_it) { Err(trouble(&Trouble::InUse, After::NothingDone)) } else { Ok(()) }
 }
@@ -291,7 +291,7 @@ pub(super) async fn at_hand(
 pub(super) fn whatsapp(instance: &Instance) -> Result<&WhatsappSettings, Problem> {
     match &instance.channel {
         ChannelSettings::Whatsapp(settings) => Ok(settings),
-        ChannelSettings::Discord(_) => Err(not_on_whatsapp()),
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => Err(not_on_whatsapp()),
     }
 }
 

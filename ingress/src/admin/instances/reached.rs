@@ -72,6 +72,6 @@ fn wanted(instance: &Instance) -> Wanted<'_> {
                 Err(_) => Wanted::Name(whatsapp_instance),
             }
         }
-        ChannelSettings::Discord(_) => Wanted::All,
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => Wanted::All,
     }
 }

@@ -94,7 +94,7 @@ async fn nobody_comes_in_without_the_key() {
         .body(Body::empty())
         .unwrap();
     let answer = hub.0.send(request).await;
-    assert_eq!(answer.json, json!({"supported_channels": ["whatsapp", "discord"], "total_channels": 2}));
+    assert_eq!(answer.json, json!({"supported_channels": ["whatsapp", "discord", "slack"], "total_channels": 3}));
 }
 
 #[tokio::test]
@@ -106,7 +106,7 @@ async fn everything_wrong_is_named_at_once() {
     let missing = hub.call("POST", "", "{}").await;
     assert_eq!(missing.wrong_fields(), ["name", "agent_api_url", "agent_api_key", "evolution_url", "evolution_key"]);
     let bad = json!({
-        "name": "a b", "channel_type": "slack", "agent_api_url": "agent.test", "agent_api_key": 5,
+        "name": "a b", "channel_type": "telegram", "agent_api_url": "agent.test", "agent_api_key": 5,
         "evolution_url": "http://u:planted@evolution.test", "evolution_key": "line\nbreak", "agent_timeout": 601,
         "agent_instance_type": "hive", "agent_type": "crowd", "split_over": -1, "is_default": "yes",
         "webhook_secret": "****1234",
@@ -202,6 +202,24 @@ async fn discord_is_kept_with_a_warning() {
     assert_eq!(made.json["warnings"].as_array().unwrap().len(), 2);
     let cleared = hub.call("PUT", "/d", json!({"discord_bot_token": null})).await;
     assert_eq!(cleared.json["has_discord_bot_token"], json!(false));
+}
+
+#[tokio::test]
+async fn slack_is_kept_with_a_warning() {
+    let hub = Hub::new().await;
+    let body = json!({"name": "s", "channel_type": "slack", "slack_bot_token": "planted-bot-token",
+                      "slack_signing_secret": "planted-signing", "slack_workspace_id": "T1", "agent_api_url": "http://a",
+                      "agent_api_key": "planted-k"});
+    let made = hub.call("POST", "", body).await;
+    let has = |answer: &Value| ["has_slack_bot_token", "has_slack_signing_secret"].map(|field| answer[field] == true);
+    assert_eq!((made.status, has(&made.json)), (201, [true, true]), "{}", made.text);
+    assert_eq!((&made.json["evolution_url"], &made.json["slack_workspace_id"]), (&Value::Null, &json!("T1")));
+    assert!(made.json["warnings"][0].as_str().unwrap().starts_with("slack: "), "{}", made.text);
+    assert!(!made.text.contains("planted"), "{}", made.text);
+    let changed = hub.call("PUT", "/s", json!({"slack_bot_token": null, "slack_workspace_id": "T2"})).await;
+    assert_eq!((has(&changed.json), &changed.json["slack_workspace_id"]), ([false, true], &json!("T2")));
+    let moved = hub.call("PUT", "/s", json!({"channel_type": "discord"})).await;
+    assert_eq!(moved.wrong_fields(), ["channel_type"]);
 }
 
 #[tokio::test]
