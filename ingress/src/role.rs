@@ -9,6 +9,7 @@ use omnihub_common::{
     process::{Ground, GroundError, Program, Tenants, listen},
     queue::{Backlogs, DeadLetters, Intake, Layout, Media, MediaError, Nats, TraceBus, dead::Redriver},
     secret::Secret,
+    trace::Traces,
 };
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -108,6 +109,7 @@ async fn open_doors(
     let doctor =
         DoctorDesk::new(ground.settings.clone(), nats.clone(), ground.health.clone(), settings.public_url.clone())?;
     let quota = Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog);
+    let recorded = Traces::new(ground.database.clone());
     let doors = Doors {
         admin: AppState {
             database: ground.database,
@@ -131,6 +133,7 @@ async fn open_doors(
             quota,
             intake,
             traces: TraceBus::new(nats),
+            recorded,
             webhooks: WebhookMeters::default(),
         },
         health: ground.health,

@@ -49,7 +49,7 @@ async fn is_paused(site: &Site, phone: &str) -> bool {
 async fn bubbles_that_wait_are_cancelled_and_the_bot_is_silent_until_it_is_resumed(database: Database) {
     let site = Site::up(database, Behaviour::Fixed("one\n\ntwo\n\nthree\n\nfour".to_owned())).await;
     site.change_instance(INSTANCE, json!({"split_over": 0})).await;
-    site.evolution.delay(Duration::from_millis(1500));
+    site.evolution.delay(Duration::from_secs(4));
     let asked = site.say(PHONE, "hello?").await;
     let sending = async || site.get(&format!("/api/v1/where?trace_id={asked}")).await.to_string().contains("sending");
     until("the first bubble is on its way", DEADLINE, sending).await;

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 27] = [
+pub(super) const CLEARABLE: [&str; 28] = [
     "agent_error_message",
     "agent_id",
     "agent_instance_type",
@@ -22,6 +22,7 @@ pub(super) const CLEARABLE: [&str; 27] = [
     "discord_guild_id",
     "enable_auto_split",
     "max_backlog",
+    "on_edit",
     "overlap",
     "resume_keyword",
     "session_id_prefix",
@@ -246,6 +247,10 @@ pub struct FieldArgs {
     #[arg(long, value_name = "TURNS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     turns_per_minute: Option<u64>,
+    /// An edit that comes too late to change the question: ignore or new_turn.
+    #[arg(long, value_name = "HOW")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_edit: Option<String>,
     /// WhatsApp: the bot is silent for so long after somebody wrote on the phone; 0 = not at all.
     #[arg(long, value_name = "MINUTES")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -41,6 +41,6 @@ pub use row_id::WHOLE_HUB;
 pub(crate) use row_id::{row_id, row_ids, summary};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use takeover::{TakeoverPatch, TakeoverSettings};
-pub use turns::{Overlap, TurnPatch, TurnSettings};
+pub use turns::{OnEdit, Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};
 pub use view::InstanceView;

@@ -1,5 +1,7 @@
 //! The table of instances. Every secret that goes in is encrypted for its row and field.
 
+mod rows;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, SubsecRound, Utc};
@@ -10,8 +12,8 @@ use sea_orm::{
 };
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, InstanceView, Lookup, Overlap, Patch,
-    ReplySettings, TakeoverSettings, TurnSettings,
+    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, InstanceView, Lookup, Patch, ReplySettings,
+    TakeoverSettings, TurnSettings,
     channel_settings::{self, ChannelSettingsError, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -411,8 +413,8 @@ async fn clear_default(transaction: &impl ConnectionTrait, but: i64) -> Result<(
 fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
-    let turns = read_turns(&row)?;
-    let takeover = read_takeover(&row)?;
+    let turns = rows::turns(&row)?;
+    let takeover = rows::takeover(&row)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     let seconds = u64::try_from(row.agent_timeout).map_err(|_| RowError::Column("agent_timeout"))?;
     Ok(Instance {
@@ -447,22 +449,6 @@ fn days(value: Option<i32>) -> Result<Option<u32>, RowError> {
     value.map(|days| u32::try_from(days).map_err(|_| RowError::Column("trace_retention_days"))).transpose()
 }
 
-fn read_turns(row: &Model) -> Result<TurnSettings, RowError> {
-    let number = |column: &'static str, value: i32| u32::try_from(value).map_err(|_| RowError::Column(column));
-    Ok(TurnSettings {
-        debounce_ms: number("debounce_ms", row.debounce_ms)?,
-        debounce_max_ms: number("debounce_max_ms", row.debounce_max_ms)?,
-        overlap: Overlap::parse(&row.overlap).ok_or(RowError::Column("overlap"))?,
-        max_backlog: row.max_backlog.map(|limit| number("max_backlog", limit)).transpose()?,
-        turns_per_minute: number("turns_per_minute", row.turns_per_minute)?,
-    })
-}
-
-fn read_takeover(row: &Model) -> Result<TakeoverSettings, RowError> {
-    let minutes = u32::try_from(row.takeover_minutes).map_err(|_| RowError::Column("takeover_minutes"))?;
-    Ok(TakeoverSettings { minutes, resume_keyword: row.resume_keyword.clone() })
-}
-
 fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> {
     let seal = RowSeal { keyring, id: instance.id };
     let agent = &instance.agent;
@@ -493,6 +479,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         overlap: instance.turns.overlap.as_str().to_owned(),
         max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
         turns_per_minute: i32::try_from(instance.turns.turns_per_minute).unwrap_or(i32::MAX),
+        on_edit: instance.turns.on_edit.as_str().to_owned(),
         takeover_minutes: i32::try_from(instance.takeover.minutes).unwrap_or(i32::MAX),
         resume_keyword: instance.takeover.resume_keyword.clone(),
         trace_retention_days: instance.trace_retention_days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),

@@ -40,6 +40,36 @@ impl Overlap {
     }
 }
 
+/// What an edit does that comes when its message is no longer waited for (`on_edit`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnEdit {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// It is answered like a new message.
+    NewTurn,
+}
+
+impl OnEdit {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Ignore, Self::NewTurn];
+
+    /// The word used in rows and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::NewTurn => "new_turn",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|on_edit| on_edit.as_str() == word)
+    }
+}
+
 /// How messages become turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnSettings {
@@ -57,6 +87,8 @@ pub struct TurnSettings {
     /// How many turns a conversation gets for the messages of a minute; beyond it they are ignored,
     /// so that two bots cannot answer each other for ever. 0 = no limit.
     pub turns_per_minute: u32,
+    /// What an edit does that comes too late to change the question.
+    pub on_edit: OnEdit,
 }
 
 impl TurnSettings {
@@ -91,6 +123,7 @@ impl Default for TurnSettings {
             overlap: Overlap::Queue,
             max_backlog: None,
             turns_per_minute: 20,
+            on_edit: OnEdit::Ignore,
         }
     }
 }
@@ -104,6 +137,7 @@ pub struct TurnPatch {
     pub overlap: Option<Overlap>,
     pub max_backlog: Option<Option<u32>>,
     pub turns_per_minute: Option<u32>,
+    pub on_edit: Option<OnEdit>,
 }
 
 impl TurnPatch {
@@ -114,6 +148,7 @@ impl TurnPatch {
         settings.overlap = self.overlap.unwrap_or(settings.overlap);
         settings.max_backlog = self.max_backlog.unwrap_or(settings.max_backlog);
         settings.turns_per_minute = self.turns_per_minute.unwrap_or(settings.turns_per_minute);
+        settings.on_edit = self.on_edit.unwrap_or(settings.on_edit);
     }
 }
 

@@ -15,6 +15,8 @@ pub const DONE_IDS_KEPT_FOR: i64 = 35 * 60 * 1000;
 
 /// How many of our bubbles a lane remembers.
 const OURS_KEPT: usize = 32;
+/// And how many messages that were taken back.
+const REVOKED_KEPT: usize = 16;
 
 /// One conversation's checkpoint, in `turn.<p>.<instance>.<conversation>`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -36,6 +38,9 @@ pub struct Checkpoint {
     /// [`MessageId::short`] of the last bubbles of ours, as [`MessageId::of_own`] names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ours: Vec<u64>,
+    /// The channel's ids of messages that were taken back lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<String>,
     /// The last minute since 1970 in which messages came that were asked about, and how many turns
     /// they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -200,6 +205,15 @@ impl Checkpoint {
         self.ours.drain(..excess);
     }
 
+    /// Remembers that a message was taken back.
+    pub fn revoke(&mut self, provider_id: &str) {
+        if !self.revoked.iter().any(|known| known == provider_id) {
+            self.revoked.push(provider_id.to_owned());
+        }
+        let excess = self.revoked.len().saturating_sub(REVOKED_KEPT);
+        self.revoked.drain(..excess);
+    }
+
     /// Counts a turn that is about to ask, by when its message came; `false` when the conversation
     /// had `most` of that minute already. 0 is no limit.
     pub fn may_ask(&mut self, came_ms: i64, most: u32) -> bool {
@@ -280,7 +294,10 @@ mod tests {
         for n in 0..40 {
             checkpoint.sent(id(n));
             checkpoint.sent(id(n));
+            checkpoint.revoke(&n.to_string());
+            checkpoint.revoke(&n.to_string());
         }
+        assert_eq!((checkpoint.revoked.len(), checkpoint.revoked.last().unwrap().as_str()), (REVOKED_KEPT, "39"));
         assert_eq!(checkpoint.ours.len(), OURS_KEPT);
         assert!(checkpoint.ours.contains(&id(39).short()) && !checkpoint.ours.contains(&id(7).short()));
     }

@@ -221,13 +221,27 @@ impl EnvelopeKind {
     }
 }
 
-/// What acts on a conversation as soon as it is delivered, also while a turn runs.
+/// What happens to a conversation beside messages that are to be answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// Somebody wrote from our own account, as on the paired phone. Under [`Envelope::VERSION`]: a
     /// worker that does not know commands ignores it as `from_me`, as it always did.
     Own,
+    /// A person has taken a message back; the body has its key. A worker that does not know
+    /// commands ignores it as a message of a type that it does not know, and so the next.
+    Revoke,
+    /// A person has edited a message; the body has its key and what it says now. It waits in its
+    /// place, as a message does.
+    Edit,
+}
+
+impl Command {
+    /// Whether it acts as soon as it is delivered, before what waits.
+    #[must_use]
+    pub fn is_immediate(self) -> bool {
+        self != Self::Edit
+    }
 }
 
 /// Where the channel's words are.

@@ -62,7 +62,7 @@ async fn envelope(
     let command = command(instance, &part);
     let id = match command {
         Some(Command::Own) => MessageId::of_own(instance.id, &token(&session_name), &part.provider_id),
-        None => MessageId::of(&MessageKey {
+        _ => MessageId::of(&MessageKey {
             instance_id: instance.id,
             kind: "message",
             chat: &part.chat,

@@ -137,6 +137,7 @@ mod tests {
         overlap: omnihub_common::instance::Overlap::Queue,
         max_backlog: None,
         turns_per_minute: 0,
+        on_edit: omnihub_common::instance::OnEdit::Ignore,
     };
 
     fn queue(times: &[i64]) -> VecDeque<Message> {

@@ -38,6 +38,8 @@ pub(super) trait Item: Clone {
     fn stands_alone(&self) -> bool;
     /// Whether it acts on the lane, before everything else in it; one that does stands alone.
     fn is_command(&self) -> bool;
+    /// Whether it is a command for which a running turn stops.
+    fn stops(&self) -> bool;
 }
 
 /// What the scheduler is to do.

@@ -61,7 +61,11 @@ impl Item for Message {
     }
 
     fn is_command(&self) -> bool {
-        self.command.is_some()
+        self.command.is_some_and(Command::is_immediate)
+    }
+
+    fn stops(&self) -> bool {
+        self.command == Some(Command::Own)
     }
 }
 

@@ -14,6 +14,7 @@ mod answer;
 mod ask;
 mod beginning;
 mod bury;
+mod correct;
 mod end;
 mod forward;
 mod kit;
@@ -37,7 +38,7 @@ use omnihub_common::{
     conversation::Decision,
     instance::{Instance, TurnSettings},
     queue::{
-        Answer, Checkpoint, Envelope, EnvelopeKind, LaneAddress, MessageId, OpenTurn, Phase, SharedPartition,
+        Answer, Checkpoint, Command, Envelope, EnvelopeKind, LaneAddress, MessageId, OpenTurn, Phase, SharedPartition,
         WriteError,
     },
     telemetry::propagation,
@@ -299,7 +300,7 @@ impl Turn {
 
     /// Whether it is what acts on the conversation, which is always alone.
     fn is_command(&self) -> bool {
-        self.items.iter().any(|item| item.command.is_some())
+        self.items.iter().any(|item| item.command.is_some_and(Command::is_immediate))
     }
 
     /// Whether its answer is known, and may be out in part.

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use omnihub_common::{
     access::Passage,
-    channel::{InboundMessage, whatsapp::inbound::read_message},
+    channel::{
+        InboundMessage,
+        whatsapp::{correction::as_message, inbound::read_message},
+    },
     instance::{Instance, Unavailable},
-    queue::{Envelope, EnvelopeBody, InstanceToken, MediaError, now_ms},
+    queue::{Command, Envelope, EnvelopeBody, InstanceToken, MediaError, now_ms},
     trace::{Outcome, TraceDetails, TraceStatus},
 };
 use serde_json::Value;
@@ -105,7 +108,7 @@ impl Turn {
     /// Reads what the channel said and decides who gets an answer.
     pub(super) async fn admit(&self, parts: &mut [Part], instance: &Instance) -> Result<(), Exit> {
         let sending = self.is_sending();
-        for part in parts {
+        for part in parts.iter_mut() {
             let (Some(envelope), Some(story)) = (&mut part.envelope, &mut part.story) else { continue };
             story.hide(instance);
             if is_too_old(envelope.counts_from()) {
@@ -114,9 +117,10 @@ impl Turn {
             }
             // The body is not kept beyond this: thousands of turns wait for their agents with what
             // they hold, and a dead letter is made of the payload.
+            let is_edit = envelope.command == Some(Command::Edit);
             let message = match std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null)) {
-                EnvelopeBody::Inline(body) => Ok(read_message(&body)),
-                EnvelopeBody::Object(name) => self.fetch_body(&name).await?.map(|body| read_message(&body)),
+                EnvelopeBody::Inline(body) => Ok(read(body, is_edit)),
+                EnvelopeBody::Object(name) => self.fetch_body(&name).await?.map(|body| read(body, is_edit)),
             };
             let message = match message {
                 Ok(message) => message,
@@ -137,6 +141,7 @@ impl Turn {
             };
             part.message = Some(message);
         }
+        self.correct(parts, instance);
         Ok(())
     }
 
@@ -175,6 +180,11 @@ impl Turn {
         let Some(id) = InstanceToken::row_id(&self.lane.instance) else { return false };
         matches!(self.kit.directory.by_id(id).await, Ok(None))
     }
+}
+
+/// A message, or what an edit makes of one.
+fn read(body: Value, is_edit: bool) -> InboundMessage {
+    read_message(&if is_edit { as_message(body) } else { body })
 }
 
 pub(super) fn is_too_old(counts_from: i64) -> bool {
@@ -243,7 +253,10 @@ pub(super) async fn tell_others(parts: &mut [Part]) {
 pub(crate) fn is_answerable(payload: &[u8]) -> bool {
     let Ok(envelope) = serde_json::from_slice::<Envelope>(payload) else { return false };
     match &envelope.body {
-        EnvelopeBody::Inline(body) => worth_an_answer(&read_message(body), envelope.own_id.as_deref()).is_ok(),
+        EnvelopeBody::Inline(body) => {
+            let message = read(body.clone(), envelope.command == Some(Command::Edit));
+            worth_an_answer(&message, envelope.own_id.as_deref()).is_ok()
+        }
         EnvelopeBody::Object(_) => true,
     }
 }

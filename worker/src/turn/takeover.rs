@@ -15,7 +15,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use omnihub_common::{
     channel::{InboundMessage, whatsapp::inbound::read_message},
     instance::{Instance, TakeoverSettings},
-    queue::{Answer, Checkpoint, EnvelopeBody, InstanceToken, MessageId, OpenTurn, Phase, now_ms},
+    queue::{Answer, Checkpoint, Command, EnvelopeBody, InstanceToken, MessageId, OpenTurn, Phase, now_ms},
     trace::{Outcome, TraceDetails},
 };
 use serde_json::Value;
@@ -47,13 +47,16 @@ impl Turn {
         story.hide(instance);
         let body = std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null));
         let at = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
-        let session = envelope.session_name.clone();
+        let (session, command) = (envelope.session_name.clone(), envelope.command);
         let message = match body {
             EnvelopeBody::Inline(body) => read_message(&body),
             // What is so large is no bubble of ours and no keyword.
             EnvelopeBody::Object(_) => read_message(&Value::Null),
         };
-        let done = self.own_message(instance, &mut story, &session, &message, at).await;
+        let done = match command {
+            Some(Command::Revoke) => self.revoke(&mut story, &message),
+            _ => self.own_message(instance, &mut story, &session, &message, at).await,
+        };
         part.story = Some(story);
         done
     }

@@ -11,6 +11,7 @@
 pub mod admin;
 mod answer;
 pub mod call;
+pub mod correction;
 pub mod event;
 pub mod inbound;
 pub mod mentions;

@@ -7,7 +7,7 @@ use crate::secret::Secret;
 
 /// What the hub reads, and so all that it asks Evolution to post: each event more costs calls, and
 /// some hold up others while their receiver is away.
-const EVENTS: [&str; 1] = ["MESSAGES_UPSERT"];
+const EVENTS: [&str; 3] = ["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE"];
 
 /// Characters that Evolution keeps of an address.
 pub const MAX_URL: usize = 500;

@@ -11,7 +11,7 @@ use base64::{
 use serde_json::{Map, Value};
 
 pub use super::event::Event;
-use super::{surrogates, wire};
+use super::{correction::Correction, surrogates, wire};
 
 /// How many envelopes or base64 layers may lie inside each other.
 const MAX_LAYERS: usize = 3;
@@ -41,6 +41,8 @@ pub struct Webhook {
     pub own_id: Option<String>,
     /// The messages, in the body's order; empty for every event but `messages.upsert`.
     pub parts: Vec<Part>,
+    /// What a person did to a message of theirs, where the event tells that.
+    pub correction: Option<Correction>,
 }
 
 /// One message of a webhook.
@@ -114,16 +116,18 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
     };
     let path_event = event_in_path.and_then(Event::parse);
     let mut head = Head::of(&fields);
+    let named = head.event.as_ref().or(path_event.as_ref());
+    let correction = named.and_then(|event| Correction::read(event, fields.get("data")?));
     let found = match &head.event {
-        Some(Event::Other(_)) => Ok(Vec::new()),
-        _ => messages(Value::Object(fields), &mut head, MAX_LAYERS),
+        None | Some(Event::MessagesUpsert) => messages(Value::Object(fields), &mut head, MAX_LAYERS),
+        Some(_) => Ok(Vec::new()),
     };
     let event = head.event.or(path_event).unwrap_or(Event::MessagesUpsert);
     let parts = match event {
         Event::MessagesUpsert => found?.into_iter().enumerate().map(|(index, data)| part(index, data)).collect(),
-        Event::Other(_) => Ok(Vec::new()),
+        _ => Ok(Vec::new()),
     }?;
-    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts })
+    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, correction })
 }
 
 impl Part {

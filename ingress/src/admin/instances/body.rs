@@ -6,8 +6,9 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings,
-        TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        Instance, InstanceName, NewInstance, OnEdit, Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch,
+        SlackSettings, TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings,
+        service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
@@ -142,6 +143,10 @@ fn turns(fields: &mut Fields) -> TurnPatch {
         let words = Overlap::ALL.map(Overlap::as_str).join(", ");
         Overlap::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
     });
+    let on_edit = fields.text("on_edit").check(fields, "on_edit", |word| {
+        let words = OnEdit::ALL.map(OnEdit::as_str).join(", ");
+        OnEdit::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
     TurnPatch {
         debounce_ms: number(fields, "debounce_ms", TurnSettings::DEBOUNCE_MS).or_default(default.debounce_ms),
         debounce_max_ms: number(fields, "debounce_max_ms", TurnSettings::DEBOUNCE_MAX_MS)
@@ -150,6 +155,7 @@ fn turns(fields: &mut Fields) -> TurnPatch {
         max_backlog: number(fields, "max_backlog", TurnSettings::MAX_BACKLOG).clearable(),
         turns_per_minute: number(fields, "turns_per_minute", TurnSettings::TURNS_PER_MINUTE)
             .or_default(default.turns_per_minute),
+        on_edit: on_edit.or_default(default.on_edit),
     }
 }
 

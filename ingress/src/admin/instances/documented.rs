@@ -1,7 +1,7 @@
 //! What is said of the fields of an instance in the OpenAPI document.
 
 use omnihub_common::{
-    instance::{AgentProtocol, AgentSettings, Overlap, TakeoverSettings, TurnSettings},
+    instance::{AgentProtocol, AgentSettings, OnEdit, Overlap, TakeoverSettings, TurnSettings},
     trace::RETENTION_DAYS,
 };
 use serde_json::{Value, json};
@@ -61,6 +61,10 @@ fn overlaps() -> Value {
     json!({"type": "string", "enum": Overlap::ALL.map(Overlap::as_str)})
 }
 
+fn edits() -> Value {
+    json!({"type": "string", "enum": OnEdit::ALL.map(OnEdit::as_str)})
+}
+
 fn others() -> impl IntoIterator<Item = Field> {
     let whole = |range: std::ops::RangeInclusive<u64>| Kind::Whole(*range.start(), *range.end());
     let days = Kind::Whole(*RETENTION_DAYS.start(), *RETENTION_DAYS.end());
@@ -92,6 +96,7 @@ fn others() -> impl IntoIterator<Item = Field> {
             "WhatsApp: how long the bot is silent after somebody wrote on the phone; 0 is not at all.",
         ),
         text("resume_keyword", "WhatsApp: written on the phone, it lets the bot answer again."),
+        field("on_edit", Kind::Such(edits), "What an edit does that comes too late to change the question."),
         field("trace_retention_days", days, "Days that its traces are kept; null is as long as for all."),
         text("whatsapp_instance", "WhatsApp: the account's name there; this one's unless said."),
         flag("webhook_base64", "WhatsApp: whether files come within webhooks."),

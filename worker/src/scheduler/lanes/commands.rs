@@ -27,7 +27,7 @@ impl<M: Item> Lane<M> {
     /// Whether the running turn is to stop for what has just arrived. What a program sends, and
     /// another command, go on to their end.
     pub(super) fn stops_for(&self, item: &M) -> bool {
-        item.is_command() && self.state == State::Running && !self.in_flight.iter().any(Item::stands_alone)
+        item.stops() && self.state == State::Running && !self.in_flight.iter().any(Item::stands_alone)
     }
 
     /// These leave the queue for a turn: what is together stays so behind what is taken out of it,

@@ -298,7 +298,7 @@ proptest! {
         commands in prop::collection::vec(0_u64..15, 0..4),
         schedule in prop::collection::vec((0_u8..22, any::<usize>()), 0..120),
     ) {
-        let settings = TurnSettings { debounce_ms, debounce_max_ms: 120, overlap, max_backlog: None, turns_per_minute: 0 };
+        let settings = TurnSettings { debounce_ms, debounce_max_ms: 120, overlap, max_backlog: None, turns_per_minute: 0, on_edit: omnihub_common::instance::OnEdit::Ignore };
         let mut world = World::new(messages, settings, &copies, &commands);
         for (operation, which) in schedule {
             world.step(operation, which);

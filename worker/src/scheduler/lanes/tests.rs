@@ -45,6 +45,11 @@ impl Item for Message {
     fn is_command(&self) -> bool {
         self.command
     }
+
+    /// One in the first place does not.
+    fn stops(&self) -> bool {
+        self.command && self.sequence > 1
+    }
 }
 
 pub(super) const TAG: (u64, u64) = (1, 0);
@@ -92,6 +97,7 @@ pub(super) const PLAIN: TurnSettings = TurnSettings {
     overlap: Overlap::Queue,
     max_backlog: None,
     turns_per_minute: 0,
+    on_edit: omnihub_common::instance::OnEdit::Ignore,
 };
 
 pub(super) fn owning() -> Lanes<Message> {

@@ -93,7 +93,7 @@ async fn each_call_is_as_evolution_reads_it() {
                           "readStatus": false, "syncFullHistory": false});
     assert_eq!(seen[1].1, settings);
     let webhook = json!({"webhook": {"enabled": true, "url": "http://hub/w", "headers": {"jwt_key": "s"},
-                         "byEvents": false, "base64": true, "events": ["MESSAGES_UPSERT"]}});
+                         "byEvents": false, "base64": true, "events": ["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE"]}});
     assert_eq!(seen[2].1, webhook);
 }
 
@@ -112,7 +112,7 @@ async fn an_account_is_made_with_the_key_that_it_shall_have() {
     assert_eq!((&seen[0].1["instanceName"], &seen[0].1["qrcode"]), (&json!("my shop"), &json!(false)));
     assert_eq!(
         (&seen[0].1["webhook"]["events"], &seen[0].1["webhook"]["enabled"]),
-        (&json!(["MESSAGES_UPSERT"]), &json!(null))
+        (&json!(["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE"]), &json!(null))
     );
     assert_eq!(seen[1].1["webhook"], json!(null));
 }
