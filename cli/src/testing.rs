@@ -64,6 +64,7 @@ impl Hub {
             dead: None,
             sends: None,
             doctor: None,
+            accounts: None,
             live: omnihub_ingress::live::Live::idle(),
         };
         let routes: Router = admin::routes().with_state(state);

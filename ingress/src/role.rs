@@ -7,17 +7,17 @@ use omnihub_common::{
     instance::{Announcer, EvolutionFallback},
     key::{AdminKey, Created},
     process::{Ground, GroundError, Program, Tenants, listen},
-    queue::{Backlogs, DeadLetters, Intake, Layout, Media, MediaError, Nats, TraceBus, dead::Redriver},
+    queue::{Accounts, Backlogs, DeadLetters, Intake, Layout, Media, MediaError, Nats, TraceBus, dead::Redriver},
     secret::Secret,
     trace::Traces,
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     admin::{dead::DeadDesk, limits::RateLimits, send::SendDesk},
     doctor::DoctorDesk,
-    evolution::{Door, EvolutionDesk, watch::Watch},
+    evolution::{CatchUp, Connections, Door, EvolutionDesk, watch::Watch},
     live::Live,
     purge::Purger,
     server::{Doors, serve},
@@ -108,13 +108,27 @@ async fn open_doors(
     keep_watching(watch, settings.webhook_check, &stop);
     let doctor =
         DoctorDesk::new(ground.settings.clone(), nats.clone(), ground.health.clone(), settings.public_url.clone())?;
+    let (connections, opened) = hear_of_connections(&nats, &stop);
     let quota = Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog);
-    let recorded = Traces::new(ground.database.clone());
+    let traces = Traces::new(ground.database.clone());
+    let webhook = WebhookState {
+        directory: tenants.directory.clone(),
+        quota: quota.clone(),
+        intake: intake.clone(),
+        traces: TraceBus::new(nats.clone()),
+        recorded: traces.clone(),
+        webhooks: WebhookMeters::default(),
+        connections: connections.clone(),
+    };
+    let catch_up = CatchUp::new(evolution.clone(), tenants.instances.clone(), traces, webhook.clone());
+    if let Some(every) = settings.account_check {
+        tokio::spawn(stop.clone().run_until_cancelled_owned(catch_up.run(every, opened)));
+    }
     let doors = Doors {
         admin: AppState {
             database: ground.database,
             instances: tenants.instances,
-            directory: tenants.directory.clone(),
+            directory: tenants.directory,
             announcer,
             admin_key: Arc::new(admin_key),
             keys: tenants.keys,
@@ -125,17 +139,11 @@ async fn open_doors(
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
             doctor: Some(doctor),
-            sends: Some(SendDesk::new(nats.clone(), intake.clone(), quota.clone(), stop.clone())),
-            live: Live::new(nats.clone(), layout, stop.clone()),
+            sends: Some(SendDesk::new(nats.clone(), intake, quota, stop.clone())),
+            accounts: Some(connections.accounts().clone()),
+            live: Live::new(nats, layout, stop.clone()),
         },
-        webhook: WebhookState {
-            directory: tenants.directory,
-            quota,
-            intake,
-            traces: TraceBus::new(nats),
-            recorded,
-            webhooks: WebhookMeters::default(),
-        },
+        webhook,
         health: ground.health,
         metrics: ground.metrics,
     };
@@ -147,6 +155,14 @@ fn add_health(ground: &Ground, nats: &Nats, layout: &Layout) {
     ground.health.add_database(ground.database.clone());
     ground.health.add_nats(nats.clone());
     ground.health.add_queue(nats.clone(), layout.clone());
+}
+
+/// Writes down what webhooks tell of connections, until told to stop; names accounts that come open.
+fn hear_of_connections(nats: &Nats, stop: &CancellationToken) -> (Connections, mpsc::UnboundedReceiver<i64>) {
+    let connections = Connections::new(Accounts::new(nats.clone()));
+    let (opened, names) = mpsc::unbounded_channel();
+    tokio::spawn(stop.clone().run_until_cancelled_owned(connections.clone().keep(opened)));
+    (connections, names)
 }
 
 /// Looks at the registered webhooks until told to stop, unless nobody wants it.

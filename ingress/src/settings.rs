@@ -26,6 +26,9 @@ pub struct IngressSettings {
     pub public_url: Option<String>,
     /// How often registered webhooks are looked at, `OMNIHUB_WEBHOOK_CHECK` in seconds; none at 0.
     pub webhook_check: Option<Duration>,
+    /// How often accounts are watched over, `OMNIHUB_ACCOUNT_CHECK` in seconds: whether the hub was away
+    /// and has missed messages, and which accounts are silent; never at 0.
+    pub account_check: Option<Duration>,
     /// Requests of one key to the admin API in a minute, `OMNIHUB_API_RATE`; over it they get 429.
     pub api_rate: NonZeroU32,
     /// Proxies between callers and this process, `OMNIHUB_PROXY_HOPS`: each writes into
@@ -48,14 +51,23 @@ impl IngressSettings {
             in_flight: number_or(settings, "OMNIHUB_INGRESS_IN_FLIGHT", 4096, 1..=1_000_000)?,
             backlog: number_or(settings, "OMNIHUB_INSTANCE_BACKLOG", 50_000, 1..=100_000_000)? as u64,
             public_url: public_url(settings)?,
-            webhook_check: Some(number_or(settings, "OMNIHUB_WEBHOOK_CHECK", 300, 0..=86_400)? as u64)
-                .filter(|seconds| *seconds > 0)
-                .map(Duration::from_secs),
+            webhook_check: seconds_or_never(settings, "OMNIHUB_WEBHOOK_CHECK", 300)?,
+            account_check: seconds_or_never(settings, "OMNIHUB_ACCOUNT_CHECK", 60)?,
             api_rate: u32::try_from(api_rate).ok().and_then(NonZeroU32::new).unwrap_or(NonZeroU32::MAX),
             proxy_hops: number_or(settings, "OMNIHUB_PROXY_HOPS", 0, 0..=16)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }
+}
+
+/// A time in seconds; 0 is never.
+fn seconds_or_never(
+    settings: &dyn Settings,
+    name: &'static str,
+    default: usize,
+) -> Result<Option<Duration>, ConfigError> {
+    let seconds = number_or(settings, name, default, 0..=86_400)? as u64;
+    Ok((seconds > 0).then_some(Duration::from_secs(seconds)))
 }
 
 fn public_url(settings: &dyn Settings) -> Result<Option<String>, ConfigError> {

@@ -6,6 +6,7 @@ use axum::extract::FromRef;
 use omnihub_common::{
     instance::{Announcer, Directory, EvolutionFallback, Instances},
     key::{AdminKey, Keys},
+    queue::Accounts,
     sealed::SealedValues,
 };
 use sea_orm::DatabaseConnection;
@@ -49,6 +50,8 @@ pub struct AppState {
     pub sends: Option<SendDesk>,
     /// How the hub is; a process without a queue cannot tell.
     pub doctor: Option<DoctorDesk>,
+    /// How accounts are connected, as it was told last; a process without a queue does not know.
+    pub accounts: Option<Accounts>,
     /// What happens in the hub at this moment.
     pub live: Live,
 }

@@ -17,6 +17,8 @@ mod book;
 #[cfg(test)]
 mod chaos;
 #[cfg(test)]
+mod connections;
+#[cfg(test)]
 mod dead;
 #[cfg(test)]
 mod demo;

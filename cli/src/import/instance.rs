@@ -8,9 +8,9 @@ use std::time::Duration;
 use omnihub_common::{
     channel::ChannelType,
     instance::{
-        AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings,
-        TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        AccountWatch, AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings,
+        EvolutionFallback, Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch,
+        SlackSettings, TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -222,6 +222,7 @@ fn whatsapp(row: &Row, theirs: &str, rules: &Rules, remarks: &mut Vec<String>) -
         webhook_secret: None,
         webhook_secret_previous: None,
         webhook_url: None,
+        watch: AccountWatch::default(),
     })
 }
 

@@ -8,11 +8,12 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 28] = [
+pub(super) const CLEARABLE: [&str; 30] = [
     "agent_error_message",
     "agent_id",
     "agent_instance_type",
     "agent_timeout",
+    "catch_up_minutes",
     "debounce_max_ms",
     "debounce_ms",
     "default_agent",
@@ -24,6 +25,7 @@ pub(super) const CLEARABLE: [&str; 28] = [
     "max_backlog",
     "on_edit",
     "overlap",
+    "restart_when_silent",
     "resume_keyword",
     "session_id_prefix",
     "slack_bot_token",
@@ -191,6 +193,14 @@ pub struct FieldArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_base64: Option<bool>,
+    /// Messages that were missed in an outage are fetched when they are at most so old; 0 fetches none.
+    #[arg(long, value_name = "MINUTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    catch_up_minutes: Option<u64>,
+    /// Whether an account that is open and strangely silent is connected anew.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restart_when_silent: Option<bool>,
     /// What a webhook must prove to know.
     #[arg(long, value_name = "SECRET", value_parser = secret)]
     #[serde(skip)]

@@ -29,6 +29,10 @@ pub(super) async fn status(one: &OneArgs, target: &Api) -> anyhow::Result<String
     let mut flat = told.clone();
     flat["channel_data"] = Value::Null;
     flat["error"] = told["channel_data"]["error"].clone();
+    flat["connection"] = Value::Null;
+    for (field, told_as) in [("told_state", "state"), ("since", "since"), ("silent_since", "silent_since")] {
+        flat[field] = told["connection"][told_as].clone();
+    }
     Ok(format!("{}\n", show::fields(&flat, &[])))
 }
 

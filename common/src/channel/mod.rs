@@ -4,12 +4,14 @@
 //! `outbound` turns a reply into a request. The set is closed: [`ChannelType`] is the registry,
 //! so that the compiler lists what a new channel must provide.
 
+mod connection;
 mod message;
 mod outgoing;
 pub mod whatsapp;
 
 use serde::{Deserialize, Serialize};
 
+pub use connection::{ConnectionNews, ConnectionState};
 pub use message::{Content, InboundMessage, MessageKind, Person, Quoted};
 pub use outgoing::{ContactCard, File, MediaType, Outgoing, OutgoingContent};
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{ChannelSettings, DiscordSettings, SlackSettings, WhatsappSettings, repository::TABLE};
+use super::{AccountWatch, ChannelSettings, DiscordSettings, SlackSettings, WhatsappSettings, repository::TABLE};
 use crate::{
     channel::ChannelType,
     secret::{Keyring, Place, SealError, Secret},
@@ -51,6 +51,15 @@ struct StoredWhatsapp {
     webhook_secret_previous: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     webhook_url: Option<String>,
+    #[serde(default = "catch_up_minutes")]
+    catch_up_minutes: u32,
+    #[serde(default)]
+    restart_when_silent: bool,
+}
+
+/// Of rows from before there was a choice.
+fn catch_up_minutes() -> u32 {
+    AccountWatch::default().catch_up_minutes
 }
 
 /// Discord's part.
@@ -127,6 +136,8 @@ pub(super) fn write(channel: &ChannelSettings, seal: &RowSeal<'_>) -> Result<Val
             webhook_secret_previous: seal
                 .encrypt_some("webhook_secret_previous", settings.webhook_secret_previous.as_ref())?,
             webhook_url: settings.webhook_url.clone(),
+            catch_up_minutes: settings.watch.catch_up_minutes,
+            restart_when_silent: settings.watch.restart_when_silent,
         }),
         ChannelSettings::Discord(settings) => serde_json::to_value(StoredDiscord {
             bot_token: seal.encrypt_some("discord_bot_token", settings.bot_token.as_ref())?,
@@ -176,6 +187,10 @@ pub(super) fn read(
                 webhook_secret_previous: seal
                     .decrypt_some("webhook_secret_previous", stored.webhook_secret_previous.as_deref())?,
                 webhook_url: stored.webhook_url,
+                watch: AccountWatch {
+                    catch_up_minutes: stored.catch_up_minutes,
+                    restart_when_silent: stored.restart_when_silent,
+                },
             }))
         }
         Some(ChannelType::Discord) => {
@@ -214,6 +229,7 @@ mod tests {
             webhook_secret: secret(),
             webhook_secret_previous: secret(),
             webhook_url: None,
+            watch: AccountWatch::default(),
         };
         let discord =
             DiscordSettings { bot_token: secret(), client_id: None, guild_id: None, default_channel_id: None };

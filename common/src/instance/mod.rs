@@ -31,8 +31,8 @@ pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
 pub use lookup::Lookup;
 pub use model::{
-    AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES,
-    ReplySettings, SlackSettings, WhatsappSettings,
+    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError,
+    RESERVED_NAMES, ReplySettings, SlackSettings, WhatsappSettings,
 };
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, SlackPatch, WhatsappPatch};
 pub use reachability::address_warning;

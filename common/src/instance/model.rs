@@ -318,6 +318,30 @@ pub struct WhatsappSettings {
     pub webhook_secret_previous: Option<Secret>,
     /// Where Evolution was told to post; unset = the webhook there is not the hub's to look after.
     pub webhook_url: Option<String>,
+    /// How the hub watches over it.
+    pub watch: AccountWatch,
+}
+
+/// How the hub watches over an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountWatch {
+    /// Messages that were missed in an outage are fetched when they are at most so many minutes old; 0 =
+    /// none is.
+    pub catch_up_minutes: u32,
+    /// Whether an account that is open and strangely silent is connected anew.
+    pub restart_when_silent: bool,
+}
+
+impl AccountWatch {
+    /// What `catch_up_minutes` may be: traces are kept for a day at least, and tell what was missed.
+    pub const CATCH_UP_MINUTES: RangeInclusive<u64> = 0..=1440;
+}
+
+impl Default for AccountWatch {
+    /// Who wrote within the last twelve hours is answered.
+    fn default() -> Self {
+        Self { catch_up_minutes: 720, restart_when_silent: false }
+    }
 }
 
 /// A Discord bot's account.

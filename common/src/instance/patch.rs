@@ -74,6 +74,8 @@ pub struct WhatsappPatch {
     pub replace_webhook_secrets: Option<Secret>,
     /// `Some(None)`: the webhook at Evolution is no longer the hub's to look after.
     pub webhook_url: Option<Option<String>>,
+    pub catch_up_minutes: Option<u32>,
+    pub restart_when_silent: Option<bool>,
 }
 
 /// A change of [`DiscordSettings`].
@@ -138,6 +140,8 @@ impl WhatsappPatch {
         put(&mut settings.whatsapp_instance, slug);
         put(&mut settings.webhook_base64, self.webhook_base64);
         put(&mut settings.webhook_url, self.webhook_url);
+        put(&mut settings.watch.catch_up_minutes, self.catch_up_minutes);
+        put(&mut settings.watch.restart_when_silent, self.restart_when_silent);
         if self.forget_previous_secret {
             settings.webhook_secret_previous = None;
         }

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, InstanceName, Instances, NewInstance, ReplySettings, StoreError,
-    TakeoverSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
+    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, InstanceName, Instances, NewInstance, ReplySettings,
+    StoreError, TakeoverSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -118,6 +118,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             evolution_key: Secret::read(evolution_key),
             whatsapp_instance: slug.unwrap_or_else(|| name.to_string()),
             webhook_base64: true,
+            watch: AccountWatch::default(),
             webhook_secret: None,
             webhook_secret_previous: None,
             webhook_url: None,

@@ -8,8 +8,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance, ReplySettings,
-    TakeoverSettings, TurnSettings, WhatsappSettings,
+    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance,
+    ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -64,6 +64,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             webhook_secret: None,
             webhook_secret_previous: None,
             webhook_url: None,
+            watch: AccountWatch::default(),
         }),
     }
 }

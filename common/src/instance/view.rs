@@ -58,6 +58,8 @@ struct WhatsappView {
     webhook_secret: Option<String>,
     webhook_secret_previous: Option<String>,
     webhook_url: Option<String>,
+    catch_up_minutes: Option<u32>,
+    restart_when_silent: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -132,6 +134,8 @@ impl WhatsappView {
             webhook_secret: settings.webhook_secret.as_ref().map(Secret::mask),
             webhook_secret_previous: settings.webhook_secret_previous.as_ref().map(Secret::mask),
             webhook_url: settings.webhook_url.clone(),
+            catch_up_minutes: Some(settings.watch.catch_up_minutes),
+            restart_when_silent: Some(settings.watch.restart_when_silent),
         }
     }
 }

@@ -16,6 +16,7 @@
 //!   its story goes.
 //! - [`Backlogs`]: how much waits for each instance, so that none may fill the queue for all.
 //! - [`ConfigWatch`] and [`announce_change`]: how every process hears that an instance was changed.
+//! - [`Accounts`]: how the account of each instance is connected, and when the hub was away.
 //! - [`IdempotencyKeys`] and [`SendOutcomes`]: a send that is asked for twice is sent once, and who
 //!   asked for it hears how it ended.
 //! - [`Sightings`]: where a conversation stands now, asked of its owner, else of the streams.
@@ -24,6 +25,7 @@
 //! ack and no scheduled message: waiting is the business of the owner's memory, which the replay
 //! rebuilds.
 
+mod accounts;
 mod backlog;
 mod checkpoint;
 mod claim;
@@ -52,6 +54,7 @@ mod subject;
 mod tracebus;
 mod tracefeed;
 
+pub use accounts::{AccountRecord, Accounts, AccountsError, Watched};
 pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs, PartitionBacklog};
 pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use claim::{ClaimError, Claimant, Claimed, owner_recorded};

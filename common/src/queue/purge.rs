@@ -3,8 +3,8 @@
 use async_nats::jetstream::Context;
 
 use super::{
-    InstanceToken, Layout, Media, Subjects,
-    streams::{DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
+    InstanceToken, Layout, Media, Subjects, accounts,
+    streams::{ACCOUNTS, DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
 };
 
 /// Removes everything kept of an instance: waiting messages, checkpoints, dead letters, trace
@@ -28,6 +28,11 @@ pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceTo
     // Streams of an earlier build have no such bucket; what stays in it is gone in a day.
     if let Ok(keys) = js.get_stream(format!("KV_{IDEMPOTENCY}")).await {
         keys.purge().filter(Subjects::idempotency_instance(instance)).await?;
+    }
+    if let (Ok(bucket), Some(id)) =
+        (js.get_stream(format!("KV_{ACCOUNTS}")).await, InstanceToken::row_id(instance.as_str()))
+    {
+        bucket.purge().filter(accounts::subject(&id.to_string())).await?;
     }
     Media::open(js).await?.purge(instance).await?;
     Media::open_dead(js).await?.purge(instance).await?;

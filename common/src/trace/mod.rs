@@ -24,6 +24,7 @@ mod retention;
 mod tail;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 pub use analytics::{Analytics, Figures, Times};
 pub use cursor::TraceCursor;
@@ -40,3 +41,4 @@ pub use payload::{Packed, compress, decompress};
 pub use repository::{TracePage, Traces, Written};
 pub use retention::{DEFAULT_RETENTION_DAYS, Older, RETENTION_DAYS, kept_since};
 pub use tail::{TailFilter, TailLine};
+pub use traffic::Habit;

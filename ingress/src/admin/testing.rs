@@ -88,6 +88,7 @@ impl Hub {
             dead: None,
             sends: None,
             doctor: None,
+            accounts: None,
             live: crate::live::Live::idle(),
         };
         Self { state, _folder: folder }

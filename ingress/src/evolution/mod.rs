@@ -1,13 +1,17 @@
 //! The accounts of WhatsApp instances on their Evolution servers.
 //!
 //! The cast: [`EvolutionDesk`] makes, adopts, registers and silences accounts; [`Door`] knows where
-//! Evolution is to post; [`watch`] looks again and again whether it still does.
+//! Evolution is to post; [`watch`] looks again and again whether it still does. [`Connections`] hears how accounts are
+//! connected, [`CatchUp`] fetches what was missed, and `silence` finds accounts of which nothing comes.
 //!
 //! What is absent: HTTP of our own, and the table of instances but for `watch`, which may have to
 //! tell it a new address.
 
 mod account;
+mod connections;
 mod door;
+mod missed;
+mod silence;
 mod trouble;
 pub mod watch;
 
@@ -22,7 +26,9 @@ use omnihub_common::{
 
 pub use self::{
     account::{Look, Progress, Registered},
+    connections::Connections,
     door::{Door, WebhookUrl},
+    missed::{CatchUp, CatchUpError},
     trouble::Trouble,
 };
 

@@ -50,18 +50,10 @@ pub(super) async fn accept(
     Ok(traces)
 }
 
-async fn envelope(
-    state: &WebhookState,
-    instance: &Instance,
-    mut part: Part,
-    own_id: Option<String>,
-    mut warnings: Vec<String>,
-) -> Result<Envelope, IntakeError> {
-    let prefix = instance.session_id_prefix.as_deref();
-    let session_name = whatsapp_session_name(prefix, instance.name.as_str(), &part.address());
-    let command = command(instance, &part);
-    let id = match command {
-        Some(Command::Own) => MessageId::of_own(instance.id, &token(&session_name), &part.provider_id),
+/// What a message is known by: its id in the queue, and its trace.
+pub(super) fn identity(instance: &Instance, part: &Part) -> (MessageId, Uuid) {
+    let id = match command(instance, part) {
+        Some(Command::Own) => MessageId::of_own(instance.id, &token(&session_name(instance, part)), &part.provider_id),
         _ => MessageId::of(&MessageKey {
             instance_id: instance.id,
             kind: "message",
@@ -71,6 +63,22 @@ async fn envelope(
             discriminator: "",
         }),
     };
+    (id, trace_id(part.provider_at_ms, id))
+}
+
+fn session_name(instance: &Instance, part: &Part) -> String {
+    whatsapp_session_name(instance.session_id_prefix.as_deref(), instance.name.as_str(), &part.address())
+}
+
+async fn envelope(
+    state: &WebhookState,
+    instance: &Instance,
+    mut part: Part,
+    own_id: Option<String>,
+    mut warnings: Vec<String>,
+) -> Result<Envelope, IntakeError> {
+    let (id, trace_id) = identity(instance, &part);
+    let (command, session_name) = (command(instance, &part), session_name(instance, &part));
     if let Some(media) = part.take_media() {
         let name = Media::name(&InstanceToken::new(instance.name.as_str(), instance.id), id, "media");
         // What is not base64 is kept as it came: whoever uses the media will see it.
@@ -87,7 +95,7 @@ async fn envelope(
         kind: EnvelopeKind::Message,
         command,
         id,
-        trace_id: trace_id(part.provider_at_ms, id),
+        trace_id,
         instance_id: instance.id,
         instance: instance.name.as_str().to_owned(),
         channel: instance.channel_type().as_str().to_owned(),

@@ -10,12 +10,14 @@
 mod accept;
 mod correct;
 mod documented;
+mod late;
 mod meters;
 mod quota;
 mod route;
 mod verify;
 
 pub(crate) use accept::received;
+pub(crate) use late::{accept_late, trace_of};
 
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ pub use quota::Quota;
 
 use crate::{
     admin::door::{Routes, open_post},
+    evolution::Connections,
     problem::Problem,
 };
 use route::Target;
@@ -68,6 +71,8 @@ pub struct WebhookState {
     pub recorded: Traces,
     /// What is counted.
     pub webhooks: WebhookMeters,
+    /// How accounts are connected.
+    pub connections: Connections,
 }
 
 /// Larger bodies are not read on the threads that serve everybody.
@@ -181,6 +186,9 @@ async fn handle(
     };
     tracing::Span::current().record("instance.name", instance.name.as_str());
     let event = webhook.event.clone();
+    if let Some(news) = &webhook.connection {
+        state.connections.tell(instance.id, news.clone());
+    }
     let mut answer = Answer {
         status: "success",
         instance: instance.name.as_str().to_owned(),

@@ -96,7 +96,8 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AgentProtocol, AgentSettings, InstanceName, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentProtocol, AgentSettings, InstanceName, ReplySettings, TakeoverSettings, TurnSettings,
+        WhatsappSettings,
     };
     use serde_json::json;
 
@@ -132,6 +133,7 @@ mod tests {
                 webhook_secret: secret.map(Secret::new),
                 webhook_secret_previous: previous.map(Secret::new),
                 webhook_url: None,
+                watch: AccountWatch::default(),
             }),
             created_at: DateTime::UNIX_EPOCH,
             updated_at: DateTime::UNIX_EPOCH,

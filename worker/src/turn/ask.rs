@@ -90,12 +90,14 @@ impl Turn {
     }
 
     /// A conversation gets so many turns within a minute: two bots that answer each other come to
-    /// an end. The minutes are those of the messages' arrival, so that what waited is not cut short;
-    /// a question that is asked again counts once, and what somebody redrives not at all.
+    /// an end. The minutes are those in which the messages were written, so that what waited, here or
+    /// at the channel, is not cut short; a question that is asked again counts once, and what
+    /// somebody redrives not at all.
     pub(super) fn count_turn(&mut self, opened: &Opened) -> Result<(), Exit> {
         let envelope = &opened.envelope;
+        let came = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
         let again = envelope.redrive.is_some() || self.open_turn().is_some_and(|open| open.attempt > 0);
-        if again || self.checkpoint.may_ask(envelope.received_at, opened.instance.turns.turns_per_minute) {
+        if again || self.checkpoint.may_ask(came, opened.instance.turns.turns_per_minute) {
             return Ok(());
         }
         Err(Exit::End(Outcome::Ignored, "turn_budget".to_owned()))

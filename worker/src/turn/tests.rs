@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings, TakeoverSettings,
-        TurnSettings, WhatsappSettings,
+        AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings,
+        TakeoverSettings, TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -40,6 +40,7 @@ pub(crate) fn instance() -> Instance {
             webhook_secret: None,
             webhook_secret_previous: None,
             webhook_url: None,
+            watch: AccountWatch::default(),
         }),
         created_at: DateTime::UNIX_EPOCH,
         updated_at: DateTime::UNIX_EPOCH,

@@ -3,6 +3,7 @@
 //! [`webhook`] reads what Evolution posts and splits it into messages (ingress), [`inbound`] reads
 //! one message as a turn sees it (worker), [`outbound`] speaks Evolution's REST API (worker), [`admin`]
 //! looks after an account there and [`registration`] knows how our webhook should stand (ingress).
+//! [`connection`] reads what its webhooks tell of an account (ingress).
 //! [`recipient`] and [`mentions`] read whom a program wants to write to (ingress), [`call`] makes
 //! Evolution's request of it (worker).
 //! All reading is pure; the fixtures are bodies recorded from Evolution API 2.3.6, each with its
@@ -11,6 +12,7 @@
 pub mod admin;
 mod answer;
 pub mod call;
+pub mod connection;
 pub mod correction;
 pub mod event;
 pub mod inbound;

@@ -11,7 +11,8 @@ use base64::{
 use serde_json::{Map, Value};
 
 pub use super::event::Event;
-use super::{correction::Correction, surrogates, wire};
+use super::{connection::read_connection, correction::Correction, surrogates, wire};
+use crate::channel::ConnectionNews;
 
 /// How many envelopes or base64 layers may lie inside each other.
 const MAX_LAYERS: usize = 3;
@@ -43,6 +44,8 @@ pub struct Webhook {
     pub parts: Vec<Part>,
     /// What a person did to a message of theirs, where the event tells that.
     pub correction: Option<Correction>,
+    /// What it tells of the account's connection.
+    pub connection: Option<ConnectionNews>,
 }
 
 /// One message of a webhook.
@@ -118,6 +121,10 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
     let mut head = Head::of(&fields);
     let named = head.event.as_ref().or(path_event.as_ref());
     let correction = named.and_then(|event| Correction::read(event, fields.get("data")?));
+    let connection = named.and_then(|event| {
+        let date_time = fields.get("date_time").and_then(Value::as_str);
+        read_connection(event.as_str(), fields.get("data").unwrap_or(&Value::Null), date_time)
+    });
     let found = match &head.event {
         None | Some(Event::MessagesUpsert) => messages(Value::Object(fields), &mut head, MAX_LAYERS),
         Some(_) => Ok(Vec::new()),
@@ -127,10 +134,17 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
         Event::MessagesUpsert => found?.into_iter().enumerate().map(|(index, data)| part(index, data)).collect(),
         _ => Ok(Vec::new()),
     }?;
-    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, correction })
+    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, correction, connection })
 }
 
 impl Part {
+    /// A message as Evolution keeps it (`findMessages`), which is how it posts it too; none of what
+    /// cannot be told apart.
+    #[must_use]
+    pub fn kept(record: Value) -> Option<Self> {
+        part(0, record).ok()
+    }
+
     /// The conversation's address: the digits of the person's phone where any of the message's
     /// ids is one, else the local part of the chat (`@lid`, group, newsletter), `status` for
     /// `status@broadcast`. No country prefix is invented.

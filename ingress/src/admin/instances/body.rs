@@ -5,10 +5,10 @@ use std::{ops::RangeInclusive, time::Duration};
 use omnihub_common::{
     channel::ChannelType,
     instance::{
-        AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback,
-        Instance, InstanceName, NewInstance, OnEdit, Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch,
-        SlackSettings, TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings,
-        service_url,
+        AccountWatch, AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings,
+        EvolutionFallback, Instance, InstanceName, NewInstance, OnEdit, Overlap, Patch, ReplyPatch, ReplySettings,
+        SlackPatch, SlackSettings, TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch,
+        WhatsappSettings, service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
@@ -202,6 +202,9 @@ fn whatsapp_patch(fields: &mut Fields, current: Option<&ChannelSettings>, may: &
         // Not for callers: what the hub has registered, and how.
         replace_webhook_secrets: None,
         webhook_url: None,
+        catch_up_minutes: number(fields, "catch_up_minutes", AccountWatch::CATCH_UP_MINUTES)
+            .or_default(AccountWatch::default().catch_up_minutes),
+        restart_when_silent: fields.flag("restart_when_silent").or_default(false),
     }
 }
 
@@ -288,6 +291,10 @@ fn new_whatsapp(
         webhook_secret: patch.webhook_secret.flatten(),
         webhook_secret_previous: None,
         webhook_url: None,
+        watch: AccountWatch {
+            catch_up_minutes: patch.catch_up_minutes.unwrap_or(AccountWatch::default().catch_up_minutes),
+            restart_when_silent: patch.restart_when_silent.unwrap_or_default(),
+        },
     }
 }
 

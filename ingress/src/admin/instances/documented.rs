@@ -1,7 +1,7 @@
 //! What is said of the fields of an instance in the OpenAPI document.
 
 use omnihub_common::{
-    instance::{AgentProtocol, AgentSettings, OnEdit, Overlap, TakeoverSettings, TurnSettings},
+    instance::{AccountWatch, AgentProtocol, AgentSettings, OnEdit, Overlap, TakeoverSettings, TurnSettings},
     trace::RETENTION_DAYS,
 };
 use serde_json::{Value, json};
@@ -102,6 +102,15 @@ fn others() -> impl IntoIterator<Item = Field> {
         flag("webhook_base64", "WhatsApp: whether files come within webhooks."),
         field("webhook_secret", PRINTABLE, "WhatsApp: what webhooks must prove; a secret, or a reference to one."),
         field("webhook_secret_previous", PRINTABLE, "WhatsApp: the one before; null forgets it."),
+        field(
+            "catch_up_minutes",
+            whole(AccountWatch::CATCH_UP_MINUTES),
+            "WhatsApp: how old messages may be that were missed in an outage and are fetched; 0 fetches none.",
+        ),
+        flag(
+            "restart_when_silent",
+            "WhatsApp: whether an account that is open and strangely silent is connected anew.",
+        ),
         field("discord_bot_token", PRINTABLE, "Discord: the bot's token; a secret, or a reference to one."),
         text("discord_client_id", "Discord: the application's id."),
         text("discord_guild_id", "Discord: the server's id."),

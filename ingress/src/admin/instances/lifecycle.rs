@@ -1,6 +1,7 @@
 //! The life of an instance's account: its status, its QR code, and what connects and parts it.
 
 use axum::{Json, extract::State};
+use chrono::{DateTime, Utc};
 use omnihub_common::{
     audit::{self, Change},
     channel::whatsapp::{
@@ -89,6 +90,32 @@ struct Status {
     /// `connected`, `connecting`, `disconnected`, `not_found` or `error`.
     status: &'static str,
     channel_data: Value,
+    /// What its webhooks told last; null when they told nothing.
+    connection: Option<ToldConnection>,
+}
+
+/// How an account is connected, as its webhooks told it.
+#[derive(Debug, Serialize, ToSchema)]
+struct ToldConnection {
+    /// `open`, `connecting`, `pairing`, `closed`, `logged_out` or `removed`.
+    state: &'static str,
+    /// Since when.
+    since: Option<DateTime<Utc>>,
+    /// The channel's number for why.
+    reason: Option<i64>,
+    /// Since when nothing comes of it, though by its own habit something should have.
+    silent_since: Option<DateTime<Utc>>,
+}
+
+/// What the webhooks of an instance told; none too when the record cannot be had.
+async fn told_connection(state: &AppState, instance: &Instance) -> Option<ToldConnection> {
+    let record = state.accounts.as_ref()?.get(instance.id).await.ok()??;
+    Some(ToldConnection {
+        state: record.state.as_str(),
+        since: DateTime::from_timestamp_millis(record.since),
+        reason: record.reason,
+        silent_since: record.silent_since.and_then(DateTime::from_timestamp_millis),
+    })
 }
 
 async fn status(
@@ -99,7 +126,9 @@ async fn status(
     access.sees(&name)?;
     let instance = find(&state, &name).await?;
     let (status, channel_data) = status_of(&state, &instance).await?;
-    Ok(Json(Status { instance_name: name, channel_type: instance.channel_type().as_str(), status, channel_data }))
+    let connection = told_connection(&state, &instance).await;
+    let channel_type = instance.channel_type().as_str();
+    Ok(Json(Status { instance_name: name, channel_type, status, channel_data, connection }))
 }
 
 /// The word for how an instance is connected, and what Evolution says of it.

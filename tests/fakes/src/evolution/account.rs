@@ -3,7 +3,7 @@
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{FakeEvolution, Instance, State, book::Book};
+use super::{FakeEvolution, Instance, State, book::Book, history::History};
 use crate::record::lock;
 
 /// One call about the life of an account, accepted or not.
@@ -41,6 +41,8 @@ pub(super) struct Account {
     pub(super) base64_in_effect: bool,
     /// Its contacts, chats and profiles.
     pub(super) book: Book,
+    /// The messages that it has kept.
+    pub(super) history: History,
 }
 
 impl Account {

@@ -4,10 +4,11 @@
 //! `apikey` header is its token or the global key (401), the body has the right shape (400).
 //! The real one ignores fields that it does not know; here each is a violation.
 //! `account` is the life of an account as a test sees it, `lifecycle` its doors, `book` its contacts,
-//! chats and profiles.
+//! chats and profiles, `history` the messages that it has kept.
 
 mod account;
 mod book;
+mod history;
 mod lifecycle;
 mod lifecycle_wire;
 mod message;

@@ -35,6 +35,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
         .route("/instance/fetchInstances", get(fetch_instances))
         .merge(super::lifecycle::router())
         .merge(super::book::router())
+        .merge(super::history::router())
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(state)
 }

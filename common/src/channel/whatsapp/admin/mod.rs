@@ -2,7 +2,8 @@
 //!
 //! [`Servers`] gives accounts; [`EvolutionAdmin`] is one as its owner sees it; `read` knows what Evolution answers,
 //! `error` why it did not do it. `book` reads the account's contacts and chats out of answers of any length, which
-//! `elements` takes apart, and `profile` is what people see of it. Every call is bounded in time and size.
+//! `elements` takes apart, `history` the messages that it has kept,
+//! and `profile` is what people see of it. Every call is bounded in time and size.
 //!
 //! What is absent: no call is repeated, no order of calls is decided and nothing is stored here.
 //! Source: Evolution API 2.3.6. Its oddities that matter: an unknown instance is 404 even without
@@ -12,6 +13,7 @@
 mod book;
 mod elements;
 mod error;
+mod history;
 mod profile;
 mod read;
 
@@ -23,6 +25,7 @@ use serde_json::{Value, json};
 pub use self::{
     book::{Chat, Contact},
     error::AdminError,
+    history::Stretch,
     profile::Profile,
     read::{Account, Connecting, Connection, Pairing, WebhookRow},
 };

@@ -15,7 +15,7 @@ use axum::{
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::channel::whatsapp::registration::Registration;
+use crate::channel::whatsapp::registration::{EVENTS, Registration};
 
 /// What the server saw, and what it will say.
 #[derive(Clone, Default)]
@@ -93,7 +93,7 @@ async fn each_call_is_as_evolution_reads_it() {
                           "readStatus": false, "syncFullHistory": false});
     assert_eq!(seen[1].1, settings);
     let webhook = json!({"webhook": {"enabled": true, "url": "http://hub/w", "headers": {"jwt_key": "s"},
-                         "byEvents": false, "base64": true, "events": ["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE"]}});
+                         "byEvents": false, "base64": true, "events": EVENTS}});
     assert_eq!(seen[2].1, webhook);
 }
 
@@ -110,10 +110,7 @@ async fn an_account_is_made_with_the_key_that_it_shall_have() {
     let seen = script.seen();
     assert_eq!((seen[0].0.as_str(), &seen[0].1["token"]), ("POST /evo/instance/create", &json!("OWN")));
     assert_eq!((&seen[0].1["instanceName"], &seen[0].1["qrcode"]), (&json!("my shop"), &json!(false)));
-    assert_eq!(
-        (&seen[0].1["webhook"]["events"], &seen[0].1["webhook"]["enabled"]),
-        (&json!(["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE"]), &json!(null))
-    );
+    assert_eq!((&seen[0].1["webhook"]["events"], &seen[0].1["webhook"]["enabled"]), (&json!(EVENTS), &json!(null)));
     assert_eq!(seen[1].1["webhook"], json!(null));
 }
 

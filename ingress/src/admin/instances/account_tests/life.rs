@@ -18,7 +18,8 @@ async fn a_whole_life() {
     site.evolution.pair("acme");
     let told = status().await;
     let expected = json!({"instance_name": "acme", "channel_type": "whatsapp", "status": "connected", "channel_data":
-        {"evolution_state": "open", "evolution_data": {"instance": {"instanceName": "acme", "state": "open"}}}});
+        {"evolution_state": "open", "evolution_data": {"instance": {"instanceName": "acme", "state": "open"}}},
+        "connection": null});
     assert_eq!(told, expected);
     assert_eq!(site.well("GET", "/acme/qr", "").await["status"], "unavailable");
 

@@ -9,6 +9,7 @@ mod watching;
 use std::sync::Arc;
 
 use omnihub_common::{
+    channel::whatsapp::registration::EVENTS,
     instance::{ChannelSettings, EvolutionFallback, Instance, WhatsappSettings},
     secret::Secret,
 };
@@ -109,11 +110,7 @@ impl Site {
     /// Evolution posts to the hub for this instance, as its row wants it.
     async fn assert_registered(&self, name: &str) {
         let (settings, webhook) = (self.stored(name).await, self.webhook(name).await);
-        assert_eq!(
-            (&webhook["enabled"], &webhook["events"]),
-            (&json!(true), &json!(["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE"])),
-            "{webhook}"
-        );
+        assert_eq!((&webhook["enabled"], &webhook["events"]), (&json!(true), &json!(EVENTS)), "{webhook}");
         assert_eq!(webhook["url"], format!("{PUBLIC}/webhook/evolution/{name}"));
         assert_eq!(webhook["url"].as_str(), settings.webhook_url.as_deref());
         assert_eq!(webhook["headers"]["jwt_key"], settings.webhook_secret.as_ref().unwrap().expose());

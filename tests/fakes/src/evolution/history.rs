@@ -1,0 +1,85 @@
+//! The messages that an account on the fake has kept: `/chat/findMessages` of 2.3.6.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{Path, State as Shared};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::post;
+use serde_json::{Map, Value, json};
+
+use super::lifecycle::serve;
+use super::lifecycle_wire::unknown;
+use super::routes::{authorize, note_unknown};
+use super::{FakeEvolution, State};
+
+/// Rows of a page unless the caller says.
+const PAGE: usize = 50;
+
+/// What an account has kept.
+#[derive(Clone, Debug, Default)]
+pub(super) struct History {
+    messages: Vec<Value>,
+    /// As of a version that knows no filter by time.
+    ignores_times: bool,
+}
+
+impl FakeEvolution {
+    /// An account keeps this message: the `data` of its webhook, whether that arrives or not.
+    pub fn keep_message(&self, name: &str, data: Value) {
+        self.state.change(name, |known| known.account.history.messages.push(data));
+    }
+
+    /// The account is on a version that knows no filter by time.
+    pub fn ignore_times(&self, name: &str) {
+        self.state.change(name, |known| known.account.history.ignores_times = true);
+    }
+}
+
+/// The routes.
+pub(super) fn router() -> Router<Arc<State>> {
+    Router::new().route("/chat/findMessages/{instance}", post(find_messages))
+}
+
+async fn find_messages(
+    Shared(state): Shared<Arc<State>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    serve(&state, "findMessages", &name, (&headers, &body), |body| {
+        authorize(&state, &name, &headers)?;
+        note_unknown(&state, "findMessages", &unknown(body, &["where", "page", "offset"]));
+        let history = state.read(&name, |known| known.account.history.clone()).unwrap_or_default();
+        let mut rows = history.messages;
+        if !history.ignores_times {
+            rows.retain(|row| is_wanted(row, body));
+        }
+        // Newest first, and of the same second the later one.
+        rows.reverse();
+        rows.sort_by_key(|row| std::cmp::Reverse(row["messageTimestamp"].as_i64()));
+        let number =
+            |name: &str| body.get(name).and_then(Value::as_u64).and_then(|number| usize::try_from(number).ok());
+        let (size, page) = (number("offset").unwrap_or(PAGE).max(1), number("page").unwrap_or(1).max(1));
+        let (total, pages) = (rows.len(), rows.len().div_ceil(size));
+        let records: Vec<Value> = rows.into_iter().skip((page - 1) * size).take(size).collect();
+        let messages = json!({"total": total, "pages": pages, "currentPage": page, "records": records});
+        Ok((StatusCode::OK, json!({ "messages": messages })))
+    })
+}
+
+/// Whether the filter takes a row: by its key, and by its time in whole seconds.
+fn is_wanted(row: &Value, body: &Map<String, Value>) -> bool {
+    let Some(filter) = body.get("where") else { return true };
+    let seconds = |name: &str| {
+        let time = filter["messageTimestamp"][name].as_str()?;
+        chrono::DateTime::parse_from_rfc3339(time).ok().map(|time| time.timestamp())
+    };
+    let at = row["messageTimestamp"].as_i64().unwrap_or_default();
+    let key = filter["key"].as_object().cloned().unwrap_or_default();
+    seconds("gte").is_none_or(|gte| at >= gte)
+        && seconds("lte").is_none_or(|lte| at <= lte)
+        && key.iter().all(|(name, value)| row["key"][name] == *value)
+}
