@@ -18,6 +18,7 @@ mod m20261122_000007_audit;
 mod m20261122_000008_people;
 mod m20261122_000009_conversations;
 mod m20261122_000010_trace_retention;
+mod m20261122_000012_groups;
 mod m20261122_000013_takeover;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000008_people::Migration),
             Box::new(m20261122_000009_conversations::Migration),
             Box::new(m20261122_000010_trace_retention::Migration),
+            Box::new(m20261122_000012_groups::Migration),
             Box::new(m20261122_000013_takeover::Migration),
         ]
     }

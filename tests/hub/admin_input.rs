@@ -34,7 +34,7 @@ const KNOWN: &str = r#"{
     "agent_instance_type": "automagik", "agent_id": "7", "agent_error_message": "sorry",
     "enable_auto_split": true, "split_over": 100, "debounce_ms": 10, "debounce_max_ms": 100, "overlap": "merge",
     "max_backlog": 5, "trace_retention_days": 3, "turns_per_minute": 9, "takeover_minutes": 5, "resume_keyword": "bot",
-    "on_edit": "new_turn",
+    "on_edit": "new_turn", "group_trigger": "always", "group_keywords": ["bot"], "group_session": "user",
     "instances": ["globex"], "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z",
     "phone_number": "14155558800", "phone": "14155558800", "action": "block", "rule_type": "allow",
     "reason": "spam", "instance_name": "globex", "email": "a@b.test", "user_data": {"plan": "gold"},

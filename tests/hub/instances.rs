@@ -166,12 +166,12 @@ async fn nothing_is_left_of_a_deleted_instance(database: Database) {
     let mut image = webhook("14155554202", "");
     image["data"]["message"] = json!({"imageMessage": {"mimetype": "image/png"}, "base64": "iVBORw0KGgo="});
     let image = site.accepted("/webhook/evolution/phoenix", &image).await.remove(0);
-    assert_eq!(site.ended(&image).await["outcome"], "ignored");
+    assert_eq!(site.ended(&image).await["outcome"], "answered");
     // One that is being answered while the instance goes, and one that waits behind it.
     site.agent.set_behaviour(Behaviour::slow(Duration::from_secs(2), Behaviour::Echo));
     let running =
         [site.say_to("phoenix", "14155554203", "slow").await, site.say_to("phoenix", "14155554203", "next").await];
-    site.agent.wait_for_calls(3, DEADLINE).await.unwrap();
+    site.agent.wait_for_calls(4, DEADLINE).await.unwrap();
     let before = kept(&site, &token).await;
     for kind in ["in.", "turn.", "dead.", &token] {
         assert!(before.iter().any(|subject| subject.starts_with(kind)), "{kind} in {before:?}");

@@ -27,6 +27,8 @@ mod doctor;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod groups;
+#[cfg(test)]
 mod guide;
 #[cfg(test)]
 mod harness;

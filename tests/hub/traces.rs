@@ -139,9 +139,8 @@ async fn ignored_messages_say_why(database: Database) {
             "unsupported_type",
             INSTANCE,
             with(&|webhook| {
-                webhook["data"]["message"] =
-                    json!({"stickerMessage": {"mimetype": "image/webp"}, "base64": "UklGRg=="});
-                webhook["data"]["messageType"] = "stickerMessage".into();
+                webhook["data"]["message"] = json!({"keepInChatMessage": {}});
+                webhook["data"]["messageType"] = "keepInChatMessage".into();
             }),
         ),
         ("empty", INSTANCE, with(&|webhook| webhook["data"]["message"] = json!({"conversation": " \n "}))),
@@ -179,6 +178,15 @@ async fn ignored_messages_say_why(database: Database) {
     site.assert_no_violations();
 }
 
+/// In a group, where the bot is not asked.
+fn unasked_sticker() -> Value {
+    let mut sticker = webhook(PHONE, "");
+    sticker["data"]["message"] = json!({"stickerMessage": {"mimetype": "image/webp"}});
+    sticker["data"]["key"]["remoteJid"] = "120363042000000001@g.us".into();
+    sticker["data"]["key"]["participant"] = format!("{PHONE}@s.whatsapp.net").into();
+    sticker
+}
+
 async fn filters_and_pages_of_the_list(database: Database) {
     let site = Site::up(database, Behaviour::Echo).await;
     site.add_instance("other", json!({})).await;
@@ -188,9 +196,7 @@ async fn filters_and_pages_of_the_list(database: Database) {
         site.ended(&id).await;
         ids.push(id);
     }
-    let mut sticker = webhook(PHONE, "");
-    sticker["data"]["message"] = json!({"stickerMessage": {"mimetype": "image/webp"}});
-    let id = site.accepted("/webhook/evolution/acme", &sticker).await.remove(0);
+    let id = site.accepted("/webhook/evolution/acme", &unasked_sticker()).await.remove(0);
     site.ended(&id).await;
     ids.push(id);
     let [first, second, other, sticker] = ids.as_slice() else { panic!("four traces") };

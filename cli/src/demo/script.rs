@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// How often Evolution posts a repeated webhook in all.
 pub(super) const POSTS_OF_A_REPEATED: usize = 3;
 
+/// The message that is reacted to: some bubble of the business.
+const REACTED_TO: &str = "3EB0C0FFEE0000000001";
+
 /// One conversation.
 #[derive(Clone, Debug)]
 pub(super) struct Scene {
@@ -24,8 +27,8 @@ pub(super) enum Line {
     Text(&'static str),
     /// The customer writes, and Evolution posts the webhook more than once.
     Repeated(&'static str),
-    /// The customer sends a sticker.
-    Sticker,
+    /// The customer reacts to an answer.
+    Reaction,
     /// Somebody at the business writes from the phone, past the hub.
     Own(&'static str),
 }
@@ -50,7 +53,7 @@ fn scene(nth: usize, customer: &Conversation) -> Scene {
     match (nth, lines.first_mut()) {
         (0, Some(first)) => *first = Line::Repeated(customer.texts[0]),
         (1, Some(_)) => lines.insert(1, Line::Own("(from the shop's phone) I am looking into it")),
-        (2, Some(_)) => lines.insert(1, Line::Sticker),
+        (2, Some(_)) => lines.insert(1, Line::Reaction),
         _ => {}
     }
     Scene { name: customer.name, phone: customer.phone, lines }
@@ -64,21 +67,20 @@ impl Line {
         match self {
             Self::Text(_) | Self::Repeated(_) => {}
             Self::Own(_) => webhook["data"]["key"]["fromMe"] = true.into(),
-            Self::Sticker => {
-                webhook["data"]["messageType"] = "stickerMessage".into();
-                webhook["data"]["message"] = json!({
-                    "stickerMessage": { "mimetype": "image/webp", "height": 64, "width": 64, "isAnimated": false },
-                });
+            Self::Reaction => {
+                let key = json!({ "remoteJid": webhook["data"]["key"]["remoteJid"], "fromMe": true, "id": REACTED_TO });
+                webhook["data"]["messageType"] = "reactionMessage".into();
+                webhook["data"]["message"] = json!({ "reactionMessage": { "key": key, "text": "👍" } });
             }
         }
         webhook
     }
 
-    /// What is written; none for a sticker.
+    /// What is written; none for a reaction.
     pub(super) fn text(self) -> Option<&'static str> {
         match self {
             Self::Text(text) | Self::Repeated(text) | Self::Own(text) => Some(text),
-            Self::Sticker => None,
+            Self::Reaction => None,
         }
     }
 
@@ -93,7 +95,7 @@ impl Line {
             Self::Text(text) | Self::Repeated(text) => {
                 Ending::Answered(format!("echo: {text}").split("\n\n").map(str::to_owned).collect())
             }
-            Self::Sticker => Ending::Ignored("unsupported_type"),
+            Self::Reaction => Ending::Ignored("reaction"),
             Self::Own(_) => Ending::Ignored("from_me"),
         }
     }
@@ -110,18 +112,18 @@ mod tests {
         let has = |line: fn(&Line) -> bool| lines().any(line);
         assert!(has(|line| matches!(line, Line::Repeated(_))));
         assert!(has(|line| line.ending() == Ending::Ignored("from_me")));
-        assert!(has(|line| line.ending() == Ending::Ignored("unsupported_type")));
+        assert!(has(|line| line.ending() == Ending::Ignored("reaction")));
         assert!(has(|line| matches!(line.ending(), Ending::Answered(bubbles) if bubbles.len() > 1)));
         // A wrong answer to one of these would be noticed only when others come after it.
-        let odd = |line: Option<&Line>| matches!(line, Some(Line::Repeated(_) | Line::Sticker | Line::Own(_)));
+        let odd = |line: Option<&Line>| matches!(line, Some(Line::Repeated(_) | Line::Reaction | Line::Own(_)));
         assert!(!scenes.iter().any(|scene| odd(scene.lines.last())));
     }
 
     #[test]
-    fn a_sticker_and_an_own_message_look_like_the_recorded_ones() {
+    fn a_reaction_and_an_own_message_look_like_the_recorded_ones() {
         let scene = &scenes()[0];
-        let sticker = Line::Sticker.webhook(scene, "demo", "1", 2);
-        assert_eq!(sticker["data"]["message"]["stickerMessage"]["mimetype"], "image/webp");
+        let reaction = Line::Reaction.webhook(scene, "demo", "1", 2);
+        assert_eq!(reaction["data"]["message"]["reactionMessage"]["text"], "👍");
         assert_eq!(Line::Own("a").webhook(scene, "demo", "1", 2)["data"]["key"]["fromMe"], true);
     }
 }

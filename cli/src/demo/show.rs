@@ -50,7 +50,7 @@ pub(super) fn conversation(paint: Paint, played: &Played) -> String {
 
 fn chat(text: &mut String, paint: Paint, message: &Message, nth: usize) {
     let who = if matches!(message.line, Line::Own(_)) { "shop" } else { "customer" };
-    line(text, &nth.to_string(), who, who, message.line.text().unwrap_or("[sticker]"));
+    line(text, &nth.to_string(), who, who, message.line.text().unwrap_or("[reaction]"));
     for bubble in &message.bubbles {
         line(text, "", &paint.green("bot"), "bot", bubble);
     }
@@ -72,7 +72,7 @@ fn note(message: &Message) -> Option<String> {
     let reason = message.trace.outcome_reason.as_deref()?;
     let why = match reason {
         "from_me" => ": the business's own message, nobody to answer",
-        "unsupported_type" => ": a sticker has no words for the agent",
+        "reaction" => ": a reaction asks for nothing",
         _ => "",
     };
     Some(format!("{} ({reason}){why}", message.trace.outcome.as_deref().unwrap_or_default()))
@@ -152,7 +152,7 @@ mod tests {
     fn ignored_messages_say_why_and_have_no_agent() {
         assert!(shown(1).contains("ignored (from_me)"), "{}", shown(1));
         let text = shown(2);
-        assert!(text.contains("[sticker]") && text.contains("ignored (unsupported_type)"), "{text}");
+        assert!(text.contains("[reaction]") && text.contains("ignored (reaction)"), "{text}");
         let asked = text.lines().find(|line| line.contains("agent_called")).unwrap();
         assert!(asked.contains(" - "), "{asked}");
     }

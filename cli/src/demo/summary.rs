@@ -161,7 +161,7 @@ fn expected_answers(conversation: &Played) -> impl Iterator<Item = Vec<String>> 
 /// What is wrong with a message.
 fn problems(message: &Message) -> Vec<String> {
     let mut problems = Vec::new();
-    let what = message.line.text().unwrap_or("[sticker]");
+    let what = message.line.text().unwrap_or("[reaction]");
     let (outcome, reason, bubbles, stages) = match message.line.ending() {
         Ending::Answered(bubbles) => ("answered", None, bubbles, 4),
         Ending::Ignored(reason) => ("ignored", Some(reason), Vec::new(), 1),
@@ -211,9 +211,7 @@ mod tests {
         let summary = Summary::of(&played, &noticed);
         assert_eq!(summary.problems, Vec::<String>::new());
         let text = summary.show(Paint::plain(), Duration::from_millis(300));
-        for words in
-            ["15 (from 17 webhooks)", "13 (in 14 bubbles)", "2 (1 from_me, 1 unsupported_type)", "median 11 ms"]
-        {
+        for words in ["15 (from 17 webhooks)", "13 (in 14 bubbles)", "2 (1 from_me, 1 reaction)", "median 11 ms"] {
             assert!(text.contains(words), "{words}: {text}");
         }
     }

@@ -9,8 +9,8 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AccountWatch, AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings,
-        EvolutionFallback, Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch,
-        SlackSettings, TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        EvolutionFallback, GroupSettings, Instance, InstanceName, NewInstance, Patch, ReplyPatch, ReplySettings,
+        SlackPatch, SlackSettings, TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -108,6 +108,7 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
         agent,
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
+        groups: GroupSettings::default(),
         reply: ReplySettings { enable_auto_split: row.flag("enable_auto_split")?.unwrap_or(true), split_over: 0 },
         trace_retention_days: None,
         channel,

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 30] = [
+pub(super) const CLEARABLE: [&str; 33] = [
     "agent_error_message",
     "agent_id",
     "agent_instance_type",
@@ -22,6 +22,9 @@ pub(super) const CLEARABLE: [&str; 30] = [
     "discord_default_channel_id",
     "discord_guild_id",
     "enable_auto_split",
+    "group_keywords",
+    "group_session",
+    "group_trigger",
     "max_backlog",
     "on_edit",
     "overlap",
@@ -269,6 +272,18 @@ pub struct FieldArgs {
     #[arg(long, value_name = "WORD")]
     #[serde(skip_serializing_if = "Option::is_none")]
     resume_keyword: Option<String>,
+    /// When it answers in a group: never, mention, keyword or always.
+    #[arg(long, value_name = "WHEN")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_trigger: Option<String>,
+    /// The words that it answers to with --group-trigger keyword, with commas between them.
+    #[arg(long, value_name = "WORDS", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    group_keywords: Vec<String>,
+    /// What a conversation is in a group: group, or user for one with each member.
+    #[arg(long, value_name = "WHAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group_session: Option<String>,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]

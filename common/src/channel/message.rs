@@ -2,8 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Content;
+
 /// One message of a person, read from its channel's words.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InboundMessage {
     /// The channel's own id of the message.
     pub provider_id: String,
@@ -57,22 +59,6 @@ pub struct Quoted {
     pub text: Option<String>,
 }
 
-/// What a message holds.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Content {
-    /// The kind, which also names the trace's `message_type`.
-    pub kind: MessageKind,
-    /// The text, or the caption of media, or what stands for it (a button's title, a place's name).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// The media type, where there is media.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mimetype: Option<String>,
-    /// The channel's own word for the kind, where the kind is [`MessageKind::Unknown`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub provider_type: Option<String>,
-}
-
 /// The kinds of content, over all channels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -107,7 +93,37 @@ pub enum MessageKind {
 }
 
 impl MessageKind {
-    /// The word in traces and agent calls; the same as when serialised.
+    /// All of them.
+    pub const ALL: [Self; 26] = [
+        Self::Text,
+        Self::Image,
+        Self::Video,
+        Self::Gif,
+        Self::VideoNote,
+        Self::Audio,
+        Self::Voice,
+        Self::Document,
+        Self::Sticker,
+        Self::Location,
+        Self::LiveLocation,
+        Self::Contact,
+        Self::Contacts,
+        Self::Reaction,
+        Self::Poll,
+        Self::ButtonReply,
+        Self::TemplateReply,
+        Self::ListReply,
+        Self::InteractiveReply,
+        Self::Template,
+        Self::Album,
+        Self::GroupInvite,
+        Self::Pin,
+        Self::Event,
+        Self::Order,
+        Self::Unknown,
+    ];
+
+    /// The word in traces; the same as when serialised.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -140,6 +156,20 @@ impl MessageKind {
         }
     }
 
+    /// The word of an agent's `message_type`, which knows fewer kinds than the trace: what a person
+    /// chose is text, and what differs only in how it was recorded is one.
+    #[must_use]
+    pub fn agent_word(self) -> &'static str {
+        match self {
+            Self::Text | Self::ButtonReply | Self::TemplateReply | Self::ListReply | Self::InteractiveReply => "text",
+            Self::Video | Self::Gif | Self::VideoNote => "video",
+            Self::Audio | Self::Voice => "audio",
+            Self::Location | Self::LiveLocation => "location",
+            Self::Contact | Self::Contacts => "contact",
+            other => other.as_str(),
+        }
+    }
+
     /// Whether the content is a file.
     #[must_use]
     pub fn has_media(self) -> bool {
@@ -163,9 +193,7 @@ mod tests {
 
     #[test]
     fn a_kinds_word_is_its_serialised_form() {
-        let kinds =
-            [MessageKind::Text, MessageKind::VideoNote, MessageKind::LiveLocation, MessageKind::InteractiveReply];
-        for kind in kinds {
+        for kind in MessageKind::ALL {
             let word = serde_json::to_value(kind).expect("a word");
             assert_eq!(word, kind.as_str());
             assert_eq!(serde_json::from_value::<MessageKind>(word).expect("a kind"), kind);

@@ -5,14 +5,20 @@
 //! so that the compiler lists what a new channel must provide.
 
 mod connection;
+mod content;
 mod message;
 mod outgoing;
 pub mod whatsapp;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
 pub use connection::{ConnectionNews, ConnectionState};
-pub use message::{Content, InboundMessage, MessageKind, Person, Quoted};
+pub use content::{
+    Album, CalendarEvent, Choice, Content, Detail, GroupInvite, Link, MediaFacts, Order, Place, Poll, Reaction,
+    Referral, SharedContact,
+};
+pub use message::{InboundMessage, MessageKind, Person, Quoted};
 pub use outgoing::{ContactCard, File, MediaType, Outgoing, OutgoingContent};
 
 /// The channels that an instance can be on.

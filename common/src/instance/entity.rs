@@ -38,6 +38,10 @@ pub struct Model {
     pub takeover_minutes: i32,
     pub resume_keyword: Option<String>,
     pub trace_retention_days: Option<i32>,
+    pub group_trigger: String,
+    #[sea_orm(column_type = "Text")]
+    pub group_keywords: String,
+    pub group_session: String,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

@@ -9,6 +9,7 @@ mod channel_settings;
 mod directory;
 mod entity;
 mod follow;
+mod groups;
 mod lookup;
 mod model;
 mod patch;
@@ -29,6 +30,7 @@ pub(crate) mod testing;
 
 pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
+pub use groups::{GroupPatch, GroupSession, GroupSettings, GroupTrigger};
 pub use lookup::Lookup;
 pub use model::{
     AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError,

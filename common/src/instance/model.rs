@@ -10,7 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{TakeoverSettings, TurnSettings};
+use super::{GroupSettings, TakeoverSettings, TurnSettings};
 use crate::{channel::ChannelType, secret::Secret};
 
 /// The words that follow `/webhook/evolution/` when Evolution posts by events; no instance may
@@ -134,6 +134,8 @@ pub struct Instance {
     pub turns: TurnSettings,
     /// What a message from the paired phone does.
     pub takeover: TakeoverSettings,
+    /// How it behaves in groups.
+    pub groups: GroupSettings,
     /// How answers are sent.
     pub reply: ReplySettings,
     /// For how many days its traces are kept; unset = the hub's `OMNIHUB_TRACE_RETENTION_DAYS`.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentProtocol, ChannelSettings, DiscordSettings, Instance, SlackSettings, TakeoverPatch, TurnPatch,
+    AgentProtocol, ChannelSettings, DiscordSettings, GroupPatch, Instance, SlackSettings, TakeoverPatch, TurnPatch,
     WhatsappSettings,
 };
 use crate::secret::Secret;
@@ -25,6 +25,7 @@ pub struct Patch {
     pub agent: AgentPatch,
     pub turns: TurnPatch,
     pub takeover: TakeoverPatch,
+    pub groups: GroupPatch,
     pub reply: ReplyPatch,
     pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
@@ -113,6 +114,7 @@ impl Patch {
         put(&mut instance.session_id_prefix, self.session_id_prefix);
         self.turns.apply(&mut instance.turns);
         self.takeover.apply(&mut instance.takeover);
+        self.groups.apply(&mut instance.groups);
         put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
         put(&mut instance.reply.split_over, self.reply.split_over);
         put(&mut instance.trace_retention_days, self.trace_retention_days);

@@ -12,9 +12,9 @@ use sea_orm::{
 };
 
 use super::{
-    AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, InstanceView, Lookup, Patch, ReplySettings,
-    TakeoverSettings, TurnSettings,
-    channel_settings::{self, ChannelSettingsError, RowSeal},
+    AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName, InstanceView, Lookup, Patch,
+    ReplySettings, TakeoverSettings, TurnSettings,
+    channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
 use crate::{
@@ -23,6 +23,8 @@ use crate::{
     key::{Actor, Reach},
     secret::{Keyring, SecretSource, SourceError},
 };
+
+use rows::RowError;
 
 mod names;
 mod page;
@@ -90,17 +92,6 @@ impl StoreError {
     }
 }
 
-/// What is wrong with a row.
-#[derive(Debug, thiserror::Error)]
-pub enum RowError {
-    /// Its channel settings, or a secret.
-    #[error(transparent)]
-    Channel(#[from] ChannelSettingsError),
-    /// A column has a value that this version does not know.
-    #[error("column `{0}` has a value that this version does not know")]
-    Column(&'static str),
-}
-
 /// An instance to make.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields of `Instance`, described there")]
@@ -112,6 +103,7 @@ pub struct NewInstance {
     pub agent: AgentSettings,
     pub turns: TurnSettings,
     pub takeover: TakeoverSettings,
+    pub groups: GroupSettings,
     pub reply: ReplySettings,
     pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
@@ -349,6 +341,7 @@ impl Instances {
             agent: new.agent,
             turns: new.turns,
             takeover: new.takeover,
+            groups: new.groups,
             reply: new.reply,
             trace_retention_days: new.trace_retention_days,
             channel: new.channel,
@@ -415,6 +408,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
     let turns = rows::turns(&row)?;
     let takeover = rows::takeover(&row)?;
+    let groups = rows::groups(&row)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     let seconds = u64::try_from(row.agent_timeout).map_err(|_| RowError::Column("agent_timeout"))?;
     Ok(Instance {
@@ -435,18 +429,15 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         },
         turns,
         takeover,
+        groups,
         reply: ReplySettings {
             enable_auto_split: row.enable_auto_split,
             split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
         },
-        trace_retention_days: days(row.trace_retention_days)?,
+        trace_retention_days: rows::days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
     })
-}
-
-fn days(value: Option<i32>) -> Result<Option<u32>, RowError> {
-    value.map(|days| u32::try_from(days).map_err(|_| RowError::Column("trace_retention_days"))).transpose()
 }
 
 fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> {
@@ -483,6 +474,9 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         takeover_minutes: i32::try_from(instance.takeover.minutes).unwrap_or(i32::MAX),
         resume_keyword: instance.takeover.resume_keyword.clone(),
         trace_retention_days: instance.trace_retention_days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
+        group_trigger: instance.groups.trigger.as_str().to_owned(),
+        group_keywords: serde_json::json!(instance.groups.keywords).to_string(),
+        group_session: instance.groups.session.as_str().to_owned(),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::{
-    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, InstanceName, Instances, NewInstance, ReplySettings,
-    StoreError, TakeoverSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
+    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, InstanceName, Instances, NewInstance,
+    ReplySettings, StoreError, TakeoverSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -110,6 +110,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
         },
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
+        groups: GroupSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

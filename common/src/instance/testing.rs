@@ -8,8 +8,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, Instances, NewInstance,
-    ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
+    AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName, Instances,
+    NewInstance, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -28,6 +28,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         agent: new.agent,
         turns: new.turns,
         takeover: new.takeover,
+        groups: new.groups,
         reply: new.reply,
         trace_retention_days: new.trace_retention_days,
         channel: new.channel,
@@ -54,6 +55,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
         },
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
+        groups: GroupSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

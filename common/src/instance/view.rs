@@ -46,6 +46,9 @@ pub struct InstanceView {
     on_edit: &'static str,
     takeover_minutes: u32,
     resume_keyword: Option<String>,
+    group_trigger: &'static str,
+    group_keywords: Vec<String>,
+    group_session: &'static str,
     trace_retention_days: Option<u32>,
 }
 
@@ -119,6 +122,9 @@ impl InstanceView {
             on_edit: instance.turns.on_edit.as_str(),
             takeover_minutes: instance.takeover.minutes,
             resume_keyword: instance.takeover.resume_keyword.clone(),
+            group_trigger: instance.groups.trigger.as_str(),
+            group_keywords: instance.groups.keywords.clone(),
+            group_session: instance.groups.session.as_str(),
             trace_retention_days: instance.trace_retention_days,
         }
     }

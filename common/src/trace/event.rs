@@ -235,7 +235,8 @@ impl TraceDetails {
     /// What is known of a message as soon as it is read.
     #[must_use]
     pub fn of(message: &InboundMessage) -> Self {
-        let text = message.content.text.as_deref();
+        let text = message.content.words();
+        let text = text.as_deref();
         Self {
             provider_message_id: Some(message.provider_id.clone()),
             sender_phone: message.sender.phone.clone(),

@@ -125,7 +125,8 @@ impl Traces {
         Ok(found.and_then(|(session, id, phone)| {
             let (session, id) = (session?, id.unwrap_or_default());
             let address = phone.or_else(|| id.split('@').next().map(str::to_owned)).unwrap_or_default();
-            let is_theirs = !address.is_empty() && session.ends_with(&format!("_{address}"));
+            let rest = session.strip_suffix(&address).filter(|_| !address.is_empty());
+            let is_theirs = rest.is_some_and(|rest| rest.ends_with(&format!("{instance_name}_")));
             Some((session, if is_theirs { id } else { String::new() }))
         }))
     }

@@ -10,7 +10,7 @@ use omnihub_common::{
         },
     },
     conversation::whatsapp_session_name,
-    instance::{ChannelSettings, Instance},
+    instance::{ChannelSettings, GroupSession, Instance},
     queue::{
         Accepted, Command, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId,
         MessageKey, now_ms, token, trace_id,
@@ -67,7 +67,11 @@ pub(super) fn identity(instance: &Instance, part: &Part) -> (MessageId, Uuid) {
 }
 
 fn session_name(instance: &Instance, part: &Part) -> String {
-    whatsapp_session_name(instance.session_id_prefix.as_deref(), instance.name.as_str(), &part.address())
+    let address = match instance.groups.session {
+        GroupSession::Group => part.address(),
+        GroupSession::User => part.member_address(),
+    };
+    whatsapp_session_name(instance.session_id_prefix.as_deref(), instance.name.as_str(), &address)
 }
 
 async fn envelope(

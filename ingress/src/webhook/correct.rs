@@ -15,7 +15,7 @@ use omnihub_common::{
         webhook::{Webhook, read_webhook},
     },
     conversation::whatsapp_session_name,
-    instance::Instance,
+    instance::{GroupSession, Instance},
     queue::{Command, Envelope, EnvelopeBody, EnvelopeKind, MessageId, MessageKey, now_ms, token, trace_id},
 };
 use uuid::Uuid;
@@ -59,7 +59,7 @@ pub(super) fn unless_edit(body: &[u8], event: Option<&str>, problem: Problem) ->
 /// The conversation and the chat; an empty chat where nobody knows it.
 async fn place(state: &WebhookState, instance: &Instance, correction: &Correction) -> Option<(String, String)> {
     let name = instance.name.as_str();
-    if let Some((address, chat)) = correction.place() {
+    if let Some((address, chat)) = correction.place(instance.groups.session == GroupSession::User) {
         return Some((whatsapp_session_name(instance.session_id_prefix.as_deref(), name, &address), chat));
     }
     let since = Utc::now() - EDITED_WITHIN;

@@ -96,8 +96,8 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AccountWatch, AgentProtocol, AgentSettings, InstanceName, ReplySettings, TakeoverSettings, TurnSettings,
-        WhatsappSettings,
+        AccountWatch, AgentProtocol, AgentSettings, GroupSettings, InstanceName, ReplySettings, TakeoverSettings,
+        TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -123,6 +123,7 @@ mod tests {
             },
             turns: TurnSettings::default(),
             takeover: TakeoverSettings::default(),
+            groups: GroupSettings::default(),
             reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
             trace_retention_days: None,
             channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -24,7 +24,10 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
     if let Some(quoted) = &question.quoted {
         context["quoted_message"] = quoted.clone();
     }
-    json!({
+    if !question.contents.is_empty() {
+        context["contents"] = question.contents.clone().into();
+    }
+    let mut body = json!({
         "user_id": question.user_id,
         "session_id": question.session_id,
         "session_name": question.session_name,
@@ -33,7 +36,11 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
         "session_origin": instance.channel_type().as_str(),
         "user": question.user,
         "context": context,
-    })
+    });
+    if !question.media_contents.is_empty() {
+        body["media_contents"] = question.media_contents.clone().into();
+    }
+    body
 }
 
 /// What goes over the wire.
@@ -134,6 +141,8 @@ mod tests {
         let question = Question {
             message: "Hello".into(),
             message_type: "text",
+            media_contents: Vec::new(),
+            contents: Vec::new(),
             session_name: "acme_1".into(),
             session_id: "s".into(),
             user_id: "u".into(),

@@ -1,7 +1,7 @@
 //! The protocol `automagik-v1`: `POST {url}/api/v1/agent/{agent}/run`, which the Python hub speaks.
 //!
 //! Instances that come from there keep the agent that they have. Its answers are read as those of
-//! `automagik` are.
+//! `automagik` are. A file is told of in words only: its `media_contents` must carry the file itself.
 
 use omnihub_common::instance::Instance;
 use serde_json::{Value, json};
@@ -49,6 +49,8 @@ mod tests {
         Question {
             message: "Hello".into(),
             message_type: "text",
+            media_contents: Vec::new(),
+            contents: Vec::new(),
             session_name: "acme_1".into(),
             session_id: "s".into(),
             user_id: "u".into(),

@@ -20,8 +20,12 @@ pub use client::Client;
 pub struct Question {
     /// What the person wrote, with what they replied to.
     pub message: String,
-    /// The kind of the message, `text`.
+    /// The kind of the message: `text`, `image`, `audio`, `video`, `document`, `location` and so on.
     pub message_type: &'static str,
+    /// What is known of each file that came, in order.
+    pub media_contents: Vec<Value>,
+    /// What else came as data (places, contacts, choices), in order.
+    pub contents: Vec<Value>,
     /// The conversation's name.
     pub session_name: String,
     /// The agent's id of the conversation, or ours until it has named one.

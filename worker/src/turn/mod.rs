@@ -17,6 +17,8 @@ mod bury;
 mod correct;
 mod end;
 mod forward;
+#[cfg(test)]
+mod goldens;
 mod kit;
 mod leave;
 mod part;

@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use super::{
     Exit, Message, Opened, Turn,
-    admit::{Ignored, admit, worth_an_answer},
+    admit::{Ignored, admit, surely_asks, worth_an_answer},
     dead, retry,
     story::Story,
     takeover::TAKEN_OVER,
@@ -133,7 +133,10 @@ impl Turn {
             story.read(TraceDetails::of(&message));
             // Who was admitted before the first bubble went out stays so.
             let own_id = envelope.own_id.as_deref();
-            let admitted = if sending { worth_an_answer(&message, own_id) } else { admit(instance, &message, own_id) };
+            let admitted = match sending {
+                true => worth_an_answer(instance, &message, own_id),
+                false => admit(instance, &message, own_id),
+            };
             part.end = match admitted {
                 Err(why) => Some((Outcome::Ignored, why.reason().to_owned())),
                 Ok(()) if sending => None,
@@ -248,14 +251,14 @@ pub(super) async fn tell_others(parts: &mut [Part]) {
     }
 }
 
-/// Whether a message, as it was queued, may get an answer at all, whatever its instance says: a
-/// reaction does not change a question.
+/// Whether a message, as it was queued, may change a question that was asked before it, whatever
+/// its instance says: a reaction does not.
 pub(crate) fn is_answerable(payload: &[u8]) -> bool {
     let Ok(envelope) = serde_json::from_slice::<Envelope>(payload) else { return false };
     match &envelope.body {
         EnvelopeBody::Inline(body) => {
             let message = read(body.clone(), envelope.command == Some(Command::Edit));
-            worth_an_answer(&message, envelope.own_id.as_deref()).is_ok()
+            surely_asks(&message, envelope.own_id.as_deref())
         }
         EnvelopeBody::Object(_) => true,
     }

@@ -1,7 +1,10 @@
 //! What the agent is asked: one question, out of one message or of several that were gathered.
+//!
+//! Agents that read text have everything in `message`; those that read more find each file in
+//! `media_contents`, and what else was sent as data in `contents`. Files themselves are not here.
 
 use omnihub_common::{
-    channel::{InboundMessage, Person},
+    channel::{Content, Detail, InboundMessage, MediaFacts, MessageKind, Person},
     conversation::{session_id, user_id},
     person::Profile,
     queue::AgentSession,
@@ -20,6 +23,7 @@ pub(super) fn question(opened: &Opened, known: AgentSession, profile: Option<&Pr
     let (message, instance) = (&opened.message, opened.instance.name.as_str());
     let session_name = opened.envelope.session_name.clone();
     let sender = &message.sender;
+    let messages = || opened.earlier.iter().chain([message]);
     let quoted = message.quoted.as_ref().and_then(|quoted| {
         let text = quoted.text.as_ref()?;
         Some(json!({"id": quoted.provider_id, "author": quoted.author, "text": text}))
@@ -27,13 +31,72 @@ pub(super) fn question(opened: &Opened, known: AgentSession, profile: Option<&Pr
     Question {
         agent_knows_user: known.user_id.is_some(),
         message: text(&opened.earlier, message),
-        message_type: "text",
+        message_type: message_type(messages()),
+        media_contents: messages().filter_map(media_content).collect(),
+        contents: messages().filter_map(content_as_data).collect(),
         session_id: known.session_id.unwrap_or_else(|| session_id(instance, &session_name).to_string()),
         user_id: known.user_id.unwrap_or_else(|| user_id(sender.phone.as_deref(), &sender.id).to_string()),
         session_name,
         user: user(sender, profile),
         quoted,
     }
+}
+
+/// The word of the first message that is more than text.
+fn message_type<'a>(messages: impl IntoIterator<Item = &'a InboundMessage>) -> &'static str {
+    let text = MessageKind::Text.agent_word();
+    messages.into_iter().map(|message| message.content.kind.agent_word()).find(|word| *word != text).unwrap_or(text)
+}
+
+/// What is known of a message's file.
+fn media_content(message: &InboundMessage) -> Option<Value> {
+    let content = &message.content;
+    if !content.kind.has_media() {
+        return None;
+    }
+    let unknown = MediaFacts::default();
+    let facts = match content.detail.as_deref() {
+        Some(Detail::Media(facts)) => facts,
+        _ => &unknown,
+    };
+    let mut item = json!({"type": content.kind.agent_word(), "message_id": message.provider_id});
+    let mut tell = |name: &str, value: Value| {
+        if !value.is_null() && value != Value::Bool(false) {
+            item[name] = value;
+        }
+    };
+    tell("mime_type", json!(content.mimetype));
+    tell("file_name", json!(facts.file_name));
+    tell("size", json!(facts.size));
+    tell("caption", json!(content.text));
+    tell("duration", json!(facts.seconds));
+    tell("width", json!(facts.width));
+    tell("height", json!(facts.height));
+    tell("pages", json!(facts.pages));
+    tell("voice", json!(content.kind == MessageKind::Voice));
+    tell("gif", json!(content.kind == MessageKind::Gif));
+    tell("video_note", json!(content.kind == MessageKind::VideoNote));
+    tell("animated", json!(facts.animated));
+    tell("view_once", json!(content.view_once));
+    Some(item)
+}
+
+/// What a message holds beside its words and its file.
+fn content_as_data(message: &InboundMessage) -> Option<Value> {
+    let Content { kind, detail, referral, .. } = &message.content;
+    let detail = detail.as_deref().filter(|detail| !matches!(detail, Detail::Media(_)));
+    if detail.is_none() && referral.is_none() {
+        return None;
+    }
+    let mut data = json!({"type": kind.as_str(), "message_id": message.provider_id});
+    // A detail is an object with one field, named for what it is.
+    if let (Ok(Value::Object(detail)), Some(data)) = (serde_json::to_value(detail), data.as_object_mut()) {
+        data.extend(detail);
+    }
+    if let Some(referral) = referral {
+        data["referral"] = json!(referral);
+    }
+    Some(data)
 }
 
 /// The person as the agent is told of them; what an operator has told goes before what the channel
@@ -65,10 +128,14 @@ fn text(earlier: &[InboundMessage], last: &InboundMessage) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The message as the agent reads it: what the person replied to stands above what they wrote, in
-/// the older system's form.
+/// The message as the agent reads it: what the person clicked or replied to stands above what they
+/// say, the latter in the older system's form.
 fn text_with_quote(message: &InboundMessage) -> String {
-    let text = message.content.text.clone().unwrap_or_default();
+    let said = message.content.words().unwrap_or_default();
+    let text = match &message.content.referral {
+        Some(referral) => format!("{}\n{said}", referral.words()),
+        None => said.into_owned(),
+    };
     let Some(quote) = message.quoted.as_ref().and_then(|quoted| quoted.text.as_deref()) else { return text };
     let mut shown: String = quote.chars().take(QUOTE_LENGTH).collect();
     if quote.chars().nth(QUOTE_LENGTH).is_some() {
@@ -79,7 +146,7 @@ fn text_with_quote(message: &InboundMessage) -> String {
 
 #[cfg(test)]
 mod tests {
-    use omnihub_common::channel::{Content, MessageKind, Quoted};
+    use omnihub_common::channel::Quoted;
 
     use super::*;
 
@@ -91,7 +158,7 @@ mod tests {
             from_me: false,
             sender: Person { id: from.into(), name: Some(from.to_uppercase()), ..Person::default() },
             sent_at_ms: None,
-            content: Content { kind: MessageKind::Text, text: Some(words.into()), mimetype: None, provider_type: None },
+            content: Content::of_text(words),
             quoted: None,
             mentions: Vec::new(),
         }
@@ -102,6 +169,26 @@ mod tests {
         assert_eq!(text(&[], &message("ana", "hello")), "hello");
         assert_eq!(text(&[message("ana", "hello")], &message("ana", "anyone?")), "hello\nanyone?");
         assert_eq!(text(&[message("ana", "hello")], &message("bo", "hi")), "ANA: hello\nBO: hi");
+    }
+
+    #[test]
+    fn a_turn_is_of_the_first_type_that_is_more_than_text() {
+        let voice = InboundMessage { content: Content::of_kind(MessageKind::Voice), ..message("ana", "") };
+        let image = InboundMessage {
+            content: Content { text: Some("this one".into()), ..Content::of_kind(MessageKind::Image) },
+            ..message("ana", "")
+        };
+        let (hello, reply) = (message("ana", "hello"), message("ana", "Yes"));
+        let reply =
+            InboundMessage { content: Content { kind: MessageKind::ButtonReply, ..reply.content.clone() }, ..reply };
+        assert_eq!(message_type([&hello, &reply]), "text");
+        assert_eq!(message_type([&hello, &voice, &image]), "audio");
+        assert_eq!(text(&[hello, voice], &image), "hello\n[voice message]\nthis one");
+        assert_eq!(
+            media_content(&image),
+            Some(json!({"type": "image", "message_id": "1", "caption": "this one"})),
+            "what is not known is left out"
+        );
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, Instance, InstanceName, ReplySettings,
-        TakeoverSettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName,
+        ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -30,6 +30,7 @@ pub(crate) fn instance() -> Instance {
         },
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
+        groups: GroupSettings::default(),
         reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

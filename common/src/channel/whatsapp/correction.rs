@@ -61,12 +61,14 @@ impl Correction {
         }
     }
 
-    /// The conversation's address and the chat, where the event itself says them.
+    /// The conversation's address and the chat, where the event itself says them; `by_member` where
+    /// each member of a group has a conversation.
     #[must_use]
-    pub fn place(&self) -> Option<(String, String)> {
+    pub fn place(&self, by_member: bool) -> Option<(String, String)> {
         let Self::Revoke { key, .. } = self else { return None };
         let data = json!({ "key": key });
-        Some((wire::address(&data), wire::chat(&data)?.to_owned()))
+        let address = if by_member { wire::member_address(&data) } else { wire::address(&data) };
+        Some((address, wire::chat(&data)?.to_owned()))
     }
 
     /// As it is queued, for a message of this chat. It has no `message`: a build that knows no
@@ -104,7 +106,7 @@ mod tests {
     fn edits_and_deletions_are_read_and_everything_else_is_none() {
         for (name, text) in [("46-messages-edited", "120"), ("47-messages-edited-wrapped", "130")] {
             let edit = recorded(&format!("{name}.json")).unwrap();
-            assert_eq!((edit.provider_id(), edit.place()), ("ACCD7ECF05133A7CC7817A3A80BF4E4C", None));
+            assert_eq!((edit.provider_id(), edit.place(false)), ("ACCD7ECF05133A7CC7817A3A80BF4E4C", None));
             let body = edit.body("5511987654321@s.whatsapp.net");
             assert_eq!(read_message(&body).content.text, None, "as earlier builds read it");
             let message = read_message(&as_message(body));
@@ -114,7 +116,7 @@ mod tests {
         let revoked = recorded("49-messages-delete.json").unwrap();
         assert_eq!(revoked.provider_id(), "ACCD7ECF05133A7CC7817A3A80BF4E4C");
         let place = ("5511987654321".to_owned(), "5511987654321@s.whatsapp.net".to_owned());
-        assert_eq!(revoked.place(), Some(place));
+        assert_eq!((revoked.place(false), revoked.place(true)), (Some(place.clone()), Some(place)));
         for name in [
             "48-messages-edited-revoke",
             "55-messages-delete-by-rest",

@@ -35,6 +35,11 @@ fn recorded() -> Vec<PathBuf> {
     paths
 }
 
+/// The bodies of all recordings, in their order.
+pub(super) fn recorded_bodies() -> Vec<Vec<u8>> {
+    recorded().iter().map(|path| fs::read(path).expect("the fixture")).collect()
+}
+
 fn reading(body: &[u8]) -> Reading {
     let webhook = read_webhook(body, None).expect("a recorded body");
     let parts = webhook.parts.into_iter().map(|part| PartReading {

@@ -1,81 +1,40 @@
 //! One message of Evolution's, read as a turn sees it.
 //!
 //! The worker enters here with the `data` object that ingress has kept. Reading is total: what is
-//! not understood becomes [`MessageKind::Unknown`], never an error. Source: the contents that
+//! not understood is of the kind `unknown`, never an error. Source: the contents that
 //! Evolution API 2.3.6 posts, and the Cloud API forms that it passes on.
+
+use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::wire::{self, text, word};
-use crate::channel::{Content, InboundMessage, MessageKind, Person, Quoted};
-
-/// Keys beside the content that say nothing themselves.
-const COMPANIONS: [&str; 7] = [
-    "messageContextInfo",
-    "senderKeyDistributionMessage",
-    "contextInfo",
-    "base64",
-    "mediaUrl",
-    "mediaObject",
-    "speechToText",
-];
-
-/// The longest provider's type word that is kept, in characters.
-const MAX_TYPE: usize = 64;
-
-/// The keys of content and what they hold; text last, so that an empty `conversation` beside
-/// other content hides nothing.
-const CONTENTS: [(&str, MessageKind); 32] = [
-    ("imageMessage", MessageKind::Image),
-    ("videoMessage", MessageKind::Video),
-    ("ptvMessage", MessageKind::VideoNote),
-    ("audioMessage", MessageKind::Audio),
-    ("documentMessage", MessageKind::Document),
-    ("stickerMessage", MessageKind::Sticker),
-    ("locationMessage", MessageKind::Location),
-    ("liveLocationMessage", MessageKind::LiveLocation),
-    ("contactMessage", MessageKind::Contact),
-    ("contactsArrayMessage", MessageKind::Contacts),
-    ("reactionMessage", MessageKind::Reaction),
-    ("pollCreationMessage", MessageKind::Poll),
-    ("pollCreationMessageV2", MessageKind::Poll),
-    ("pollCreationMessageV3", MessageKind::Poll),
-    ("pollCreationMessageV4", MessageKind::Poll),
-    ("pollCreationMessageV5", MessageKind::Poll),
-    ("buttonsResponseMessage", MessageKind::ButtonReply),
-    ("templateButtonReplyMessage", MessageKind::TemplateReply),
-    ("listResponseMessage", MessageKind::ListReply),
-    ("interactiveResponseMessage", MessageKind::InteractiveReply),
-    ("templateMessage", MessageKind::Template),
-    ("interactiveMessage", MessageKind::Template),
-    ("buttonsMessage", MessageKind::Template),
-    ("listMessage", MessageKind::Template),
-    ("highlyStructuredMessage", MessageKind::Template),
-    ("albumMessage", MessageKind::Album),
-    ("groupInviteMessage", MessageKind::GroupInvite),
-    ("pinInChatMessage", MessageKind::Pin),
-    ("eventMessage", MessageKind::Event),
-    ("orderMessage", MessageKind::Order),
-    ("extendedTextMessage", MessageKind::Text),
-    ("conversation", MessageKind::Text),
-];
+use super::{
+    bounds::{ID, LINE, MENTIONS, clip, field},
+    contents::Opening,
+    details,
+    wire::{self, word},
+};
+use crate::channel::{Content, InboundMessage, Person, Quoted, Referral};
 
 /// Reads a message from the `data` object of `messages.upsert`.
 #[must_use]
 pub fn read_message(data: &Value) -> InboundMessage {
     let chat = wire::chat(data).unwrap_or_default();
-    let message = &data["message"];
-    let opened = wire::open(message);
-    let found = find(opened);
-    let context = Context::of(data, message, opened, found.map_or(&Value::Null, |found| found.body));
+    let opening = Opening::of(&data["message"]);
+    let context = Context::of(data, opening);
+    let content = Content {
+        referral: context.referral().map(Box::new),
+        disappearing: context.disappears() || opening.is_in(&["ephemeralMessage"]),
+        ..opening.content(word(data, "messageType"))
+    };
     InboundMessage {
-        provider_id: word(&data["key"], "id").unwrap_or_default().to_owned(),
-        chat: chat.to_owned(),
+        provider_id: field(&data["key"], "id", LINE).unwrap_or_default(),
+        chat: clip(chat, ID),
         is_group: wire::is_group(chat),
         from_me: wire::from_me(data),
         sender: sender(data, chat),
         sent_at_ms: wire::timestamp_ms(&data["messageTimestamp"]),
-        content: content(opened, found, word(data, "messageType")),
+        content,
         quoted: context.quoted(),
         mentions: context.mentions(),
     }
@@ -91,104 +50,11 @@ fn sender(data: &Value, chat: &str) -> Person {
     };
     let id = ids.first().copied().unwrap_or_default();
     Person {
-        id: id.to_owned(),
-        alt_id: ids.iter().find(|other| **other != id).map(|other| (*other).to_owned()),
+        id: clip(id, ID),
+        alt_id: ids.iter().find(|other| **other != id).map(|other| clip(other, ID)),
         phone: ids.iter().find_map(|id| wire::phone(id)).map(str::to_owned),
-        name: name.map(str::to_owned),
+        name: name.map(|name| clip(name, LINE)),
     }
-}
-
-/// A content that was recognised, and what its key holds.
-#[derive(Clone, Copy)]
-struct Found<'a> {
-    kind: MessageKind,
-    body: &'a Value,
-}
-
-fn find(opened: &Value) -> Option<Found<'_>> {
-    let present = |(name, kind): (&str, MessageKind)| {
-        let body = &opened[name];
-        (body.is_object() || body.is_string()).then_some(Found { kind, body })
-    };
-    CONTENTS.into_iter().find_map(present)
-}
-
-fn content(opened: &Value, found: Option<Found<'_>>, provider_type: Option<&str>) -> Content {
-    let Some(Found { kind, body }) = found else {
-        let own_key = || Some(opened.as_object()?.keys().find(|key| !COMPANIONS.contains(&key.as_str()))?.as_str());
-        let word = provider_type.or_else(own_key).map(|word| word.chars().take(MAX_TYPE).collect());
-        return Content { kind: MessageKind::Unknown, text: None, mimetype: None, provider_type: word };
-    };
-    let kind = refine(kind, body);
-    let said = said(kind, body).or_else(|| kind.has_media().then(|| transcript(opened)).flatten());
-    let mimetype = kind.has_media().then(|| word(body, "mimetype").or_else(|| word(body, "mime_type"))).flatten();
-    Content { kind, text: said.map(str::to_owned), mimetype: mimetype.map(str::to_owned), provider_type: None }
-}
-
-/// Kinds that share a key: a video that plays as a GIF, an audio that was recorded on the spot.
-fn refine(kind: MessageKind, body: &Value) -> MessageKind {
-    let flag = |name: &str| body[name].as_bool().unwrap_or(false);
-    match kind {
-        MessageKind::Video if flag("gifPlayback") => MessageKind::Gif,
-        // The Cloud API says `voice` where the app says `ptt`.
-        MessageKind::Audio if flag("ptt") || flag("voice") => MessageKind::Voice,
-        other => other,
-    }
-}
-
-/// The text of a content, or what stands for it.
-fn said(kind: MessageKind, body: &Value) -> Option<&str> {
-    let first = |names: &[&str]| names.iter().find_map(|name| text(body, name));
-    match kind {
-        MessageKind::Text if body.is_string() => body.as_str().filter(|said| !said.trim().is_empty()),
-        MessageKind::Text => first(&["text"]),
-        MessageKind::Image
-        | MessageKind::Video
-        | MessageKind::Gif
-        | MessageKind::VideoNote
-        | MessageKind::Audio
-        | MessageKind::Voice
-        | MessageKind::Document
-        | MessageKind::LiveLocation => first(&["caption"]),
-        MessageKind::Location => first(&["name", "address", "comment"]),
-        MessageKind::Contact => first(&["displayName"]),
-        MessageKind::Contacts => first(&["displayName"]).or_else(|| text(&body["contacts"][0], "displayName")),
-        MessageKind::Reaction => first(&["text"]),
-        MessageKind::Poll | MessageKind::Event => first(&["name"]),
-        MessageKind::ButtonReply => first(&["selectedDisplayText", "selectedButtonId"]),
-        MessageKind::TemplateReply => first(&["selectedDisplayText", "selectedId"]),
-        MessageKind::ListReply => {
-            first(&["title", "description"]).or_else(|| text(&body["singleSelectReply"], "selectedRowId"))
-        }
-        MessageKind::InteractiveReply => {
-            text(&body["body"], "text").or_else(|| text(&body["nativeFlowResponseMessage"], "name"))
-        }
-        MessageKind::Template => template(body),
-        MessageKind::GroupInvite => first(&["caption", "groupName"]),
-        MessageKind::Order => first(&["orderTitle", "message"]),
-        MessageKind::Sticker | MessageKind::Album | MessageKind::Pin | MessageKind::Unknown => None,
-    }
-}
-
-/// The text of what a business sends in one of the app's older or newer forms.
-fn template(body: &Value) -> Option<&str> {
-    let four_rows = &body["hydratedFourRowTemplate"];
-    let interactive = &body["interactiveMessageTemplate"];
-    [&body["hydratedTemplate"], four_rows, interactive, body].into_iter().find_map(|form| {
-        text(form, "hydratedContentText")
-            .or_else(|| text(&form["body"], "text"))
-            .or_else(|| text(form, "contentText"))
-            .or_else(|| text(form, "hydratedTitleText"))
-            .or_else(|| text(&form["header"], "title"))
-            .or_else(|| text(form, "description"))
-            .or_else(|| text(form, "title"))
-    })
-}
-
-/// What Evolution's own speech-to-text heard, which it marks with `[audio]`.
-fn transcript(opened: &Value) -> Option<&str> {
-    let heard = text(opened, "speechToText")?.trim();
-    Some(heard.strip_prefix("[audio]").unwrap_or(heard).trim()).filter(|heard| !heard.is_empty())
 }
 
 /// The places where a message says what it refers to, the best first.
@@ -197,17 +63,18 @@ struct Context<'a>([&'a Value; 4]);
 impl<'a> Context<'a> {
     /// Evolution repeats the content's own context beside the message, but not that of wrapped
     /// contents; the Cloud API's is also inside `message`.
-    fn of(data: &'a Value, message: &'a Value, opened: &'a Value, body: &'a Value) -> Self {
-        Self([&data["contextInfo"], &body["contextInfo"], &opened["contextInfo"], &message["contextInfo"]])
+    fn of(data: &'a Value, opening: Opening<'a>) -> Self {
+        let own = [&opening.body()["contextInfo"], &opening.opened["contextInfo"], &data["message"]["contextInfo"]];
+        Self([&data["contextInfo"], own[0], own[1], own[2]])
     }
 
     fn quoted(&self) -> Option<Quoted> {
         let context = self.0.into_iter().find(|context| word(context, "stanzaId").is_some())?;
-        let opened = wire::open(&context["quotedMessage"]);
+        let content = Opening::of(&context["quotedMessage"]).content(None);
         Some(Quoted {
-            provider_id: word(context, "stanzaId")?.to_owned(),
-            author: word(context, "participant").map(str::to_owned),
-            text: content(opened, find(opened), None).text,
+            provider_id: field(context, "stanzaId", LINE)?,
+            author: field(context, "participant", ID),
+            text: content.words().map(Cow::into_owned),
         })
     }
 
@@ -215,9 +82,19 @@ impl<'a> Context<'a> {
         let ids = |context: &Value| -> Vec<String> {
             let entries = context["mentionedJid"].as_array().map(Vec::as_slice).unwrap_or_default();
             let words = entries.iter().filter_map(Value::as_str).map(str::trim).filter(|id| !id.is_empty());
-            words.map(str::to_owned).collect()
+            words.take(MENTIONS).map(|id| clip(id, ID)).collect()
         };
         self.0.into_iter().map(ids).find(|ids| !ids.is_empty()).unwrap_or_default()
+    }
+
+    /// What the person clicked before they wrote.
+    fn referral(&self) -> Option<Referral> {
+        self.0.into_iter().find_map(details::referral)
+    }
+
+    /// Chats that forget say after how many seconds.
+    fn disappears(&self) -> bool {
+        self.0.into_iter().any(|context| wire::int64(&context["expiration"]).is_some_and(|seconds| seconds > 0))
     }
 }
 
@@ -226,6 +103,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::channel::MessageKind;
 
     fn said_by(message: Value) -> (MessageKind, Option<String>) {
         let read = read_message(&json!({"key": {"remoteJid": "5511987654321@s.whatsapp.net"}, "message": message}));

@@ -11,9 +11,12 @@
 
 pub mod admin;
 mod answer;
+mod bounds;
 pub mod call;
 pub mod connection;
+mod contents;
 pub mod correction;
+mod details;
 pub mod event;
 pub mod inbound;
 pub mod mentions;
@@ -21,8 +24,11 @@ pub mod outbound;
 pub mod recipient;
 pub mod registration;
 mod surrogates;
+mod vcard;
 pub mod webhook;
 mod wire;
 
 #[cfg(test)]
 mod goldens;
+#[cfg(test)]
+mod hostile;

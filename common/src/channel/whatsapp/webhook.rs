@@ -153,6 +153,13 @@ impl Part {
         wire::address(&self.data)
     }
 
+    /// The same in a group for one member of it: the group's address, `_`, and the member's own
+    /// (the digits of the phone where they are known). Elsewhere [`Part::address`].
+    #[must_use]
+    pub fn member_address(&self) -> String {
+        wire::member_address(&self.data)
+    }
+
     /// Removes the file that Evolution put into the message (`webhookBase64`) and returns it, as
     /// base64.
     pub fn take_media(&mut self) -> Option<String> {

@@ -43,18 +43,20 @@ pub(super) fn word<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     text(value, name).map(str::trim)
 }
 
+/// A message and what its wrappers hold, from the outside inwards.
+pub(super) fn layers(message: &Value) -> impl Iterator<Item = &Value> {
+    std::iter::successors(Some(message), |content| unwrapped(content)).take(MAX_WRAPPERS + 1)
+}
+
 /// The content of `message`, however many wrappers are around it.
 pub(super) fn open(message: &Value) -> &Value {
-    let mut content = message;
-    for _ in 0..MAX_WRAPPERS {
-        let wrapped = WRAPPERS.iter().map(|name| &content[*name]["message"]);
-        let edited = &content["protocolMessage"]["editedMessage"];
-        match wrapped.chain([edited]).find(|inner| inner.is_object()) {
-            Some(inner) => content = inner,
-            None => break,
-        }
-    }
-    content
+    layers(message).last().unwrap_or(message)
+}
+
+fn unwrapped(content: &Value) -> Option<&Value> {
+    let wrapped = WRAPPERS.iter().map(|name| &content[*name]["message"]);
+    let edited = &content["protocolMessage"]["editedMessage"];
+    wrapped.chain([edited]).find(|inner| inner.is_object())
 }
 
 /// Removes the file that `webhookBase64` puts beside the content, also inside wrappers.
@@ -170,6 +172,17 @@ pub(super) fn address(data: &Value) -> String {
     if local.is_empty() { chat.to_owned() } else { local.to_owned() }
 }
 
+/// The address of one member's conversation in a group; elsewhere that of the chat.
+pub(super) fn member_address(data: &Value) -> String {
+    let chat = address(data);
+    let ids = if self::chat(data).is_some_and(is_group) { author_ids(data) } else { Vec::new() };
+    let member = ids.iter().find_map(|id| phone(id)).or_else(|| ids.first().map(|id| local_part(id)));
+    match member.filter(|member| !member.is_empty()) {
+        Some(member) => format!("{chat}_{member}"),
+        None => chat,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -203,6 +216,19 @@ mod tests {
         assert_eq!(timestamp_ms(&json!(-5)), None);
         assert_eq!(timestamp_ms(&json!(1e300)), None);
         assert_eq!(timestamp_ms(&json!(i64::MAX)), None);
+    }
+
+    #[test]
+    fn a_member_has_an_address_of_its_own_in_a_group() {
+        let group = |participant: Value| {
+            json!({"key": {"remoteJid": "1203@g.us", "participant": participant,
+            "participantAlt": "5511987654321:2@s.whatsapp.net"}})
+        };
+        assert_eq!(member_address(&group("77@lid".into())), "1203_5511987654321");
+        assert_eq!(member_address(&json!({"key": {"remoteJid": "1203@g.us", "participant": "77:1@lid"}})), "1203_77");
+        assert_eq!(member_address(&json!({"key": {"remoteJid": "1203@g.us", "participant": ""}})), "1203");
+        let person = json!({"key": {"remoteJid": "5511987654321@s.whatsapp.net", "participant": "1@lid"}});
+        assert_eq!(member_address(&person), "5511987654321");
     }
 
     #[test]

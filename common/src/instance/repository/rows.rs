@@ -1,7 +1,20 @@
 //! Settings as a row has them.
 
-use super::RowError;
-use crate::instance::{OnEdit, Overlap, TakeoverSettings, TurnSettings, entity::Model};
+use crate::instance::{
+    GroupSession, GroupSettings, GroupTrigger, OnEdit, Overlap, TakeoverSettings, TurnSettings,
+    channel_settings::ChannelSettingsError, entity::Model,
+};
+
+/// What is wrong with a row.
+#[derive(Debug, thiserror::Error)]
+pub enum RowError {
+    /// Its channel settings, or a secret.
+    #[error(transparent)]
+    Channel(#[from] ChannelSettingsError),
+    /// A column has a value that this version does not know.
+    #[error("column `{0}` has a value that this version does not know")]
+    Column(&'static str),
+}
 
 /// How messages become turns.
 pub(super) fn turns(row: &Model) -> Result<TurnSettings, RowError> {
@@ -20,4 +33,18 @@ pub(super) fn turns(row: &Model) -> Result<TurnSettings, RowError> {
 pub(super) fn takeover(row: &Model) -> Result<TakeoverSettings, RowError> {
     let minutes = u32::try_from(row.takeover_minutes).map_err(|_| RowError::Column("takeover_minutes"))?;
     Ok(TakeoverSettings { minutes, resume_keyword: row.resume_keyword.clone() })
+}
+
+/// How it behaves in groups.
+pub(super) fn groups(row: &Model) -> Result<GroupSettings, RowError> {
+    Ok(GroupSettings {
+        trigger: GroupTrigger::parse(&row.group_trigger).ok_or(RowError::Column("group_trigger"))?,
+        keywords: serde_json::from_str(&row.group_keywords).map_err(|_| RowError::Column("group_keywords"))?,
+        session: GroupSession::parse(&row.group_session).ok_or(RowError::Column("group_session"))?,
+    })
+}
+
+/// For how many days traces are kept.
+pub(super) fn days(value: Option<i32>) -> Result<Option<u32>, RowError> {
+    value.map(|days| u32::try_from(days).map_err(|_| RowError::Column("trace_retention_days"))).transpose()
 }

@@ -25,7 +25,7 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 17] = [
+const IGNORED: [Reason; 23] = [
     mended(
         "inactive",
         "the instance is switched off.",
@@ -62,12 +62,22 @@ const IGNORED: [Reason; 17] = [
     plain("status_broadcast", "it is a WhatsApp status, which is for all contacts and for nobody to answer."),
     plain("newsletter", "it came through a WhatsApp channel (newsletter), which takes no answers."),
     plain("from_me", "it was written from the bot's own account."),
-    plain("unsupported_type", "only text is answered so far, and this is another type of message."),
+    plain("reaction", "it is a reaction to a message, which asks for nothing."),
+    plain("pin", "it only pins a message."),
+    plain("album", "it announces an album; its pictures come as messages of their own."),
+    plain("business_template", "a business sent it from a template, which no person answers with."),
+    plain("unsupported_type", "it is of a type that the hub does not understand."),
     plain("empty", "it has no text."),
     mended(
         "group_without_mention",
         "in a group the bot answers only when it is mentioned or replied to.",
         "Mention the bot's number, or reply to one of its messages.",
+    ),
+    plain("group_never", "the instance does not answer in groups (`group_trigger` is `never`)."),
+    mended(
+        "group_without_keyword",
+        "in a group the bot answers to its keywords, or when it is mentioned or replied to.",
+        "Use one of the instance's `group_keywords`, or mention the bot's number.",
     ),
     plain("lost", "NATS no longer has it: its store was put back from before the message came."),
     mended(

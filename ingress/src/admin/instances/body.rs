@@ -6,9 +6,9 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AccountWatch, AgentPatch, AgentProtocol, AgentSettings, ChannelSettings, DiscordPatch, DiscordSettings,
-        EvolutionFallback, Instance, InstanceName, NewInstance, OnEdit, Overlap, Patch, ReplyPatch, ReplySettings,
-        SlackPatch, SlackSettings, TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch,
-        WhatsappSettings, service_url,
+        EvolutionFallback, GroupPatch, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance,
+        OnEdit, Overlap, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings, TakeoverPatch, TakeoverSettings,
+        TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
@@ -39,6 +39,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         agent: new_agent(&mut fields, patch.agent),
         turns: new_turns(patch.turns),
         takeover: new_takeover(patch.takeover),
+        groups: new_groups(patch.groups),
         reply: new_reply(patch.reply),
         trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
@@ -122,6 +123,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
                 .or_default(TakeoverSettings::default().minutes),
             resume_keyword: fields.text("resume_keyword").clearable(),
         },
+        groups: groups(fields),
         reply: ReplyPatch {
             enable_auto_split: fields.flag("enable_auto_split").or_default(ReplySettings::default().enable_auto_split),
             split_over: fields
@@ -156,6 +158,34 @@ fn turns(fields: &mut Fields) -> TurnPatch {
         turns_per_minute: number(fields, "turns_per_minute", TurnSettings::TURNS_PER_MINUTE)
             .or_default(default.turns_per_minute),
         on_edit: on_edit.or_default(default.on_edit),
+    }
+}
+
+/// How the instance behaves in groups.
+fn groups(fields: &mut Fields) -> GroupPatch {
+    let default = GroupSettings::default();
+    let trigger = fields.text("group_trigger").check(fields, "group_trigger", |word| {
+        let words = GroupTrigger::ALL.map(GroupTrigger::as_str).join(", ");
+        GroupTrigger::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
+    let session = fields.text("group_session").check(fields, "group_session", |word| {
+        let words = GroupSession::ALL.map(GroupSession::as_str).join(", ");
+        GroupSession::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
+    let keywords = fields.texts("group_keywords").check(fields, "group_keywords", keywords);
+    GroupPatch {
+        trigger: trigger.or_default(default.trigger),
+        keywords: keywords.or_default(default.keywords),
+        session: session.or_default(default.session),
+    }
+}
+
+fn keywords(words: Vec<String>) -> Result<Vec<String>, String> {
+    let (most, longest) = (GroupSettings::MOST_KEYWORDS, GroupSettings::LONGEST_KEYWORD);
+    let fits = |word: &String| (1..=longest).contains(&word.chars().count());
+    match words.len() <= most && words.iter().all(fits) {
+        true => Ok(words),
+        false => Err(format!("must be at most {most} texts of 1 to {longest} characters")),
     }
 }
 
@@ -257,6 +287,12 @@ fn new_turns(patch: TurnPatch) -> TurnSettings {
 
 fn new_takeover(patch: TakeoverPatch) -> TakeoverSettings {
     let mut settings = TakeoverSettings::default();
+    patch.apply(&mut settings);
+    settings
+}
+
+fn new_groups(patch: GroupPatch) -> GroupSettings {
+    let mut settings = GroupSettings::default();
     patch.apply(&mut settings);
     settings
 }

@@ -1,7 +1,10 @@
 //! What is said of the fields of an instance in the OpenAPI document.
 
 use omnihub_common::{
-    instance::{AccountWatch, AgentProtocol, AgentSettings, OnEdit, Overlap, TakeoverSettings, TurnSettings},
+    instance::{
+        AccountWatch, AgentProtocol, AgentSettings, GroupSession, GroupSettings, GroupTrigger, OnEdit, Overlap,
+        TakeoverSettings, TurnSettings,
+    },
     trace::RETENTION_DAYS,
 };
 use serde_json::{Value, json};
@@ -65,6 +68,19 @@ fn edits() -> Value {
     json!({"type": "string", "enum": OnEdit::ALL.map(OnEdit::as_str)})
 }
 
+fn triggers() -> Value {
+    json!({"type": "string", "enum": GroupTrigger::ALL.map(GroupTrigger::as_str)})
+}
+
+fn keywords() -> Value {
+    let word = json!({"type": "string", "minLength": 1, "maxLength": GroupSettings::LONGEST_KEYWORD, "pattern": r"\S"});
+    json!({"type": "array", "maxItems": GroupSettings::MOST_KEYWORDS, "items": word})
+}
+
+fn sessions() -> Value {
+    json!({"type": "string", "enum": GroupSession::ALL.map(GroupSession::as_str)})
+}
+
 fn others() -> impl IntoIterator<Item = Field> {
     let whole = |range: std::ops::RangeInclusive<u64>| Kind::Whole(*range.start(), *range.end());
     let days = Kind::Whole(*RETENTION_DAYS.start(), *RETENTION_DAYS.end());
@@ -97,6 +113,9 @@ fn others() -> impl IntoIterator<Item = Field> {
         ),
         text("resume_keyword", "WhatsApp: written on the phone, it lets the bot answer again."),
         field("on_edit", Kind::Such(edits), "What an edit does that comes too late to change the question."),
+        field("group_trigger", Kind::Such(triggers), "When it answers in a group; `mention` unless said."),
+        field("group_keywords", Kind::Such(keywords), "The words that it answers to with `group_trigger` `keyword`."),
+        field("group_session", Kind::Such(sessions), "What a conversation is in a group; `group` unless said."),
         field("trace_retention_days", days, "Days that its traces are kept; null is as long as for all."),
         text("whatsapp_instance", "WhatsApp: the account's name there; this one's unless said."),
         flag("webhook_base64", "WhatsApp: whether files come within webhooks."),
