@@ -65,6 +65,8 @@ mod seeding;
 #[cfg(test)]
 mod sending;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod tenants;
 #[cfg(test)]
 mod traces;
