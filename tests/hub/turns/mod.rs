@@ -5,6 +5,7 @@ mod corrections;
 mod gather;
 mod overlap;
 mod payloads;
+mod thought;
 mod types;
 
 use serde_json::Value;
