@@ -19,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     agent,
     breaker::Breakers,
+    files::FileDesk,
     outbound,
     ownership::{Heart, HeartError, Life, Owned, Ownership},
     recorder::{Recorder, RecorderHealth},
@@ -122,6 +123,7 @@ impl Worker {
             traces: TraceBus::new(nats.clone()),
             outcomes: SendOutcomes::new(nats.clone()),
             dead,
+            files: FileDesk::new(media.clone(), settings.media_to_agent as u64),
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),

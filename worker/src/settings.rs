@@ -7,6 +7,12 @@ use omnihub_common::{
     trace::{DEFAULT_RETENTION_DAYS, RETENTION_DAYS},
 };
 
+/// What agents are given of files unless an operator says.
+const MEDIA_TO_AGENT: usize = 20 * 1024 * 1024;
+
+/// More is never given.
+pub(crate) const MOST_TO_AGENT: usize = 64 * 1024 * 1024;
+
 /// The settings of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerSettings {
@@ -21,6 +27,9 @@ pub struct WorkerSettings {
     pub payload_bytes: usize,
     /// For how many days traces are kept, `OMNIHUB_TRACE_RETENTION_DAYS`, unless the instance says.
     pub trace_retention_days: u32,
+    /// The files that an agent is given with one question have so many bytes together,
+    /// `OMNIHUB_MEDIA_TO_AGENT`; 0 = it is told of them only.
+    pub media_to_agent: usize,
     /// How long a stop waits for running turns, `OMNIHUB_STOP_GRACE` in seconds.
     pub grace: Duration,
 }
@@ -42,6 +51,7 @@ impl WorkerSettings {
             turns_per_instance: number_or(settings, "OMNIHUB_INSTANCE_TURNS", 1_000, 1..=1_000_000)?,
             payload_bytes: number_or(settings, "OMNIHUB_WORKER_PAYLOADS", 256, 1..=1_000_000)? * 1_000_000,
             trace_retention_days: retention_days(settings)?,
+            media_to_agent: number_or(settings, "OMNIHUB_MEDIA_TO_AGENT", MEDIA_TO_AGENT, 0..=MOST_TO_AGENT)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }

@@ -47,7 +47,7 @@ use omnihub_common::{
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
-use crate::breaker::Parked;
+use crate::{breaker::Parked, files::FileRef};
 pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, TurnEnd, Wait};
@@ -125,6 +125,8 @@ struct Opened {
     envelope: Envelope,
     message: InboundMessage,
     earlier: Vec<InboundMessage>,
+    /// Where the files of these messages are.
+    files: Vec<FileRef>,
 }
 
 impl Turn {

@@ -15,6 +15,8 @@ use omnihub_common::{
 };
 use serde_json::Value;
 
+use crate::files::FileRef;
+
 use super::{
     Exit, Message, Opened, Turn,
     admit::{Ignored, admit, surely_asks, worth_an_answer},
@@ -35,6 +37,8 @@ pub(super) struct Part {
     pub(super) payload: Option<Bytes>,
     pub(super) envelope: Option<Envelope>,
     pub(super) message: Option<InboundMessage>,
+    /// Where its file is.
+    pub(super) file: Option<Box<FileRef>>,
     pub(super) story: Option<Story>,
     /// How it ends, where that is not how the turn ends.
     pub(super) end: Option<(Outcome, String)>,
@@ -113,11 +117,16 @@ impl Turn {
             }
             // The body is not kept beyond this: thousands of turns wait for their agents with what
             // they hold, and a dead letter is made of the payload.
-            let message = match std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null)) {
-                EnvelopeBody::Inline(body) => Ok(read_message(&body)),
-                EnvelopeBody::Object(name) => self.fetch_body(&name).await?.map(|body| read_message(&body)),
+            let body = match std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null)) {
+                EnvelopeBody::Inline(body) => Ok(body),
+                EnvelopeBody::Object(name) => self.fetch_body(&name).await?,
             };
-            let message = match message {
+            let read = |body: Value| {
+                let message = read_message(&body);
+                part.file = FileRef::of(envelope, &message, &body);
+                message
+            };
+            let message = match body.map(read) {
                 Ok(message) => message,
                 Err((reason, words)) => {
                     story.note_error(TraceStatus::Processing.as_str(), words);
@@ -182,7 +191,7 @@ pub(super) fn is_too_old(counts_from: i64) -> bool {
 
 impl Part {
     fn new(item: Message, payload: Option<Bytes>) -> Self {
-        Self { item, payload, envelope: None, message: None, story: None, end: None }
+        Self { item, payload, envelope: None, message: None, file: None, story: None, end: None }
     }
 
     fn is_newer(&self) -> bool {
@@ -225,7 +234,10 @@ pub(super) fn take_lead(parts: &mut [Part], instance: Arc<Instance>) -> Option<(
     let (envelope, message, story) = (lead.envelope.clone()?, lead.message.clone()?, lead.story.take()?);
     let earlier = parts.iter().filter(|part| part.end.is_none() && part.story.is_some());
     let earlier = earlier.filter_map(|part| part.message.clone()).collect();
-    Some((Opened { instance, envelope, message, earlier }, story))
+    // Every one of them that gets an answer, the leading one as well.
+    let answered = parts.iter_mut().filter(|part| part.end.is_none());
+    let files = answered.filter_map(|part| part.file.take()).map(|file| *file).collect();
+    Some((Opened { instance, envelope, message, earlier, files }, story))
 }
 
 /// Tells the traces of the messages beside the leading one that their turn has begun.
