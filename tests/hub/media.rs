@@ -1,15 +1,20 @@
 //! Files that people send, on their way to agents.
 
-use axum::http::StatusCode;
+use axum::{
+    Router,
+    http::{HeaderMap, StatusCode, Uri, header::HOST},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use omnihub_fakes::Behaviour;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::harness::{Database, INSTANCE, Site, on_both_databases, webhook};
 
 on_both_databases!(
     agents_of_every_protocol_get_the_file,
     a_file_that_no_webhook_brought_is_fetched_once,
+    a_file_behind_a_link_is_fetched_where_the_store_is_reached,
     a_file_that_is_not_to_be_had_loses_no_message,
     files_beyond_the_limit_are_told_of_only,
     no_message_names_its_file_itself
@@ -110,6 +115,34 @@ async fn a_file_that_no_webhook_brought_is_fetched_once(database: Database) {
     }
     assert_eq!(fetches(&site), 2, "the first was refused, and what the second brought is kept");
     assert_eq!(trace["warnings"], json!([]), "{trace}");
+    site.assert_no_violations();
+}
+
+async fn a_file_behind_a_link_is_fetched_where_the_store_is_reached(database: Database) {
+    const PLACE: &str = "/evolution/1.png?X-Amz-SignedHeaders=host&X-Amz-Signature=5d";
+    let served = async |uri: Uri, headers: HeaderMap| match (uri.to_string().as_str(), headers[HOST].as_bytes()) {
+        (PLACE, b"minio.invalid:9000") => Ok(STANDARD.decode(file(3000)).unwrap()),
+        _ => Err(StatusCode::FORBIDDEN),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let store = format!("http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, Router::new().fallback(served)).await });
+
+    let site = Site::up_with(database, Behaviour::Echo, &[("EVOLUTION_MINIO_URL", &store)]).await;
+    let linked = |phone: &str, place: &str| {
+        let mut webhook = image(phone, None);
+        webhook["data"]["message"]["mediaUrl"] = format!("http://minio.invalid:9000{place}").into();
+        webhook
+    };
+    told(&site, INSTANCE, &linked("14155556701", PLACE)).await;
+    assert_eq!(asked(&site)["media_contents"][0]["data"], *file(3000));
+    assert_eq!(fetches(&site), 0, "the link was enough");
+    // A link that has expired is not all that there is.
+    let expired = linked("14155556702", "/evolution/2.png?X-Amz-Signature=5e");
+    site.evolution.keep_file(INSTANCE, id_of(&expired), &file(20));
+    told(&site, INSTANCE, &expired).await;
+    assert_eq!(asked(&site)["media_contents"][0]["data"], *file(20));
+    assert_eq!(fetches(&site), 1);
     site.assert_no_violations();
 }
 

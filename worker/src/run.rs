@@ -19,7 +19,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     agent,
     breaker::Breakers,
-    files::FileDesk,
+    files::{FileDesk, Links},
     outbound,
     ownership::{Heart, HeartError, Life, Owned, Ownership},
     recorder::{Recorder, RecorderHealth},
@@ -112,6 +112,7 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
+        let links = Links::new(settings.media_store.clone())?;
         let Tenants { directory, gate, profiles } = tenants;
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
@@ -123,7 +124,7 @@ impl Worker {
             traces: TraceBus::new(nats.clone()),
             outcomes: SendOutcomes::new(nats.clone()),
             dead,
-            files: FileDesk::new(media.clone(), settings.media_to_agent as u64),
+            files: FileDesk::new(media.clone(), links, settings.media_to_agent as u64),
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),

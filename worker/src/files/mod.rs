@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! in the object store (the webhook had it)  ->  read
-//! nowhere yet                               ->  asked of Evolution, kept in the store, read
+//! behind a link (Evolution has an S3 store) ->  fetched, kept in the store, read
+//! nowhere else                              ->  asked of Evolution, kept in the store, read
 //! not to be had, or too large               ->  the agent is told of it only, and a warning says why
 //! ```
 //!
 //! What has been set aside in memory for files is bounded over all turns of a worker: a turn whose
 //! files find no room waits for it. What is absent: no file is a reason to fail a message.
+
+mod link;
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,6 +31,8 @@ use tokio::{
 };
 
 use crate::agent::{File, Files};
+pub(crate) use link::Links;
+use link::{LONGEST_LINK, LinkError};
 
 /// What the files of all turns may take at once, in KiB of memory.
 const ROOM: u32 = 512 * 1024;
@@ -39,6 +44,9 @@ const TIMES: u64 = 4;
 /// How long the files of one question are waited for; then it goes without those that are missing.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// A file may have so many bytes more than was told, and an eighth.
+const SLACK: u64 = 64 * 1024;
+
 /// How long to wait before Evolution is asked a second time.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -47,6 +55,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) struct FileRef {
     message_id: String,
     object: String,
+    link: Option<String>,
     key: Option<FileKey>,
 }
 
@@ -61,6 +70,7 @@ impl FileRef {
         Some(Box::new(Self {
             message_id: message.provider_id.clone(),
             object: Media::name(&instance, envelope.id, "media"),
+            link: data["message"]["mediaUrl"].as_str().filter(|link| link.len() <= LONGEST_LINK).map(str::to_owned),
             key: FileKey::of(data),
         }))
     }
@@ -93,14 +103,15 @@ pub(crate) struct Gathered {
 #[derive(Debug)]
 pub(crate) struct FileDesk {
     media: Media,
+    links: Links,
     room: Arc<Semaphore>,
     most: u64,
 }
 
 impl FileDesk {
     /// The files of one question together may have `most` bytes; 0 = none are given.
-    pub(crate) fn new(media: Media, most: u64) -> Self {
-        Self { media, room: Arc::new(Semaphore::new(ROOM as usize)), most }
+    pub(crate) fn new(media: Media, links: Links, most: u64) -> Self {
+        Self { media, links, room: Arc::new(Semaphore::new(ROOM as usize)), most }
     }
 
     /// Whether files are given at all.
@@ -112,14 +123,22 @@ impl FileDesk {
     pub(crate) async fn gather(&self, wanted: Vec<Wanted<'_>>, evolution: Option<&Evolution>) -> Gathered {
         let mut gathered = Gathered::default();
         let planned = self.plan(wanted, &mut gathered).await;
-        let bytes: u64 = planned.iter().map(|plan| plan.most).sum();
+        let bytes = planned.iter().map(|plan| plan.most).sum::<u64>().min(self.most);
         // All at once: who holds a part of its room and waits for the rest would keep others waiting.
         gathered.files.seat = Arc::clone(&self.room).acquire_many_owned(room(bytes)).await.ok();
-        let late = Instant::now() + PATIENCE;
-        for plan in planned {
+        let (late, mut left) = (Instant::now() + PATIENCE, self.most);
+        for mut plan in planned {
+            if plan.known.is_some_and(|size| size > left) {
+                gathered.refuse(plan.wanted.at);
+                continue;
+            }
+            plan.most = plan.most.min(left);
             let brought = timeout_at(late, self.bring(&plan, evolution)).await;
             match brought.unwrap_or_else(|_| Err(Absent::Because("it took too long to get it".to_owned()))) {
-                Ok(bytes) => gathered.files.list.push(File { about: plan.wanted.about, bytes }),
+                Ok(bytes) => {
+                    left = left.saturating_sub(bytes.len() as u64);
+                    gathered.files.list.push(File { about: plan.wanted.about, bytes });
+                }
                 Err(Absent::TooLarge) => gathered.refuse(plan.wanted.at),
                 Err(Absent::Because(why)) => {
                     let id = &plan.wanted.at.message_id;
@@ -135,19 +154,18 @@ impl FileDesk {
         gathered
     }
 
-    /// What each file may take, as far as the limit reaches.
+    /// What each file may take.
     async fn plan<'a>(&self, wanted: Vec<Wanted<'a>>, gathered: &mut Gathered) -> Vec<Plan<'a>> {
-        let (mut left, mut planned) = (self.most, Vec::new());
+        let mut planned = Vec::new();
         for wanted in wanted {
             let stored = self.media.size(&wanted.at.object).await.ok();
             let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
-            match stored.or(told) {
-                Some(size) if size > left => gathered.refuse(wanted.at),
-                size => {
-                    let most = size.unwrap_or(left);
-                    left -= most;
-                    planned.push(Plan { wanted, most, is_stored: stored.is_some() });
-                }
+            let known = stored.or(told);
+            // What a person's phone says of its size need not be exact.
+            let most = stored.or(told.map(|size| size + size / 8 + SLACK)).unwrap_or(self.most);
+            match known {
+                Some(size) if size > self.most => gathered.refuse(wanted.at),
+                _ => planned.push(Plan { wanted, known, most: most.min(self.most), is_stored: stored.is_some() }),
             }
         }
         planned
@@ -160,10 +178,16 @@ impl FileDesk {
         {
             return Ok(bytes);
         }
-        let (Some(key), Some(evolution)) = (&at.key, evolution) else {
-            return Err(Absent::Because("there is nobody to ask for it".to_owned()));
+        let linked = match &at.link {
+            Some(link) => self.links.follow(link, plan.most).await,
+            None => Err(LinkError::Dead),
         };
-        let bytes = ask_twice(evolution, key, plan.most).await?;
+        let bytes = match (linked, &at.key, evolution) {
+            (Ok(bytes), ..) => bytes,
+            (Err(LinkError::TooLarge), ..) => return Err(Absent::TooLarge),
+            (Err(LinkError::Dead), Some(key), Some(evolution)) => ask_twice(evolution, key, plan.most).await?,
+            (Err(LinkError::Dead), ..) => return Err(Absent::Because("there is nobody to ask for it".to_owned())),
+        };
         // The next attempt finds it there. A store that is full or away only makes it ask again.
         if let Err(error) = self.media.put(&at.object, &bytes).await
             && !matches!(error, MediaError::Full)
@@ -187,6 +211,7 @@ async fn ask_twice(evolution: &Evolution, key: &FileKey, most: u64) -> Result<Ve
 /// A file that is brought, and how large it may be.
 struct Plan<'a> {
     wanted: Wanted<'a>,
+    known: Option<u64>,
     most: u64,
     is_stored: bool,
 }
