@@ -5,6 +5,7 @@ use std::sync::Arc;
 use omnihub_common::{
     access::Gate,
     config::{DataFolder, HttpSettings},
+    conversation::Pauses,
     health::{self, Health, Need},
     instance::Directory,
     person::Profiles,
@@ -69,7 +70,8 @@ impl Beginning {
         let pulse = ground.nats.clone();
         let gate = Arc::new(Gate::new(ground.database.clone(), Arc::clone(&directory)));
         let profiles = Profiles::new(ground.database.clone(), Arc::clone(&directory));
-        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), profiles };
+        let pauses = Pauses::new(ground.database.clone());
+        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), pauses, profiles };
         let worker = Worker::join(nats.clone(), pulse, layout.clone(), tenants, traces, settings).await?;
         Ok(Self { worker, nats, layout, directory, gate })
     }

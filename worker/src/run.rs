@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use omnihub_common::{
     access::Gate,
     config::NatsSettings,
-    instance::Directory,
+    conversation::Pauses,
+    instance::{Announcer, Directory},
     person::Profiles,
     process::GroundError,
     queue::{
@@ -74,6 +75,8 @@ pub struct Tenants {
     pub directory: Arc<Directory>,
     /// Who is blocked, and which conversations are paused.
     pub gate: Arc<Gate>,
+    /// Where it is kept which are paused.
+    pub pauses: Pauses,
     /// What operators have told of people.
     pub profiles: Profiles,
 }
@@ -113,11 +116,14 @@ impl Worker {
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
         let links = Links::new(settings.media_store.clone())?;
-        let Tenants { directory, gate, profiles } = tenants;
+        let Tenants { directory, gate, pauses, profiles } = tenants;
+        let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
             directory,
             gate,
+            pauses,
+            announcer,
             profiles,
             agents: agent::Client::new(http.clone()),
             http,

@@ -10,8 +10,8 @@ use omnihub_common::{
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentOptionsPatch, AgentPatch, AgentProtocol, AgentSettings,
         ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupSettings, Instance, InstanceName,
-        NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings, TurnSettings, WhatsappPatch,
-        WhatsappSettings, service_url,
+        NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings, TakeoverSettings, TurnSettings,
+        WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -110,6 +110,7 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
         session_id_prefix: prefix(row, &theirs, rules, &mut remarks)?,
         agent,
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         reply: ReplySettings { enable_auto_split: row.flag("enable_auto_split")?.unwrap_or(true), split_over: 0 },
         trace_retention_days: None,

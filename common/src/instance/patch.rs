@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentOptionsPatch, AgentProtocol, ChannelSettings, DiscordSettings, GroupPatch, Instance, SlackSettings, TurnPatch,
-    WhatsappSettings,
+    AgentOptionsPatch, AgentProtocol, ChannelSettings, DiscordSettings, GroupPatch, Instance, SlackSettings,
+    TakeoverPatch, TurnPatch, WhatsappSettings,
 };
 use crate::secret::Secret;
 
@@ -24,6 +24,7 @@ pub struct Patch {
     pub session_id_prefix: Option<Option<String>>,
     pub agent: AgentPatch,
     pub turns: TurnPatch,
+    pub takeover: TakeoverPatch,
     pub groups: GroupPatch,
     pub reply: ReplyPatch,
     pub trace_retention_days: Option<Option<u32>>,
@@ -113,6 +114,7 @@ impl Patch {
         put(&mut instance.is_default, self.is_default);
         put(&mut instance.session_id_prefix, self.session_id_prefix);
         self.turns.apply(&mut instance.turns);
+        self.takeover.apply(&mut instance.takeover);
         self.groups.apply(&mut instance.groups);
         put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
         put(&mut instance.reply.split_over, self.reply.split_over);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, InstanceName, Instances,
-    NewInstance, ReplySettings, StoreError, TurnSettings, UrlProblem, WhatsappSettings, service_url,
+    NewInstance, ReplySettings, StoreError, TakeoverSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -110,6 +110,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,

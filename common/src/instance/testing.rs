@@ -9,7 +9,7 @@ use sea_orm_migration::MigratorTrait;
 
 use super::{
     AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName,
-    Instances, NewInstance, ReplySettings, TurnSettings, WhatsappSettings,
+    Instances, NewInstance, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -27,6 +27,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         session_id_prefix: new.session_id_prefix,
         agent: new.agent,
         turns: new.turns,
+        takeover: new.takeover,
         groups: new.groups,
         reply: new.reply,
         trace_retention_days: new.trace_retention_days,
@@ -54,6 +55,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,

@@ -97,7 +97,7 @@ mod tests {
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
         AccountWatch, AgentOptions, AgentProtocol, AgentSettings, GroupSettings, InstanceName, ReplySettings,
-        TurnSettings, WhatsappSettings,
+        TakeoverSettings, TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -123,6 +123,7 @@ mod tests {
                 options: AgentOptions::default(),
             },
             turns: TurnSettings::default(),
+            takeover: TakeoverSettings::default(),
             groups: GroupSettings::default(),
             reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
             trace_retention_days: None,

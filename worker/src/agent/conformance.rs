@@ -11,7 +11,7 @@ use omnihub_common::{
     conversation::Decision,
     instance::{
         AgentKind, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, GroupSettings,
-        Instance, InstanceName, ReplySettings, TurnSettings,
+        Instance, InstanceName, ReplySettings, TakeoverSettings, TurnSettings,
     },
     secret::Secret,
 };
@@ -322,6 +322,7 @@ fn instance(target: &Target) -> Instance {
         },
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),
+        takeover: TakeoverSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Discord(DiscordSettings {

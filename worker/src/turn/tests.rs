@@ -6,7 +6,7 @@ use chrono::DateTime;
 use omnihub_common::{
     instance::{
         AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance,
-        InstanceName, ReplySettings, TurnSettings, WhatsappSettings,
+        InstanceName, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -30,6 +30,7 @@ pub(crate) fn instance() -> Instance {
             options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
         trace_retention_days: None,
