@@ -28,6 +28,15 @@ pub struct Files {
 /// How a file is written into a request.
 pub(super) type Show = fn(&File) -> String;
 
+impl Files {
+    /// Gives back what is more than so many KiB.
+    pub(crate) fn keep_room(&mut self, kib: usize) {
+        if let Some(seat) = &mut self.seat {
+            drop(seat.split(seat.num_permits().saturating_sub(kib)));
+        }
+    }
+}
+
 impl File {
     /// Itself, in base64.
     pub(super) fn data(&self) -> String {
@@ -91,7 +100,10 @@ pub(super) fn put_beside<'a>(told: impl Iterator<Item = (String, &'a mut Value)>
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use serde_json::json;
+    use tokio::sync::Semaphore;
 
     use super::*;
 
@@ -103,6 +115,12 @@ mod tests {
         let forged = file(json!({"type": "image", "mime_type": "image/png\r\nx: y", "file_name": "a.png"}));
         assert_eq!((forged.media_type().as_str(), forged.name().as_str()), ("", "a.png"));
         assert_eq!(file(json!({"type": "document"})).name(), "document.bin");
+        let room = Arc::new(Semaphore::new(10));
+        let mut files = Files { list: Vec::new(), seat: room.clone().try_acquire_many_owned(8).ok() };
+        for (kept, left) in [(9, 2), (3, 7), (0, 10)] {
+            files.keep_room(kept);
+            assert_eq!(room.available_permits(), left);
+        }
         assert_eq!((voice.data().as_str(), voice.note().as_str()), ("aGVsbG8=", "[media 5 bytes]"));
     }
 }

@@ -203,7 +203,7 @@ pub async fn ask(
 fn call(
     instance: &Instance,
     mut request: Value,
-    files: Files,
+    mut files: Files,
     context: CallContext,
 ) -> Result<client::Call, answer::Failure> {
     attach(instance, &mut request, &files.list, File::data);
@@ -215,5 +215,6 @@ fn call(
         AgentProtocol::Openai => openai::call(instance, request, context),
         AgentProtocol::Webhook => webhook::call(instance, request, context),
     }?;
+    files.keep_room(call.body.len().div_ceil(1024));
     Ok(client::Call { seat: files.seat, ..call })
 }

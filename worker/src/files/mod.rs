@@ -8,7 +8,7 @@
 //! ```
 //!
 //! What has been set aside in memory for files is bounded over all turns of a worker: a turn whose
-//! files find no room waits for it. What is absent: no file is a reason to fail a message.
+//! files find no room waits for it, and after a while goes without them. What is absent: no file is a reason to fail a message.
 
 mod link;
 
@@ -125,8 +125,15 @@ impl FileDesk {
         let planned = self.plan(wanted, &mut gathered).await;
         let bytes = planned.iter().map(|plan| plan.most).sum::<u64>().min(self.most);
         // All at once: who holds a part of its room and waits for the rest would keep others waiting.
-        gathered.files.seat = Arc::clone(&self.room).acquire_many_owned(room(bytes)).await.ok();
         let (late, mut left) = (Instant::now() + PATIENCE, self.most);
+        let seat = timeout_at(late, Arc::clone(&self.room).acquire_many_owned(room(bytes))).await;
+        let Ok(Ok(seat)) = seat else {
+            gathered
+                .warnings
+                .push("the agent was told of the files only: the worker has no memory for more".to_owned());
+            return gathered;
+        };
+        gathered.files.seat = Some(seat);
         for mut plan in planned {
             if plan.known.is_some_and(|size| size > left) {
                 gathered.refuse(plan.wanted.at);
@@ -147,11 +154,17 @@ impl FileDesk {
             }
         }
         let taken: u64 = gathered.files.list.iter().map(|file| file.bytes.len() as u64).sum();
-        if let Some(seat) = &mut gathered.files.seat {
-            let rest = seat.num_permits().saturating_sub(room(taken) as usize);
-            drop(seat.split(rest));
-        }
+        gathered.files.keep_room(room(taken) as usize);
         gathered
+    }
+
+    /// Removes what was kept for an instance that was deleted meanwhile.
+    pub(crate) async fn forget(&self, files: &[FileRef]) {
+        for file in files {
+            if let Err(error) = self.media.remove(&file.object).await {
+                tracing::debug!(error.message = %error, "a file of a deleted instance stays until it is too old");
+            }
+        }
     }
 
     /// What each file may take.
@@ -162,7 +175,8 @@ impl FileDesk {
             let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
             let known = stored.or(told);
             // What a person's phone says of its size need not be exact.
-            let most = stored.or(told.map(|size| size + size / 8 + SLACK)).unwrap_or(self.most);
+            let most =
+                stored.or(told.map(|size| size.saturating_add(size / 8).saturating_add(SLACK))).unwrap_or(self.most);
             match known {
                 Some(size) if size > self.most => gathered.refuse(wanted.at),
                 _ => planned.push(Plan { wanted, known, most: most.min(self.most), is_stored: stored.is_some() }),

@@ -71,6 +71,7 @@ impl Turn {
             _ => permit.answered(),
         }
         if Box::pin(self.is_orphaned()).await {
+            Box::pin(self.kit.files.forget(&opened.files)).await;
             return Err(Exit::Vanish);
         }
         match replied {
