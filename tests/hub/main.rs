@@ -45,6 +45,8 @@ mod lifecycle;
 #[cfg(test)]
 mod matrix;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;

@@ -16,6 +16,7 @@
 
 pub mod agent;
 mod breaker;
+mod files;
 mod outbound;
 pub mod ownership;
 pub mod recorder;

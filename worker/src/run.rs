@@ -20,6 +20,7 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     agent,
     breaker::Breakers,
+    files::{FileDesk, Links},
     outbound,
     ownership::{Heart, HeartError, Life, Owned, Ownership},
     recorder::{Recorder, RecorderHealth},
@@ -114,6 +115,7 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
+        let links = Links::new(settings.media_store.clone())?;
         let Tenants { directory, gate, pauses, profiles } = tenants;
         let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
         let kit = Kit {
@@ -128,6 +130,7 @@ impl Worker {
             traces: TraceBus::new(nats.clone()),
             outcomes: SendOutcomes::new(nats.clone()),
             dead,
+            files: FileDesk::new(media.clone(), links, settings.media_to_agent as u64),
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),

@@ -6,6 +6,13 @@ use omnihub_common::{
     config::{ConfigError, Settings, number_or, write_private},
     trace::{DEFAULT_RETENTION_DAYS, RETENTION_DAYS},
 };
+use url::Url;
+
+/// What agents are given of files unless an operator says.
+const MEDIA_TO_AGENT: usize = 20 * 1024 * 1024;
+
+/// More is never given.
+pub(crate) const MOST_TO_AGENT: usize = 64 * 1024 * 1024;
 
 /// The settings of a worker.
 #[derive(Clone, Debug)]
@@ -21,6 +28,12 @@ pub struct WorkerSettings {
     pub payload_bytes: usize,
     /// For how many days traces are kept, `OMNIHUB_TRACE_RETENTION_DAYS`, unless the instance says.
     pub trace_retention_days: u32,
+    /// The files that an agent is given with one question have so many bytes together,
+    /// `OMNIHUB_MEDIA_TO_AGENT`; 0 = it is told of them only.
+    pub media_to_agent: usize,
+    /// Where Evolution's file store is reached, `EVOLUTION_MINIO_URL`, when only Evolution's own
+    /// network knows the host in its links.
+    pub media_store: Option<Url>,
     /// How long a stop waits for running turns, `OMNIHUB_STOP_GRACE` in seconds.
     pub grace: Duration,
 }
@@ -42,9 +55,19 @@ impl WorkerSettings {
             turns_per_instance: number_or(settings, "OMNIHUB_INSTANCE_TURNS", 1_000, 1..=1_000_000)?,
             payload_bytes: number_or(settings, "OMNIHUB_WORKER_PAYLOADS", 256, 1..=1_000_000)? * 1_000_000,
             trace_retention_days: retention_days(settings)?,
+            media_to_agent: number_or(settings, "OMNIHUB_MEDIA_TO_AGENT", MEDIA_TO_AGENT, 0..=MOST_TO_AGENT)?,
+            media_store: media_store(settings)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }
+}
+
+fn media_store(settings: &dyn Settings) -> Result<Option<Url>, ConfigError> {
+    const NAME: &str = "EVOLUTION_MINIO_URL";
+    let Some(given) = settings.get(NAME).filter(|given| !given.trim().is_empty()) else { return Ok(None) };
+    let url = Url::parse(given.trim()).ok();
+    let url = url.filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
+    url.map(Some).ok_or_else(|| ConfigError::bad(NAME, "expected an http or https URL"))
 }
 
 /// Under our name or the older system's.
@@ -92,6 +115,12 @@ mod tests {
         assert_eq!(WorkerSettings::load(&named, folder.path()).unwrap().trace_retention_days, 30);
         let older = HashMap::from([("AUTOMAGIK_OMNI_TRACE_RETENTION_DAYS".to_owned(), "7".to_owned())]);
         assert_eq!(WorkerSettings::load(&older, folder.path()).unwrap().trace_retention_days, 7);
+        let store = |url: &str| {
+            let given = HashMap::from([("EVOLUTION_MINIO_URL".to_owned(), url.to_owned())]);
+            WorkerSettings::load(&given, folder.path()).map(|settings| settings.media_store.is_some())
+        };
+        assert_eq!((store(" http://minio.test:9000").unwrap(), store("").unwrap()), (true, false));
+        assert!(store("minio:9000").unwrap_err().to_string().contains("EVOLUTION_MINIO_URL"));
         let bad = HashMap::from([("OMNIHUB_WORKER_TURNS".to_owned(), "0".to_owned())]);
         assert!(WorkerSettings::load(&bad, folder.path()).unwrap_err().to_string().contains("OMNIHUB_WORKER_TURNS"));
     }

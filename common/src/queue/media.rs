@@ -109,16 +109,29 @@ impl Media {
         tokio::time::timeout(READ_PATIENCE, copying).await.map_err(unavailable)?
     }
 
+    /// How many bytes an object has.
+    ///
+    /// # Errors
+    /// [`MediaError::Absent`] when it is not there, or gone.
+    pub async fn size(&self, name: &str) -> Result<u64, MediaError> {
+        use async_nats::jetstream::object_store::InfoErrorKind;
+        match self.store.info(name).await {
+            Ok(info) if info.deleted => Err(MediaError::Absent),
+            Ok(info) => Ok(info.size as u64),
+            Err(error) if error.kind() == InfoErrorKind::NotFound => Err(MediaError::Absent),
+            Err(error) => Err(unavailable(error)),
+        }
+    }
+
     /// Whether an object is there.
     ///
     /// # Errors
     /// When NATS does not answer.
     pub async fn has(&self, name: &str) -> Result<bool, MediaError> {
-        use async_nats::jetstream::object_store::InfoErrorKind;
-        match self.store.info(name).await {
-            Ok(info) => Ok(!info.deleted),
-            Err(error) if error.kind() == InfoErrorKind::NotFound => Ok(false),
-            Err(error) => Err(unavailable(error)),
+        match self.size(name).await {
+            Ok(_) => Ok(true),
+            Err(MediaError::Absent) => Ok(false),
+            Err(error) => Err(error),
         }
     }
 

@@ -8,6 +8,7 @@ use super::{
     AgentError, CallContext, Question, Reply,
     answer::{Answer, Failure, failed, json, plain_text, tokens, unreadable, word},
     client::Call,
+    file::{File, Show, put_beside},
 };
 
 /// The fields an answer may carry its text in, in order.
@@ -41,6 +42,13 @@ pub fn request(instance: &Instance, question: &Question) -> Value {
         body["media_contents"] = question.media_contents.clone().into();
     }
     body
+}
+
+/// Each file stands with what is told of it.
+pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
+    let told = request["media_contents"].as_array_mut().into_iter().flatten();
+    let named = told.map(|about| (about["message_id"].as_str().unwrap_or_default().to_owned(), about));
+    put_beside(named, files, show);
 }
 
 /// What goes over the wire.

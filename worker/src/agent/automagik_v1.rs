@@ -1,16 +1,34 @@
 //! The protocol `automagik-v1`: `POST {url}/api/v1/agent/{agent}/run`, which the Python hub speaks.
 //!
 //! Instances that come from there keep the agent that they have. Its answers are read as those of
-//! `automagik` are. A file is told of in words only: its `media_contents` must carry the file itself.
+//! `automagik` are. Its `media_contents` hold the files themselves: one that the hub does not give is told
+//! of in words only.
 
 use omnihub_common::instance::Instance;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{CallContext, Question, answer::Failure, automagik::call_to, client::Call};
+use super::{
+    CallContext, Question,
+    answer::Failure,
+    automagik::call_to,
+    client::Call,
+    file::{File, Show},
+};
 
 /// How many earlier messages the agent reads; what the Python hub always asked for.
 const MESSAGE_LIMIT: u32 = 100;
+
+/// What is told of a file, in our words and in the Python hub's.
+const FIELDS: [(&str, &str); 7] = [
+    ("caption", "alt_text"),
+    ("mime_type", "mime_type"),
+    ("file_name", "name"),
+    ("size", "size_bytes"),
+    ("duration", "duration"),
+    ("width", "width"),
+    ("height", "height"),
+];
 
 /// The body of a call: who asks is told in full until the agent has named them.
 pub(super) fn request(question: &Question) -> Value {
@@ -26,6 +44,20 @@ pub(super) fn request(question: &Question) -> Value {
         false => body["user"] = question.user.clone(),
     }
     body
+}
+
+/// The files as the Python hub wrote them.
+pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
+    let written = files.iter().map(|file| {
+        let mut item = json!({"data": show(file)});
+        for (ours, theirs) in FIELDS {
+            if let Some(value) = file.about.get(ours) {
+                item[theirs] = value.clone();
+            }
+        }
+        item
+    });
+    request["media_contents"] = written.collect();
 }
 
 /// What goes over the wire.
@@ -59,6 +91,20 @@ mod tests {
         assert_eq!(request(&question(false)), body);
         let named = request(&question(true));
         assert_eq!((&named["user_id"], &named["user"]), (&json!("u"), &Value::Null));
+    }
+
+    #[test]
+    fn files_are_told_of_in_the_python_hub_s_words() {
+        let mut body = request(&question(false));
+        attach(
+            &mut body,
+            &[testing::file(json!({"type": "image", "message_id": "m1", "mime_type": "image/png",
+            "caption": "look", "size": 5, "width": 2}))],
+            File::data,
+        );
+        let item =
+            json!({"data": "aGVsbG8=", "mime_type": "image/png", "alt_text": "look", "size_bytes": 5, "width": 2});
+        assert_eq!(body["media_contents"], json!([item]));
     }
 
     #[test]

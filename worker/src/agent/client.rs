@@ -11,9 +11,12 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use http::{HeaderMap, Uri, header};
 use hyper_util::client::proxy::matcher::Matcher;
+use reqwest::Body;
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 use url::Url;
 
 use super::{
@@ -32,13 +35,15 @@ pub(super) struct Call {
     pub(super) timeout: Duration,
     /// Whose events may come in the place of an answer.
     pub(super) dialect: Option<Dialect>,
+    /// The room in memory that its files have, until they are written.
+    pub(super) seat: Option<OwnedSemaphorePermit>,
 }
 
 impl Call {
     /// A call with these headers and a JSON body; what every call has is added when it is sent.
     pub(super) fn new(url: &str, headers: HeaderMap, body: &Value, timeout: Duration) -> Result<Self, Failure> {
         let url = Url::parse(url).map_err(|_| Failure::Unusable)?;
-        Ok(Self { url, headers, body: body.to_string().into_bytes(), timeout, dialect: None })
+        Ok(Self { url, headers, body: body.to_string().into_bytes(), timeout, dialect: None, seat: None })
     }
 
     /// Where to, when that can be said in the plain way: not encrypted, no user in the URL.
@@ -72,9 +77,22 @@ impl Client {
     }
 }
 
+/// A body whose room is given back when the client has dropped it.
+struct Seated {
+    bytes: Vec<u8>,
+    _seat: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Seated {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// Sends a call with the shared client.
 async fn through(client: &reqwest::Client, call: Call) -> Result<Answer, Failure> {
-    let mut request = client.post(call.url).headers(call.headers).body(call.body).timeout(call.timeout);
+    let body = Body::from(Bytes::from_owner(Seated { bytes: call.body, _seat: call.seat }));
+    let mut request = client.post(call.url).headers(call.headers).body(body).timeout(call.timeout);
     if call.dialect.is_some() {
         request = request.header(header::ACCEPT_ENCODING, "identity");
     }

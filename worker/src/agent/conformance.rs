@@ -19,7 +19,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{AgentError, CallContext, Client, Question, Reply, Said, answer::Failure, ask, call, request};
+use super::{AgentError, CallContext, Client, Files, Question, Reply, Said, answer::Failure, ask, call, request};
 use crate::outbound;
 
 /// The server that is looked at, and how it is spoken to.
@@ -113,7 +113,8 @@ impl Look {
     async fn ask_as(&self, instance: &Instance, turn: &str, session: Option<&str>) -> Asked {
         let question = self.question(turn, session);
         let since = Instant::now();
-        let answer = ask(&self.client, instance, request(instance, &question, &[]), context(turn)).await;
+        let answer =
+            ask(&self.client, instance, request(instance, &question, &[]), Files::default(), context(turn)).await;
         (answer, since.elapsed().as_millis().try_into().unwrap_or(u64::MAX))
     }
 
@@ -207,7 +208,7 @@ impl Look {
     async fn refuses_a_question_without_fields(&self) -> Finding {
         const CHECK: &str = "error form";
         let since = Instant::now();
-        let call = call(&self.instance, &json!({}), context(&Uuid::new_v4().to_string()));
+        let call = call(&self.instance, json!({}), Files::default(), context(&Uuid::new_v4().to_string()));
         let answer = match call {
             Ok(call) => self.client.post(call).await,
             Err(failure) => Err(failure),

@@ -16,6 +16,7 @@ use super::{
     answer::{self, Answer, Failure, failed, tokens, unreadable, word},
     automagik::call_to,
     client::Call,
+    file::{File, media_type},
     stream::{Dialect, End, Told},
 };
 
@@ -32,15 +33,54 @@ pub(super) fn request(instance: &Instance, question: &Question) -> Value {
     })
 }
 
+/// The media types that every AgentOS takes: one that it does not know makes it refuse the question.
+const TAKEN: [&str; 18] = [
+    "image/png",
+    "image/jpeg",
+    "image/jpg",
+    "image/webp",
+    "audio/wav",
+    "audio/mp3",
+    "audio/mpeg",
+    "video/mp4",
+    "video/mpeg",
+    "video/webm",
+    "video/quicktime",
+    "video/3gpp",
+    "video/wmv",
+    "application/pdf",
+    "application/json",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "text/plain",
+    "text/csv",
+];
+
+/// What an agent is given beside the words.
+pub(super) fn takes(about: &Value) -> bool {
+    TAKEN.contains(&media_type(about).as_str())
+}
+
+/// What a trace shows of the files, which are parts of the form.
+pub(super) fn note_files(request: &mut Value, files: &[File]) {
+    if !files.is_empty() {
+        request["files"] = files.iter().map(|file| json!({"name": file.name(), "data": file.note()})).collect();
+    }
+}
+
 /// What goes over the wire.
-pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
+pub(super) fn call(
+    instance: &Instance,
+    request: &Value,
+    files: &[File],
+    context: CallContext,
+) -> Result<Call, Failure> {
     let agent = &instance.agent;
     let url = runs_url(&agent.api_url, agent.options.kind, agent.effective_agent()).ok_or(Failure::Unusable)?;
     let mut call = call_to(url.as_str(), instance, request, context)?;
     let boundary = Uuid::new_v4().simple().to_string();
     let content_type = HeaderValue::from_str(&format!("multipart/form-data; boundary={boundary}"));
     call.headers.insert(CONTENT_TYPE, content_type.map_err(|_| Failure::Unusable)?);
-    call.body = form(request.as_object().unwrap_or(&Map::new()), &boundary);
+    call.body = form(request.as_object().unwrap_or(&Map::new()), files, &boundary);
     call.dialect = Some(Dialect::Hive);
     Ok(call)
 }
@@ -56,15 +96,33 @@ fn runs_url(base: &str, kind: AgentKind, agent: &str) -> Option<Url> {
     Some(url)
 }
 
-/// A form as RFC 7578 writes it; nobody else knows the boundary, so no field holds it.
-fn form(fields: &Map<String, Value>, boundary: &str) -> Vec<u8> {
-    let mut form = String::new();
+/// A form as RFC 7578 writes it; nobody else knows the boundary, so neither field nor file holds it.
+fn form(fields: &Map<String, Value>, files: &[File], boundary: &str) -> Vec<u8> {
+    let mut form = Vec::new();
     for (name, value) in fields {
         let value = value.as_str().unwrap_or_default();
-        form.push_str(&format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+        let part = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+        form.extend_from_slice(part.as_bytes());
     }
-    form.push_str(&format!("--{boundary}--\r\n"));
-    form.into_bytes()
+    for file in files {
+        let (name, media_type) = (quoted(&file.name()), file.media_type());
+        let head = format!(
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"files\"; filename=\"{name}\"\r\n\
+             Content-Type: {media_type}\r\n\r\n"
+        );
+        form.reserve(head.len() + file.bytes.len());
+        for piece in [head.as_bytes(), &file.bytes, b"\r\n"] {
+            form.extend_from_slice(piece);
+        }
+    }
+    form.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    form
+}
+
+/// A name as browsers write it into a form.
+fn quoted(name: &str) -> String {
+    let plain: String = name.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    plain.replace('"', "%22")
 }
 
 /// Reads an answer that came in one piece.
@@ -136,7 +194,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        agent::{stream::Listener, testing::question},
+        agent::{
+            stream::Listener,
+            testing::{file, question},
+        },
         turn::tests::instance,
     };
 
@@ -146,9 +207,19 @@ mod tests {
         instance.agent.options.stream = true;
         let fields = request(&instance, &question("Olá\r\n--x"));
         assert_eq!(fields, json!({"message": "Olá\r\n--x", "stream": "true", "session_id": "s", "user_id": "u"}));
-        let form = String::from_utf8(form(fields.as_object().unwrap(), "b")).unwrap();
+        let form = String::from_utf8(form(fields.as_object().unwrap(), &[], "b")).unwrap();
         let part = "--b\r\nContent-Disposition: form-data; name=\"message\"\r\n\r\nOlá\r\n--x\r\n";
         assert!(form.contains(part) && form.ends_with("\r\n--b--\r\n"), "{form}");
+    }
+
+    #[test]
+    fn files_are_parts_of_the_form() {
+        let about = |media_type: &str, name: &str| json!({"type": "image", "mime_type": media_type, "file_name": name});
+        assert!(takes(&about("image/png", "")) && !takes(&about("audio/ogg; codecs=opus", "")));
+        let form = String::from_utf8(form(&Map::new(), &[file(about("image/png", "a\"b\r\n.png"))], "b")).unwrap();
+        let part = "--b\r\nContent-Disposition: form-data; name=\"files\"; filename=\"a%22b  .png\"\r\n\
+                    Content-Type: image/png\r\n\r\nhello\r\n--b--\r\n";
+        assert_eq!(form, part);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod automagik_v1;
 mod client;
 pub mod conformance;
 mod events;
+mod file;
 mod hive;
 mod openai;
 mod plain;
@@ -23,6 +24,8 @@ use serde_json::Value;
 
 use answer::answered;
 pub use client::Client;
+use file::Show;
+pub use file::{File, Files};
 
 /// What an agent is asked, the same for every protocol.
 #[derive(Clone, Debug)]
@@ -133,6 +136,43 @@ pub fn request(instance: &Instance, question: &Question, past: &[PastTurn]) -> V
     }
 }
 
+/// Whether the agent is given a file of which this is known: some refuse a question whole for one
+/// that they do not know.
+#[must_use]
+pub fn takes(instance: &Instance, about: &Value) -> bool {
+    match instance.agent.protocol {
+        AgentProtocol::Automagik | AgentProtocol::AutomagikV1 | AgentProtocol::Webhook => true,
+        AgentProtocol::Hive => hive::takes(about),
+        AgentProtocol::Openai => openai::takes(about),
+    }
+}
+
+/// The request as a trace shows it: with a note in the place of each file.
+#[must_use]
+pub fn shown(instance: &Instance, request: &Value, files: &Files) -> Value {
+    let mut shown = request.clone();
+    attach(instance, &mut shown, &files.list, File::note);
+    if instance.agent.protocol == AgentProtocol::Hive {
+        hive::note_files(&mut shown, &files.list);
+    }
+    shown
+}
+
+/// Writes the files into the request, where its protocol has them inside.
+fn attach(instance: &Instance, request: &mut Value, files: &[File], show: Show) {
+    if files.is_empty() {
+        return;
+    }
+    match instance.agent.protocol {
+        AgentProtocol::Automagik => automagik::attach(request, files, show),
+        AgentProtocol::AutomagikV1 => automagik_v1::attach(request, files, show),
+        AgentProtocol::Openai => openai::attach(request, files, show),
+        AgentProtocol::Webhook => webhook::attach(request, files, show),
+        // Beside the fields of its form.
+        AgentProtocol::Hive => {}
+    }
+}
+
 /// Asks the instance's agent. It takes what it is given: thousands of calls wait at once, and none
 /// keeps what its bytes were made of.
 ///
@@ -142,10 +182,10 @@ pub async fn ask(
     client: &Client,
     instance: &Instance,
     request: Value,
+    files: Files,
     context: CallContext,
 ) -> Result<Reply, AgentError> {
-    let call = call(instance, &request, context)?;
-    drop(request);
+    let call = call(instance, request, files, context)?;
     let mut answer = answered(client.post(call).await?)?;
     if let Some(listener) = answer.listener() {
         return listener.reply(answer.status);
@@ -160,12 +200,21 @@ pub async fn ask(
 }
 
 /// What goes over the wire.
-fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<client::Call, answer::Failure> {
-    match instance.agent.protocol {
+fn call(
+    instance: &Instance,
+    mut request: Value,
+    mut files: Files,
+    context: CallContext,
+) -> Result<client::Call, answer::Failure> {
+    attach(instance, &mut request, &files.list, File::data);
+    let request = &request;
+    let call = match instance.agent.protocol {
         AgentProtocol::Automagik => automagik::call(instance, request, context),
         AgentProtocol::AutomagikV1 => automagik_v1::call(instance, request, context),
-        AgentProtocol::Hive => hive::call(instance, request, context),
+        AgentProtocol::Hive => hive::call(instance, request, &files.list, context),
         AgentProtocol::Openai => openai::call(instance, request, context),
         AgentProtocol::Webhook => webhook::call(instance, request, context),
-    }
+    }?;
+    files.keep_room(call.body.len().div_ceil(1024));
+    Ok(client::Call { seat: files.seat, ..call })
 }

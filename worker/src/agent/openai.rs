@@ -12,6 +12,7 @@ use super::{
     answer::{self, Answer, Failure, failed, tokens, unreadable},
     automagik::call_to,
     client::Call,
+    file::{File, Show, media_type},
     stream::{Dialect, End, Told},
 };
 
@@ -33,6 +34,48 @@ pub(super) fn request(instance: &Instance, question: &Question, past: &[PastTurn
         body["stream_options"] = json!({"include_usage": true});
     }
     body
+}
+
+/// The media types that models look at.
+const IMAGES: [&str; 4] = ["image/png", "image/jpeg", "image/webp", "image/gif"];
+
+/// Those that they listen to, and how they call them. A voice message is none of them.
+const SOUNDS: [(&str, &str); 6] = [
+    ("audio/mpeg", "mp3"),
+    ("audio/mp3", "mp3"),
+    ("audio/wav", "wav"),
+    ("audio/x-wav", "wav"),
+    ("audio/wave", "wav"),
+    ("audio/vnd.wave", "wav"),
+];
+
+/// What a model is given beside the words.
+pub(super) fn takes(about: &Value) -> bool {
+    let media_type = media_type(about);
+    let moves = about["animated"] == true;
+    (IMAGES.contains(&media_type.as_str()) && !moves) || sound(&media_type).is_some()
+}
+
+fn sound(media_type: &str) -> Option<&'static str> {
+    SOUNDS.iter().find(|(known, _)| *known == media_type).map(|(_, format)| *format)
+}
+
+/// The last message becomes a list: its words, and each file.
+pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
+    let last = request["messages"].as_array_mut().and_then(|messages| messages.last_mut());
+    let Some(last) = last else { return };
+    let mut parts = vec![json!({"type": "text", "text": last["content"].take()})];
+    parts.extend(files.iter().map(|file| {
+        let media_type = file.media_type();
+        match sound(&media_type) {
+            Some(format) => json!({"type": "input_audio", "input_audio": {"data": show(file), "format": format}}),
+            None => {
+                let url = format!("data:{media_type};base64,{}", show(file));
+                json!({"type": "image_url", "image_url": {"url": url}})
+            }
+        }
+    }));
+    last["content"] = parts.into();
 }
 
 /// What goes over the wire.
@@ -101,7 +144,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        agent::{stream::Listener, testing::question},
+        agent::{
+            stream::Listener,
+            testing::{file, question},
+        },
         turn::tests::instance,
     };
 
@@ -120,6 +166,22 @@ mod tests {
         instance.agent.options.stream = true;
         let body = request(&instance, &question("two?"), &[]);
         assert_eq!((&body["stream"], &body["stream_options"]["include_usage"]), (&json!(true), &json!(true)));
+    }
+
+    #[test]
+    fn images_and_sounds_stand_behind_the_words() {
+        let about = |media_type: &str| json!({"type": "image", "message_id": "m1", "mime_type": media_type});
+        let taken = ["image/png", "image/jpeg", "audio/mpeg", "audio/ogg; codecs=opus", "video/mp4", "application/pdf"];
+        assert_eq!(taken.map(|media_type| takes(&about(media_type))), [true, true, true, false, false, false]);
+        assert!(!takes(&json!({"mime_type": "image/webp", "animated": true})));
+        let mut body = request(&instance(), &question("what is it?"), &[]);
+        attach(&mut body, &[file(about("image/png")), file(about("audio/x-wav"))], File::data);
+        let parts = json!([
+            {"type": "text", "text": "what is it?"},
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}},
+            {"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}},
+        ]);
+        assert_eq!(body["messages"][0], json!({"role": "user", "content": parts}));
     }
 
     #[test]

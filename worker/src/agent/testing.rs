@@ -1,8 +1,13 @@
 //! What the tests of the protocols share.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{Question, Said};
+use super::{File, Question, Said};
+
+/// A file of five bytes, of which this is known.
+pub(super) fn file(about: Value) -> File {
+    File { about, bytes: b"hello".to_vec() }
+}
 
 /// A question of one message.
 pub(super) fn question(text: &str) -> Question {

@@ -24,6 +24,7 @@ use super::{
     answer::{self, Answer, Failure, failed, plain_text, unreadable},
     automagik::call_to,
     client::Call,
+    file::{File, Show, put_beside},
 };
 
 /// The body of a call. Of one turn it is the same in every attempt.
@@ -50,6 +51,16 @@ pub(super) fn request(instance: &Instance, question: &Question) -> Value {
         "messages": messages,
         "session": question.session_id,
     })
+}
+
+/// Each file stands with its message.
+pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
+    let messages = request["messages"].as_array_mut().into_iter().flatten();
+    let named = messages.filter_map(|message| {
+        let id = message["id"].as_str().unwrap_or_default().to_owned();
+        Some((id, message.get_mut("media").filter(|about| about.is_object())?))
+    });
+    put_beside(named, files, show);
 }
 
 /// What goes over the wire.

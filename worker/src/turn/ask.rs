@@ -17,12 +17,14 @@ use super::{
     answer::{apology, stored},
     ignored,
     presence::Typing,
-    question::question,
+    question::{media_content, note_too_large, question},
+    send::evolution,
     story::Story,
 };
 use crate::{
     agent::{self, AgentError, CallContext, Reply},
     breaker::{Address, Permit},
+    files::{Gathered, Wanted},
 };
 
 /// Longer ids of an agent are not kept: they would be in every checkpoint.
@@ -31,12 +33,15 @@ const LONGEST_ID: usize = 512;
 impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
     pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
+        let gathered = Box::pin(self.files(opened)).await;
+        story.details().warnings.extend(gathered.warnings.iter().cloned());
         let asked_at = now_ms();
         let profile = Box::pin(self.profile(opened)).await;
         let past = Box::pin(self.past(opened, story)).await;
-        let request = self.request(opened, story, profile.as_deref(), &past, asked_at);
+        let request = self.request(opened, story, profile.as_deref(), &past, (&gathered.too_large, asked_at));
         drop(past);
-        let payload = (Stage::AgentRequest, None, request.clone());
+        let files = gathered.files;
+        let payload = (Stage::AgentRequest, None, agent::shown(&opened.instance, &request, &files));
         Box::pin(story.step(TraceStatus::AgentCalled, Some(payload))).await;
 
         let context = CallContext {
@@ -52,7 +57,7 @@ impl Turn {
         let since = Instant::now();
         let replied = tokio::select! {
             biased;
-            replied = agent::ask(&self.kit.agents, &opened.instance, request, context) => replied,
+            replied = agent::ask(&self.kit.agents, &opened.instance, request, files, context) => replied,
             () = self.reins.withdraw.cancelled() => {
                 self.checkpoint.open = None;
                 return Err(Exit::Withdrawn);
@@ -66,6 +71,7 @@ impl Turn {
             _ => permit.answered(),
         }
         if Box::pin(self.is_orphaned()).await {
+            Box::pin(self.kit.files.forget(&opened.files)).await;
             return Err(Exit::Vanish);
         }
         match replied {
@@ -78,6 +84,21 @@ impl Turn {
     async fn profile(&self, opened: &Opened) -> Option<Arc<Profile>> {
         let phone = opened.message.sender.phone.as_deref()?;
         self.kit.profiles.of(&opened.instance, phone).await
+    }
+
+    /// The files that the agent is given: those that it takes, as far as they are to be had.
+    async fn files(&self, opened: &Opened) -> Gathered {
+        if opened.files.is_empty() || !self.kit.files.gives() {
+            return Gathered::default();
+        }
+        let messages = opened.earlier.iter().chain([&opened.message]);
+        let told = messages.filter_map(media_content).filter(|about| agent::takes(&opened.instance, about));
+        let wanted = told.filter_map(|about| {
+            let at = opened.files.iter().find(|file| file.is_of(&about))?;
+            Some(Wanted { at, about })
+        });
+        let evolution = evolution(&self.kit, &opened.instance).ok();
+        self.kit.files.gather(wanted.collect(), evolution.as_ref()).await
     }
 
     /// What was said before, for an agent that does not remember it. Without it the agent is asked
@@ -100,10 +121,11 @@ impl Turn {
         story: &mut Story,
         profile: Option<&Profile>,
         past: &[PastTurn],
-        asked_at: i64,
+        (too_large, asked_at): (&[String], i64),
     ) -> Value {
         let known = self.checkpoint.session.clone().unwrap_or_default();
-        let question = question(opened, self.turn_id(), known, profile);
+        let mut question = question(opened, self.turn_id(), known, profile);
+        note_too_large(&mut question, too_large);
         let details = story.details();
         details.session_id = Some(question.session_id.clone());
         details.user_id = Some(question.user_id.clone());

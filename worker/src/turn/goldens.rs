@@ -63,6 +63,7 @@ fn asked(message: &InboundMessage, session_name: String) -> Value {
         envelope: envelope(session_name),
         message: message.clone(),
         earlier: Vec::new(),
+        files: Vec::new(),
     };
     agent::request(&instance, &question(&opened, "t".to_owned(), AgentSession::default(), None), &[])
 }

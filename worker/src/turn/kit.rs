@@ -21,7 +21,7 @@ use tokio::sync::{
 };
 
 use super::{Beginner, Receipts, Wait};
-use crate::{agent::Client, breaker::Breakers};
+use crate::{agent::Client, breaker::Breakers, files::FileDesk};
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]
@@ -46,6 +46,8 @@ pub(crate) struct Kit {
     pub(crate) outcomes: SendOutcomes,
     pub(crate) dead: DeadLetters,
     pub(crate) media: Media,
+    /// What came with the messages.
+    pub(crate) files: FileDesk,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
     pub(crate) breakers: Arc<Breakers>,

@@ -48,7 +48,7 @@ use omnihub_common::{
 };
 use tracing::Instrument;
 
-use crate::breaker::Parked;
+use crate::{breaker::Parked, files::FileRef};
 pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, Reins, TurnEnd, Wait};
@@ -128,6 +128,8 @@ struct Opened {
     envelope: Envelope,
     message: InboundMessage,
     earlier: Vec<InboundMessage>,
+    /// Where the files of these messages are.
+    files: Vec<FileRef>,
 }
 
 impl Turn {

@@ -18,6 +18,8 @@ use omnihub_common::{
 };
 use serde_json::Value;
 
+use crate::files::FileRef;
+
 use super::{
     Exit, Message, Opened, Turn,
     admit::{Ignored, admit, surely_asks, worth_an_answer},
@@ -39,6 +41,8 @@ pub(super) struct Part {
     pub(super) payload: Option<Bytes>,
     pub(super) envelope: Option<Envelope>,
     pub(super) message: Option<InboundMessage>,
+    /// Where its file is.
+    pub(super) file: Option<Box<FileRef>>,
     pub(super) story: Option<Story>,
     /// How it ends, where that is not how the turn ends.
     pub(super) end: Option<(Outcome, String)>,
@@ -118,12 +122,17 @@ impl Turn {
             // The body is not kept beyond this: thousands of turns wait for their agents with what
             // they hold, and a dead letter is made of the payload.
             let is_edit = envelope.command == Some(Command::Edit);
-            let message = match std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null)) {
-                EnvelopeBody::Inline(body) => Ok(read(body, is_edit)),
-                EnvelopeBody::Object(name) => self.fetch_body(&name).await?.map(|body| read(body, is_edit)),
+            let body = match std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null)) {
+                EnvelopeBody::Inline(body) => Ok(body),
+                EnvelopeBody::Object(name) => self.fetch_body(&name).await?,
             };
-            let message = match message {
-                Ok(message) => message,
+            let message = match body {
+                Ok(body) => {
+                    let body = as_said(body, is_edit);
+                    let message = read_message(&body);
+                    part.file = FileRef::of(envelope, &message, &body);
+                    message
+                }
                 Err((reason, words)) => {
                     story.note_error(TraceStatus::Processing.as_str(), words);
                     part.end = Some((Outcome::Dead, reason.to_owned()));
@@ -186,8 +195,8 @@ impl Turn {
 }
 
 /// A message, or what an edit makes of one.
-fn read(body: Value, is_edit: bool) -> InboundMessage {
-    read_message(&if is_edit { as_message(body) } else { body })
+fn as_said(body: Value, is_edit: bool) -> Value {
+    if is_edit { as_message(body) } else { body }
 }
 
 pub(super) fn is_too_old(counts_from: i64) -> bool {
@@ -196,7 +205,7 @@ pub(super) fn is_too_old(counts_from: i64) -> bool {
 
 impl Part {
     fn new(item: Message, payload: Option<Bytes>) -> Self {
-        Self { item, payload, envelope: None, message: None, story: None, end: None }
+        Self { item, payload, envelope: None, message: None, file: None, story: None, end: None }
     }
 
     fn is_newer(&self) -> bool {
@@ -239,7 +248,10 @@ pub(super) fn take_lead(parts: &mut [Part], instance: Arc<Instance>) -> Option<(
     let (envelope, message, story) = (lead.envelope.clone()?, lead.message.clone()?, lead.story.take()?);
     let earlier = parts.iter().filter(|part| part.end.is_none() && part.story.is_some());
     let earlier = earlier.filter_map(|part| part.message.clone()).collect();
-    Some((Opened { instance, envelope, message, earlier }, story))
+    // Every one of them that gets an answer, the leading one as well.
+    let answered = parts.iter_mut().filter(|part| part.end.is_none());
+    let files = answered.filter_map(|part| part.file.take()).map(|file| *file).collect();
+    Some((Opened { instance, envelope, message, earlier, files }, story))
 }
 
 /// Tells the traces of the messages beside the leading one that their turn has begun.
@@ -257,7 +269,7 @@ pub(crate) fn is_answerable(payload: &[u8]) -> bool {
     let Ok(envelope) = serde_json::from_slice::<Envelope>(payload) else { return false };
     match &envelope.body {
         EnvelopeBody::Inline(body) => {
-            let message = read(body.clone(), envelope.command == Some(Command::Edit));
+            let message = read_message(&as_said(body.clone(), envelope.command == Some(Command::Edit)));
             surely_asks(&message, envelope.own_id.as_deref())
         }
         EnvelopeBody::Object(_) => true,

@@ -1,7 +1,8 @@
 //! What the agent is asked: one question, out of one message or of several that were gathered.
 //!
 //! Agents that read text have everything in `message`; those that read more find each file in
-//! `media_contents`, and what else was sent as data in `contents`. Files themselves are not here.
+//! `media_contents`, and what else was sent as data in `contents`. Files themselves are not here: they
+//! are put in just before the question goes out.
 
 use omnihub_common::{
     channel::{Content, Detail, InboundMessage, MediaFacts, MessageKind, Person},
@@ -51,7 +52,7 @@ fn message_type<'a>(messages: impl IntoIterator<Item = &'a InboundMessage>) -> &
 }
 
 /// What is known of a message's file.
-fn media_content(message: &InboundMessage) -> Option<Value> {
+pub(super) fn media_content(message: &InboundMessage) -> Option<Value> {
     let content = &message.content;
     if !content.kind.has_media() {
         return None;
@@ -81,6 +82,16 @@ fn media_content(message: &InboundMessage) -> Option<Value> {
     tell("animated", json!(facts.animated));
     tell("view_once", json!(content.view_once));
     Some(item)
+}
+
+/// Says of files that the agent does not get that they are too large.
+pub(super) fn note_too_large(question: &mut Question, messages: &[String]) {
+    let said = question.messages.iter_mut().filter_map(|said| said.media.as_mut());
+    for about in question.media_contents.iter_mut().chain(said) {
+        if messages.iter().any(|id| about["message_id"] == **id) {
+            about["too_large"] = true.into();
+        }
+    }
 }
 
 /// What a message holds beside its words and its file.

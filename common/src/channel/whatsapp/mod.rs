@@ -5,7 +5,7 @@
 //! looks after an account there and [`registration`] knows how our webhook should stand (ingress).
 //! [`connection`] reads what its webhooks tell of an account (ingress).
 //! [`recipient`] and [`mentions`] read whom a program wants to write to (ingress), [`call`] makes
-//! Evolution's request of it (worker).
+//! Evolution's request of it (worker). [`file`](mod@file) fetches what somebody sent (worker).
 //! All reading is pure; the fixtures are bodies recorded from Evolution API 2.3.6, each with its
 //! golden reading. What is absent: no room here opens media, keeps state or logs.
 
@@ -18,6 +18,7 @@ mod contents;
 pub mod correction;
 mod details;
 pub mod event;
+pub mod file;
 pub mod inbound;
 pub mod mentions;
 pub mod outbound;

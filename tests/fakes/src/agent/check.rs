@@ -92,7 +92,11 @@ fn note_completion_fields(body: &Value, problems: &mut Vec<String>) {
     if roles.len().is_multiple_of(2) || !roles.iter().enumerate().all(in_turn) {
         problems.push(format!("the roles of the messages are {roles:?}"));
     }
-    if messages.iter().any(|message| message["content"].as_str().is_none_or(str::is_empty)) {
+    let is_empty = |content: &Value| match content {
+        Value::Array(parts) => parts.is_empty(),
+        content => content.as_str().is_none_or(str::is_empty),
+    };
+    if messages.iter().any(|message| is_empty(&message["content"])) {
         problems.push("a message has no content".to_owned());
     }
     if !body["stream"].is_boolean() {

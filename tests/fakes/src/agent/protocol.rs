@@ -1,6 +1,7 @@
 //! The protocols that the fake speaks, told apart by their paths. Pure.
 
 use axum::http::StatusCode;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::{AgentCall, Answer};
@@ -60,7 +61,10 @@ impl Protocol {
             Self::Openai => body["messages"]
                 .as_array()
                 .and_then(|all| all.last())
-                .map(|last| text(&last["content"]))
+                .map(|last| match &last["content"] {
+                    Value::Array(parts) => parts.iter().map(|part| text(&part["text"])).collect(),
+                    content => text(content),
+                })
                 .unwrap_or_default(),
             Self::Webhook => {
                 let messages = body["messages"].as_array().map(Vec::as_slice).unwrap_or_default();
@@ -168,18 +172,40 @@ fn openai_stream(call: &AgentCall, text: &str) -> String {
     stream
 }
 
-/// The text fields of a multipart form; none when it is not one, byte for byte.
+/// The fields of a multipart form, and its files in `files`, as base64; none when it is not one, byte
+/// for byte.
 fn fields(content_type: &str, bytes: &[u8]) -> Option<Map<String, Value>> {
     let boundary = content_type.strip_prefix("multipart/form-data; boundary=")?;
-    let text = std::str::from_utf8(bytes).ok()?;
-    let text = text.strip_prefix(&format!("--{boundary}\r\n"))?.strip_suffix(&format!("\r\n--{boundary}--\r\n"))?;
-    let mut fields = Map::new();
-    for part in text.split(&format!("\r\n--{boundary}\r\n")) {
-        let (head, value) = part.split_once("\r\n\r\n")?;
-        let name = head.strip_prefix("Content-Disposition: form-data; name=\"")?.strip_suffix('"')?;
-        fields.insert(name.to_owned(), value.into());
+    let inner = bytes.strip_prefix(format!("--{boundary}\r\n").as_bytes())?;
+    let inner = inner.strip_suffix(format!("\r\n--{boundary}--\r\n").as_bytes())?;
+    let (mut fields, mut rest) = (Map::new(), Some(inner));
+    while let Some(part) = rest {
+        let (part, behind) = match cut(part, format!("\r\n--{boundary}\r\n").as_bytes()) {
+            Some((part, behind)) => (part, Some(behind)),
+            None => (part, None),
+        };
+        rest = behind;
+        let (head, value) = cut(part, b"\r\n\r\n")?;
+        let head = std::str::from_utf8(head).ok()?.strip_prefix("Content-Disposition: form-data; name=\"")?;
+        match head.strip_suffix('"').filter(|name| !name.contains('"')) {
+            Some(name) => {
+                fields.insert(name.to_owned(), std::str::from_utf8(value).ok()?.into());
+            }
+            None => {
+                let (name, media_type) =
+                    head.strip_prefix("files\"; filename=\"")?.split_once("\"\r\nContent-Type: ")?;
+                let file = json!({"name": name, "type": media_type, "data": STANDARD.encode(value)});
+                fields.entry("files").or_insert_with(|| json!([])).as_array_mut()?.push(file);
+            }
+        }
     }
     Some(fields)
+}
+
+/// What stands before the first of such bytes, and what behind.
+fn cut<'a>(bytes: &'a [u8], at: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let place = bytes.windows(at.len()).position(|window| window == at)?;
+    Some((&bytes[..place], &bytes[place + at.len()..]))
 }
 
 #[cfg(test)]
@@ -195,6 +221,11 @@ mod tests {
         assert_eq!(form(&good), json!({"message": "Olá\r\nyou", "stream": "true"}));
         assert_eq!(form(&good.replace("--b--\r\n", "")), Value::Null);
         assert_eq!(Protocol::Hive.body("application/json", good.as_bytes()), Value::Null);
+        let file =
+            "Content-Disposition: form-data; name=\"files\"; filename=\"a.png\"\r\nContent-Type: image/png\r\n\r\n\0";
+        let with_file = format!("--b\r\n{}\r\n--b\r\n{file}\r\n--b--\r\n", part("message", "hi"));
+        let files = json!([{"name": "a.png", "type": "image/png", "data": "AA=="}]);
+        assert_eq!(form(&with_file), json!({"message": "hi", "files": files}));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The messages that an account on the fake has kept: `/chat/findMessages` of 2.3.6.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -24,12 +25,19 @@ pub(super) struct History {
     messages: Vec<Value>,
     /// As of a version that knows no filter by time.
     ignores_times: bool,
+    /// The files of messages, by their ids, in base64.
+    files: BTreeMap<String, String>,
 }
 
 impl FakeEvolution {
     /// An account keeps this message: the `data` of its webhook, whether that arrives or not.
     pub fn keep_message(&self, name: &str, data: Value) {
         self.state.change(name, |known| known.account.history.messages.push(data));
+    }
+
+    /// The account has the file of this message, in base64.
+    pub fn keep_file(&self, name: &str, id: &str, base64: &str) {
+        self.state.change(name, |known| known.account.history.files.insert(id.to_owned(), base64.to_owned()));
     }
 
     /// The account is on a version that knows no filter by time.
@@ -40,7 +48,31 @@ impl FakeEvolution {
 
 /// The routes.
 pub(super) fn router() -> Router<Arc<State>> {
-    Router::new().route("/chat/findMessages/{instance}", post(find_messages))
+    Router::new()
+        .route("/chat/findMessages/{instance}", post(find_messages))
+        .route("/chat/getBase64FromMediaMessage/{instance}", post(get_base64))
+}
+
+async fn get_base64(
+    Shared(state): Shared<Arc<State>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    serve(&state, "getBase64FromMediaMessage", &name, (&headers, &body), |body| {
+        authorize(&state, &name, &headers)?;
+        note_unknown(&state, "getBase64FromMediaMessage", &unknown(body, &["message", "convertToMp4"]));
+        let id = body.get("message").and_then(|message| message["key"]["id"].as_str()).unwrap_or_default();
+        let file = state.read(&name, |known| known.account.history.files.get(id).cloned()).flatten();
+        let Some(file) = file else {
+            let answer = json!({"status": 400, "error": "Bad Request", "response": {"message": ["Message not found"]}});
+            return Err((StatusCode::BAD_REQUEST, answer));
+        };
+        Ok((
+            StatusCode::CREATED,
+            json!({"mediaType": "imageMessage", "mimetype": "image/png", "base64": file, "buffer": null}),
+        ))
+    })
 }
 
 async fn find_messages(

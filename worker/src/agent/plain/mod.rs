@@ -19,7 +19,7 @@ use std::{
 use futures_util::FutureExt;
 use http::Uri;
 use hyper_util::client::legacy::connect::HttpConnector;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{net::TcpStream, sync::OwnedSemaphorePermit, time::timeout};
 use tower::ServiceExt;
 
 use super::{
@@ -68,11 +68,12 @@ impl Plain {
         target: Uri,
         call: Call,
     ) -> impl Future<Output = Result<Answer, Failure>> + Send + use<'_> {
-        let exchange = self.exchange(written(&target, &call), target, call.dialect);
+        let question = Question { bytes: written(&target, &call), _seat: call.seat };
+        let exchange = self.exchange(question, target, call.dialect);
         timeout(call.timeout, exchange).map(|ended| ended.unwrap_or(Err(Failure::Late)))
     }
 
-    async fn exchange(&self, request: Vec<u8>, target: Uri, dialect: Option<Dialect>) -> Result<Answer, Failure> {
+    async fn exchange(&self, request: Question, target: Uri, dialect: Option<Dialect>) -> Result<Answer, Failure> {
         let host = target.authority().cloned().ok_or(Failure::Unusable)?;
         let stream = match self.idle.take(&host) {
             Some(stream) => stream,
@@ -93,6 +94,12 @@ impl Plain {
             Err(_) => Err(Failure::Late),
         }
     }
+}
+
+/// The bytes of a call, and the room that its files have: both are gone once it is written.
+struct Question {
+    bytes: Vec<u8>,
+    _seat: Option<OwnedSemaphorePermit>,
 }
 
 /// The bytes of a call.
@@ -119,7 +126,7 @@ fn written(target: &Uri, call: &Call) -> Vec<u8> {
 
 /// Writes the question and reads the answer, and says whether the connection can be used again. An
 /// answer may come before all of the question is written, or where the rest of it is not wanted.
-async fn talk(stream: &TcpStream, request: Vec<u8>, dialect: Option<Dialect>) -> Result<(Answer, bool), Failure> {
+async fn talk(stream: &TcpStream, request: Question, dialect: Option<Dialect>) -> Result<(Answer, bool), Failure> {
     let mut answering = pin!(receive(stream, dialect));
     let (answered, whole) = tokio::select! {
         answered = &mut answering => (answered, false),
@@ -128,8 +135,8 @@ async fn talk(stream: &TcpStream, request: Vec<u8>, dialect: Option<Dialect>) ->
     answered.map(|(answer, kept)| (answer, kept && whole))
 }
 
-async fn send(stream: &TcpStream, bytes: Vec<u8>) -> io::Result<()> {
-    let mut rest = &bytes[..];
+async fn send(stream: &TcpStream, question: Question) -> io::Result<()> {
+    let mut rest = &question.bytes[..];
     while !rest.is_empty() {
         stream.writable().await?;
         match stream.try_write(rest) {
