@@ -6,7 +6,7 @@ use omnihub_common::{
     access::Gate,
     config::{DataFolder, HttpSettings},
     health::{self, Health, Need},
-    instance::Directory,
+    instance::{Budgets, Directory},
     person::Profiles,
     process::{Ground, Program, listen},
     queue::{Layout, Nats},
@@ -69,7 +69,8 @@ impl Beginning {
         let pulse = ground.nats.clone();
         let gate = Arc::new(Gate::new(ground.database.clone(), Arc::clone(&directory)));
         let profiles = Profiles::new(ground.database.clone(), Arc::clone(&directory));
-        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), profiles };
+        let budgets = Budgets::new(ground.database.clone(), Arc::clone(&directory));
+        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), budgets, profiles };
         let worker = Worker::join(nats.clone(), pulse, layout.clone(), tenants, traces, settings).await?;
         Ok(Self { worker, nats, layout, directory, gate })
     }

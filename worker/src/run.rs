@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use omnihub_common::{
     access::Gate,
     config::NatsSettings,
-    instance::Directory,
+    instance::{Budgets, Directory},
     person::Profiles,
     process::GroundError,
     queue::{
@@ -73,6 +73,8 @@ pub struct Tenants {
     pub directory: Arc<Directory>,
     /// Who is blocked, and which conversations are paused.
     pub gate: Arc<Gate>,
+    /// What instances have spent.
+    pub budgets: Budgets,
     /// What operators have told of people.
     pub profiles: Profiles,
 }
@@ -111,11 +113,12 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
-        let Tenants { directory, gate, profiles } = tenants;
+        let Tenants { directory, gate, budgets, profiles } = tenants;
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
             directory,
             gate,
+            budgets,
             profiles,
             agents: agent::Client::new(http.clone()),
             http,

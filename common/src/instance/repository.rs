@@ -10,8 +10,8 @@ use sea_orm::{
 };
 
 use super::{
-    AgentSettings, ChannelSettings, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName, InstanceView,
-    Lookup, Overlap, Patch, ReplySettings, TurnSettings,
+    AgentSettings, BudgetSettings, ChannelSettings, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName,
+    InstanceView, Lookup, OfficeSettings, Overlap, Patch, ReplySettings, TurnSettings,
     channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -23,6 +23,7 @@ use crate::{
 
 mod agent;
 mod error;
+mod manners;
 mod names;
 mod page;
 mod resolve;
@@ -51,6 +52,8 @@ pub struct NewInstance {
     pub agent: AgentSettings,
     pub turns: TurnSettings,
     pub groups: GroupSettings,
+    pub budget: BudgetSettings,
+    pub office: OfficeSettings,
     pub reply: ReplySettings,
     pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
@@ -288,6 +291,8 @@ impl Instances {
             agent: new.agent,
             turns: new.turns,
             groups: new.groups,
+            budget: new.budget,
+            office: new.office,
             reply: new.reply,
             trace_retention_days: new.trace_retention_days,
             channel: new.channel,
@@ -357,6 +362,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
     let (turns, groups, agent) = (read_turns(&row)?, read_groups(&row)?, agent::read(&row, &seal)?);
+    let (budget, office, reply) = (manners::budget(&row)?, manners::office(&row)?, manners::reply(&row)?);
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     Ok(Instance {
         id: row.id,
@@ -368,10 +374,9 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         agent,
         turns,
         groups,
-        reply: ReplySettings {
-            enable_auto_split: row.enable_auto_split,
-            split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
-        },
+        budget,
+        office,
+        reply,
         trace_retention_days: days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -440,6 +445,13 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         group_trigger: instance.groups.trigger.as_str().to_owned(),
         group_keywords: serde_json::json!(instance.groups.keywords).to_string(),
         group_session: instance.groups.session.as_str().to_owned(),
+        budget_turns_per_minute: manners::limit(instance.budget.turns_per_minute),
+        budget_turns_per_day: manners::limit(instance.budget.turns_per_day),
+        budget_tokens_per_day: manners::limit(instance.budget.tokens_per_day),
+        opening_hours: instance.office.hours.as_ref().map(|hours| hours.to_json().to_string()),
+        out_of_office_message: instance.office.message.clone(),
+        quote_replies: instance.reply.quote.as_str().to_owned(),
+        mark_read: instance.reply.mark_read,
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

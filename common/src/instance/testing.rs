@@ -8,8 +8,8 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName,
-    Instances, NewInstance, ReplySettings, TurnSettings, WhatsappSettings,
+    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance,
+    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -28,6 +28,8 @@ pub(crate) fn instance(name: &str) -> Instance {
         agent: new.agent,
         turns: new.turns,
         groups: new.groups,
+        budget: new.budget,
+        office: new.office,
         reply: new.reply,
         trace_retention_days: new.trace_retention_days,
         channel: new.channel,
@@ -55,6 +57,8 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
         },
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),
+        budget: BudgetSettings::default(),
+        office: OfficeSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use omnihub_common::{
     access::Gate,
-    instance::{Change, Directory, Instance},
+    instance::{Budgets, Change, Directory, Instance},
     person::Profiles,
     queue::{DeadLetters, InstanceToken, LaneAddress, Media, SendOutcomes, TraceBus},
     trace::History,
@@ -28,6 +28,8 @@ pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
     /// Who is blocked, and which conversations are paused.
     pub(crate) gate: Arc<Gate>,
+    /// What instances have spent.
+    pub(crate) budgets: Budgets,
     /// What operators have told of people.
     pub(crate) profiles: Profiles,
     /// What was said before, for agents that do not remember it.
@@ -44,7 +46,8 @@ pub(crate) struct Kit {
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
     pub(crate) breakers: Arc<Breakers>,
-    /// Who may show that somebody is typing.
+    /// Who may call a channel without anybody who waits for it: to show that somebody is typing, or
+    /// that a message was read.
     pub(crate) typing: Arc<Semaphore>,
     pub(crate) beginner: Beginner,
 }

@@ -20,6 +20,7 @@ pub mod event;
 pub mod inbound;
 pub mod mentions;
 pub mod outbound;
+pub mod receipt;
 pub mod recipient;
 pub mod registration;
 mod surrogates;
