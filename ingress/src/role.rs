@@ -110,15 +110,16 @@ async fn open_doors(
         DoctorDesk::new(ground.settings.clone(), nats.clone(), ground.health.clone(), settings.public_url.clone())?;
     let (connections, opened) = hear_of_connections(&nats, &stop);
     let quota = Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog);
+    let traces = Traces::new(ground.database.clone());
     let webhook = WebhookState {
         directory: tenants.directory.clone(),
         quota: quota.clone(),
         intake: intake.clone(),
         traces: TraceBus::new(nats.clone()),
+        recorded: traces.clone(),
         webhooks: WebhookMeters::default(),
         connections: connections.clone(),
     };
-    let traces = Traces::new(ground.database.clone());
     let catch_up = CatchUp::new(evolution.clone(), tenants.instances.clone(), traces, webhook.clone());
     if let Some(every) = settings.account_check {
         tokio::spawn(stop.clone().run_until_cancelled_owned(catch_up.run(every, opened)));

@@ -67,6 +67,8 @@ mod seeding;
 #[cfg(test)]
 mod sending;
 #[cfg(test)]
+mod takeover;
+#[cfg(test)]
 mod tenants;
 #[cfg(test)]
 mod traces;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use omnihub_common::{
     access::Gate,
     config::{DataFolder, HttpSettings},
+    conversation::Pauses,
     health::{self, Health, Need},
     instance::{Budgets, Directory},
     person::Profiles,
@@ -70,7 +71,8 @@ impl Beginning {
         let gate = Arc::new(Gate::new(ground.database.clone(), Arc::clone(&directory)));
         let profiles = Profiles::new(ground.database.clone(), Arc::clone(&directory));
         let budgets = Budgets::new(ground.database.clone(), Arc::clone(&directory));
-        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), budgets, profiles };
+        let pauses = Pauses::new(ground.database.clone());
+        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), budgets, pauses, profiles };
         let worker = Worker::join(nats.clone(), pulse, layout.clone(), tenants, traces, settings).await?;
         Ok(Self { worker, nats, layout, directory, gate })
     }

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use omnihub_common::{
     access::Gate,
     config::NatsSettings,
-    instance::{Budgets, Directory},
+    conversation::Pauses,
+    instance::{Announcer, Budgets, Directory},
     person::Profiles,
     process::GroundError,
     queue::{
@@ -75,6 +76,8 @@ pub struct Tenants {
     pub gate: Arc<Gate>,
     /// What instances have spent.
     pub budgets: Budgets,
+    /// Where it is kept which are paused.
+    pub pauses: Pauses,
     /// What operators have told of people.
     pub profiles: Profiles,
 }
@@ -113,12 +116,15 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
-        let Tenants { directory, gate, budgets, profiles } = tenants;
+        let Tenants { directory, gate, budgets, pauses, profiles } = tenants;
+        let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
             directory,
             gate,
+            announcer,
             budgets,
+            pauses,
             profiles,
             agents: agent::Client::new(http.clone()),
             http,

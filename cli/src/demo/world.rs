@@ -108,6 +108,8 @@ impl World {
             "default_agent": "echo",
             // Every blank line makes a bubble, however short the answer is.
             "split_over": 0,
+            // The script has a message from the phone, and the bot is to answer what follows.
+            "takeover_minutes": 0,
         });
         self.api.call(Method::POST, &["instances"], &[], Some(&body)).await?;
         Ok(())

@@ -11,7 +11,7 @@ use omnihub_common::{
         AccountWatch, AgentKind, AgentOptions, AgentOptionsPatch, AgentPatch, AgentProtocol, AgentSettings,
         BudgetSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupSettings, Instance,
         InstanceName, NewInstance, OfficeSettings, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings,
-        TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -110,6 +110,7 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
         session_id_prefix: prefix(row, &theirs, rules, &mut remarks)?,
         agent,
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
-pub(super) const CLEARABLE: [&str; 42] = [
+pub(super) const CLEARABLE: &[&str] = &[
     "agent_error_message",
     "agent_history_turns",
     "agent_id",
@@ -36,17 +36,21 @@ pub(super) const CLEARABLE: [&str; 42] = [
     "group_trigger",
     "mark_read",
     "max_backlog",
+    "on_edit",
     "opening_hours",
     "out_of_office_message",
     "overlap",
     "quote_replies",
     "restart_when_silent",
+    "resume_keyword",
     "session_id_prefix",
     "slack_bot_token",
     "slack_signing_secret",
     "slack_workspace_id",
     "split_over",
+    "takeover_minutes",
     "trace_retention_days",
+    "turns_per_minute",
     "webhook_base64",
     "webhook_secret",
     "webhook_secret_previous",
@@ -286,6 +290,22 @@ pub struct FieldArgs {
     #[arg(long, value_name = "MESSAGES")]
     #[serde(skip_serializing_if = "Option::is_none")]
     max_backlog: Option<u64>,
+    /// A conversation gets so many turns within a minute; 0 = any number.
+    #[arg(long, value_name = "TURNS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    turns_per_minute: Option<u64>,
+    /// An edit that comes too late to change the question: ignore or new_turn.
+    #[arg(long, value_name = "HOW")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_edit: Option<String>,
+    /// WhatsApp: the bot is silent for so long after somebody wrote on the phone; 0 = not at all.
+    #[arg(long, value_name = "MINUTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    takeover_minutes: Option<u64>,
+    /// WhatsApp: written on the phone, alone in a message, it lets the bot answer again.
+    #[arg(long, value_name = "WORD")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resume_keyword: Option<String>,
     /// When it answers in a group: never, mention, keyword or always.
     #[arg(long, value_name = "WHEN")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -25,7 +25,7 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{AccessRules, RuleSet, decide, names_of};
 use crate::{
     channel::Person,
-    conversation::{Paused, Pauses},
+    conversation::{Pause, Paused, Pauses},
     instance::{Change, Directory, Instance, Unavailable, WHOLE_HUB},
 };
 
@@ -43,6 +43,8 @@ pub enum Passage {
     Blocked,
     /// Its conversation is paused.
     Paused,
+    /// A person answers in its conversation.
+    TakenOver,
 }
 
 /// What was decided for one instance, or for all.
@@ -110,8 +112,12 @@ impl Gate {
         if decide(&own.rules, &global.rules, &names_of(person)).is_blocked() {
             return Ok(Passage::Blocked);
         }
-        let paused = own.paused.get(session_name).is_some_and(|end| end.is_none_or(|end| end > Utc::now()));
-        Ok(if paused { Passage::Paused } else { Passage::Open })
+        let lasts = |pause: &&Pause| pause.until.is_none_or(|end| end > Utc::now());
+        Ok(match own.paused.get(session_name).filter(lasts) {
+            None => Passage::Open,
+            Some(pause) if pause.is_takeover => Passage::TakenOver,
+            Some(_) => Passage::Paused,
+        })
     }
 
     /// From memory, else one read for all who ask at once.

@@ -8,6 +8,6 @@ pub mod whereabouts;
 
 pub use bubbles::bubbles;
 pub use decision::Decision;
-pub use pauses::{Paused, Pauses, Standing};
+pub use pauses::{Pause, Paused, Pauses, Standing};
 pub(crate) use pauses::{forget, names_ending_with};
 pub use session::{session_id, user_id, whatsapp_session_name};

@@ -42,6 +42,10 @@ pub struct Model {
     pub debounce_max_ms: i32,
     pub overlap: String,
     pub max_backlog: Option<i32>,
+    pub turns_per_minute: i32,
+    pub on_edit: String,
+    pub takeover_minutes: i32,
+    pub resume_keyword: Option<String>,
     pub trace_retention_days: Option<i32>,
     pub group_trigger: String,
     #[sea_orm(column_type = "Text")]

@@ -24,6 +24,7 @@ mod roster;
 mod row_id;
 pub(crate) mod sealed;
 mod seed;
+mod takeover;
 mod trust;
 mod turns;
 mod url;
@@ -51,6 +52,7 @@ pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreErro
 pub use row_id::WHOLE_HUB;
 pub(crate) use row_id::{row_id, row_ids, summary};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
-pub use turns::{Overlap, TurnPatch, TurnSettings};
+pub use takeover::{TakeoverPatch, TakeoverSettings};
+pub use turns::{OnEdit, Overlap, TurnPatch, TurnSettings};
 pub use url::{UrlProblem, service_url};
 pub use view::InstanceView;

@@ -9,7 +9,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{AgentSettings, BudgetSettings, GroupSettings, OfficeSettings, QuoteReplies, TurnSettings};
+use super::{
+    AgentSettings, BudgetSettings, GroupSettings, OfficeSettings, QuoteReplies, TakeoverSettings, TurnSettings,
+};
 use crate::{channel::ChannelType, secret::Secret};
 
 /// The words that follow `/webhook/evolution/` when Evolution posts by events; no instance may
@@ -131,6 +133,8 @@ pub struct Instance {
     pub agent: AgentSettings,
     /// How messages become turns.
     pub turns: TurnSettings,
+    /// What a message from the paired phone does.
+    pub takeover: TakeoverSettings,
     /// How it behaves in groups.
     pub groups: GroupSettings,
     /// What it may spend.

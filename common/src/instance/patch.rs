@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{
     AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance, OfficePatch,
-    QuoteReplies, ReplySettings, SlackSettings, TurnPatch, WhatsappSettings,
+    QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch, WhatsappSettings,
 };
 use crate::secret::Secret;
 
@@ -24,6 +24,7 @@ pub struct Patch {
     pub session_id_prefix: Option<Option<String>>,
     pub agent: AgentPatch,
     pub turns: TurnPatch,
+    pub takeover: TakeoverPatch,
     pub groups: GroupPatch,
     pub budget: BudgetPatch,
     pub office: OfficePatch,
@@ -117,6 +118,7 @@ impl Patch {
         put(&mut instance.is_default, self.is_default);
         put(&mut instance.session_id_prefix, self.session_id_prefix);
         self.turns.apply(&mut instance.turns);
+        self.takeover.apply(&mut instance.takeover);
         self.groups.apply(&mut instance.groups);
         self.budget.apply(&mut instance.budget);
         self.office.apply(&mut instance.office);

@@ -10,8 +10,8 @@ use sea_orm::{
 };
 
 use super::{
-    AgentSettings, BudgetSettings, ChannelSettings, GroupSession, GroupSettings, GroupTrigger, Instance, InstanceName,
-    InstanceView, Lookup, OfficeSettings, Overlap, Patch, ReplySettings, TurnSettings,
+    AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance, InstanceName, InstanceView, Lookup,
+    OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
     channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -27,6 +27,7 @@ mod manners;
 mod names;
 mod page;
 mod resolve;
+mod rows;
 
 pub use error::StoreError;
 pub use names::InstanceSummary;
@@ -51,6 +52,7 @@ pub struct NewInstance {
     pub session_id_prefix: Option<String>,
     pub agent: AgentSettings,
     pub turns: TurnSettings,
+    pub takeover: TakeoverSettings,
     pub groups: GroupSettings,
     pub budget: BudgetSettings,
     pub office: OfficeSettings,
@@ -290,6 +292,7 @@ impl Instances {
             session_id_prefix: new.session_id_prefix,
             agent: new.agent,
             turns: new.turns,
+            takeover: new.takeover,
             groups: new.groups,
             budget: new.budget,
             office: new.office,
@@ -361,7 +364,8 @@ async fn clear_default(transaction: &impl ConnectionTrait, but: i64) -> Result<(
 fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
-    let (turns, groups, agent) = (read_turns(&row)?, read_groups(&row)?, agent::read(&row, &seal)?);
+    let (turns, takeover) = (rows::turns(&row)?, rows::takeover(&row)?);
+    let (groups, agent) = (rows::groups(&row)?, agent::read(&row, &seal)?);
     let (budget, office, reply) = (manners::budget(&row)?, manners::office(&row)?, manners::reply(&row)?);
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     Ok(Instance {
@@ -373,35 +377,14 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         session_id_prefix: row.session_id_prefix,
         agent,
         turns,
+        takeover,
         groups,
         budget,
         office,
         reply,
-        trace_retention_days: days(row.trace_retention_days)?,
+        trace_retention_days: rows::days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
-    })
-}
-
-fn days(value: Option<i32>) -> Result<Option<u32>, RowError> {
-    value.map(|days| u32::try_from(days).map_err(|_| RowError::Column("trace_retention_days"))).transpose()
-}
-
-fn read_turns(row: &Model) -> Result<TurnSettings, RowError> {
-    let number = |column: &'static str, value: i32| u32::try_from(value).map_err(|_| RowError::Column(column));
-    Ok(TurnSettings {
-        debounce_ms: number("debounce_ms", row.debounce_ms)?,
-        debounce_max_ms: number("debounce_max_ms", row.debounce_max_ms)?,
-        overlap: Overlap::parse(&row.overlap).ok_or(RowError::Column("overlap"))?,
-        max_backlog: row.max_backlog.map(|limit| number("max_backlog", limit)).transpose()?,
-    })
-}
-
-fn read_groups(row: &Model) -> Result<GroupSettings, RowError> {
-    Ok(GroupSettings {
-        trigger: GroupTrigger::parse(&row.group_trigger).ok_or(RowError::Column("group_trigger"))?,
-        keywords: serde_json::from_str(&row.group_keywords).map_err(|_| RowError::Column("group_keywords"))?,
-        session: GroupSession::parse(&row.group_session).ok_or(RowError::Column("group_session"))?,
     })
 }
 
@@ -441,6 +424,10 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
             .map_err(|_| RowError::Column("debounce_max_ms"))?,
         overlap: instance.turns.overlap.as_str().to_owned(),
         max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
+        turns_per_minute: i32::try_from(instance.turns.turns_per_minute).unwrap_or(i32::MAX),
+        on_edit: instance.turns.on_edit.as_str().to_owned(),
+        takeover_minutes: i32::try_from(instance.takeover.minutes).unwrap_or(i32::MAX),
+        resume_keyword: instance.takeover.resume_keyword.clone(),
         trace_retention_days: instance.trace_retention_days.map(|days| i32::try_from(days).unwrap_or(i32::MAX)),
         group_trigger: instance.groups.trigger.as_str().to_owned(),
         group_keywords: serde_json::json!(instance.groups.keywords).to_string(),

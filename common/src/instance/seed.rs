@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings,
-    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, StoreError, TurnSettings, UrlProblem,
-    WhatsappSettings, service_url,
+    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, StoreError, TakeoverSettings, TurnSettings,
+    UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -111,6 +111,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),

@@ -9,7 +9,8 @@ use sea_orm_migration::MigratorTrait;
 
 use super::{
     AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance,
-    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, TurnSettings, WhatsappSettings,
+    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
+    WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -27,6 +28,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         session_id_prefix: new.session_id_prefix,
         agent: new.agent,
         turns: new.turns,
+        takeover: new.takeover,
         groups: new.groups,
         budget: new.budget,
         office: new.office,
@@ -56,6 +58,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),

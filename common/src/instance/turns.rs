@@ -40,6 +40,36 @@ impl Overlap {
     }
 }
 
+/// What an edit does that comes when its message is no longer waited for (`on_edit`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnEdit {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// It is answered like a new message.
+    NewTurn,
+}
+
+impl OnEdit {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Ignore, Self::NewTurn];
+
+    /// The word used in rows and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ignore => "ignore",
+            Self::NewTurn => "new_turn",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|on_edit| on_edit.as_str() == word)
+    }
+}
+
 /// How messages become turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TurnSettings {
@@ -54,6 +84,11 @@ pub struct TurnSettings {
     /// How many accepted messages of the instance may wait; beyond it its webhooks get 503. Unset
     /// = the hub's `OMNIHUB_INSTANCE_BACKLOG`.
     pub max_backlog: Option<u32>,
+    /// How many turns a conversation gets for the messages of a minute; beyond it they are ignored,
+    /// so that two bots cannot answer each other for ever. 0 = no limit.
+    pub turns_per_minute: u32,
+    /// What an edit does that comes too late to change the question.
+    pub on_edit: OnEdit,
 }
 
 impl TurnSettings {
@@ -63,6 +98,8 @@ impl TurnSettings {
     pub const DEBOUNCE_MAX_MS: RangeInclusive<u64> = 0..=600_000;
     /// What `max_backlog` may be.
     pub const MAX_BACKLOG: RangeInclusive<u64> = 1..=10_000_000;
+    /// What `turns_per_minute` may be.
+    pub const TURNS_PER_MINUTE: RangeInclusive<u64> = 0..=1_000;
 
     /// How long a message waits for the next one.
     #[must_use]
@@ -80,7 +117,14 @@ impl TurnSettings {
 impl Default for TurnSettings {
     /// Each message is a turn of its own.
     fn default() -> Self {
-        Self { debounce_ms: 0, debounce_max_ms: 10_000, overlap: Overlap::Queue, max_backlog: None }
+        Self {
+            debounce_ms: 0,
+            debounce_max_ms: 10_000,
+            overlap: Overlap::Queue,
+            max_backlog: None,
+            turns_per_minute: 20,
+            on_edit: OnEdit::Ignore,
+        }
     }
 }
 
@@ -92,6 +136,8 @@ pub struct TurnPatch {
     pub debounce_max_ms: Option<u32>,
     pub overlap: Option<Overlap>,
     pub max_backlog: Option<Option<u32>>,
+    pub turns_per_minute: Option<u32>,
+    pub on_edit: Option<OnEdit>,
 }
 
 impl TurnPatch {
@@ -101,6 +147,8 @@ impl TurnPatch {
         settings.debounce_max_ms = self.debounce_max_ms.unwrap_or(settings.debounce_max_ms);
         settings.overlap = self.overlap.unwrap_or(settings.overlap);
         settings.max_backlog = self.max_backlog.unwrap_or(settings.max_backlog);
+        settings.turns_per_minute = self.turns_per_minute.unwrap_or(settings.turns_per_minute);
+        settings.on_edit = self.on_edit.unwrap_or(settings.on_edit);
     }
 }
 

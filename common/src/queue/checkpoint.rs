@@ -14,6 +14,11 @@ pub const DONE_IDS_KEPT: usize = 256;
 /// 29 minutes, and a work-queue stream forgets the ids of acknowledged messages on restart.
 pub const DONE_IDS_KEPT_FOR: i64 = 35 * 60 * 1000;
 
+/// How many of our bubbles a lane remembers.
+const OURS_KEPT: usize = 32;
+/// And how many messages that were taken back.
+const REVOKED_KEPT: usize = 16;
+
 /// One conversation's checkpoint, in `turn.<p>.<instance>.<conversation>`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Checkpoint {
@@ -34,6 +39,16 @@ pub struct Checkpoint {
     /// The day (of the office) on which the person was last told that it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_closed: Option<NaiveDate>,
+    /// [`MessageId::short`] of the last bubbles of ours, as [`MessageId::of_own`] names them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ours: Vec<u64>,
+    /// The channel's ids of messages that were taken back lately.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub revoked: Vec<String>,
+    /// The last minute since 1970 in which messages came that were asked about, and how many turns
+    /// they were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minute: Option<(i64, u32)>,
 }
 
 /// An id that a lane has done with.
@@ -196,6 +211,37 @@ impl Checkpoint {
         }
     }
 
+    /// Remembers a bubble that we have sent.
+    pub fn sent(&mut self, id: MessageId) {
+        let short = id.short();
+        if !self.ours.contains(&short) {
+            self.ours.push(short);
+        }
+        let excess = self.ours.len().saturating_sub(OURS_KEPT);
+        self.ours.drain(..excess);
+    }
+
+    /// Remembers that a message was taken back.
+    pub fn revoke(&mut self, provider_id: &str) {
+        if !self.revoked.iter().any(|known| known == provider_id) {
+            self.revoked.push(provider_id.to_owned());
+        }
+        let excess = self.revoked.len().saturating_sub(REVOKED_KEPT);
+        self.revoked.drain(..excess);
+    }
+
+    /// Counts a turn that is about to ask, by when its message came; `false` when the conversation
+    /// had `most` of that minute already. 0 is no limit.
+    pub fn may_ask(&mut self, came_ms: i64, most: u32) -> bool {
+        let now = came_ms.div_euclid(60_000);
+        let before = self.minute.filter(|(minute, _)| *minute == now).map_or(0, |(_, turns)| turns);
+        let may = most == 0 || before < most;
+        if most > 0 && may {
+            self.minute = Some((now, before + 1));
+        }
+        may
+    }
+
     /// Whether a message's turn has ended already.
     #[must_use]
     pub fn has_done(&self, id: MessageId) -> bool {
@@ -256,6 +302,29 @@ mod tests {
         checkpoint.close(&many, DONE_IDS_KEPT_FOR + 2);
         assert_eq!(checkpoint.done.len(), DONE_IDS_KEPT);
         assert!(checkpoint.has_done(id(999)) && !checkpoint.has_done(id(10)));
+    }
+
+    #[test]
+    fn our_last_bubbles_are_remembered_once_each() {
+        let mut checkpoint = Checkpoint::new();
+        for n in 0..40 {
+            checkpoint.sent(id(n));
+            checkpoint.sent(id(n));
+            checkpoint.revoke(&n.to_string());
+            checkpoint.revoke(&n.to_string());
+        }
+        assert_eq!((checkpoint.revoked.len(), checkpoint.revoked.last().unwrap().as_str()), (REVOKED_KEPT, "39"));
+        assert_eq!(checkpoint.ours.len(), OURS_KEPT);
+        assert!(checkpoint.ours.contains(&id(39).short()) && !checkpoint.ours.contains(&id(7).short()));
+    }
+
+    #[test]
+    fn a_minute_has_so_many_turns_and_the_next_one_as_many() {
+        let mut checkpoint = Checkpoint::new();
+        let asked = |checkpoint: &mut Checkpoint, now| (0..5).filter(|_| checkpoint.may_ask(now, 3)).count();
+        assert_eq!((asked(&mut checkpoint, 59_999), asked(&mut checkpoint, 59_999)), (3, 0));
+        assert_eq!(asked(&mut checkpoint, 60_000), 3);
+        assert!((0..100).all(|_| checkpoint.may_ask(60_000, 0)), "no limit");
     }
 
     #[test]

@@ -41,6 +41,15 @@ impl MessageId {
         Self(id)
     }
 
+    /// The id of a message that our own account wrote into a conversation, which is given as its
+    /// token: alike for what came from the channel and for what we have sent.
+    #[must_use]
+    pub fn of_own(instance_id: i64, conversation: &str, provider_id: &str) -> Self {
+        let key =
+            MessageKey { instance_id, kind: "own", chat: conversation, from_me: true, provider_id, discriminator: "" };
+        Self::of(&key)
+    }
+
     /// The first eight bytes: what a lane keeps of ids it has done with.
     #[must_use]
     pub fn short(self) -> u64 {
@@ -121,6 +130,9 @@ pub struct Envelope {
     /// What it is.
     #[serde(default, skip_serializing_if = "EnvelopeKind::is_message")]
     pub kind: EnvelopeKind,
+    /// What it does to its conversation, where it is not something to be answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<Command>,
     /// The message's id.
     pub id: MessageId,
     /// The message's trace.
@@ -206,6 +218,29 @@ impl EnvelopeKind {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
     fn is_message(&self) -> bool {
         *self == Self::Message
+    }
+}
+
+/// What happens to a conversation beside messages that are to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Somebody wrote from our own account, as on the paired phone. Under [`Envelope::VERSION`]: a
+    /// worker that does not know commands ignores it as `from_me`, as it always did.
+    Own,
+    /// A person has taken a message back; the body has its key. A worker that does not know
+    /// commands ignores it as a message of a type that it does not know, and so the next.
+    Revoke,
+    /// A person has edited a message; the body has its key and what it says now. It waits in its
+    /// place, as a message does.
+    Edit,
+}
+
+impl Command {
+    /// Whether it acts as soon as it is delivered, before what waits.
+    #[must_use]
+    pub fn is_immediate(self) -> bool {
+        self != Self::Edit
     }
 }
 

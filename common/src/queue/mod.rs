@@ -64,7 +64,7 @@ pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, Fed, PumpEnd, pump};
 pub use dead::{DeadLetter, DeadLetters};
-pub use envelope::{Envelope, EnvelopeBody, EnvelopeKind, MessageId, MessageKey, Redrive, trace_id};
+pub use envelope::{Command, Envelope, EnvelopeBody, EnvelopeKind, MessageId, MessageKey, Redrive, trace_id};
 pub use idempotency::{Claiming, IdempotencyKeys, KeyClaim, KeyError, SAFE_TO_REPEAT};
 pub use intake::{Accepted, Intake, IntakeError};
 pub use layout::{Fsync, Layout, LayoutError};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, DatabaseConnection, DbErr, EntityName, EntityTrait, IdenStatic, Iterable,
     ModelTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, RuntimeErr, SqliteTransactionMode,
@@ -94,6 +94,41 @@ impl Traces {
     pub async fn get(&self, reach: &Reach, trace_id: Uuid) -> Result<Option<message_trace::Model>, DbErr> {
         let query = message_trace::Entity::find_by_id(trace_id).filter(within(reach));
         query.one(&self.database).await
+    }
+
+    /// The conversation in which a customer's message came since a moment, by the channel's id of
+    /// it, and the chat, which is empty where the author is not the whole of it.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn conversation_of(
+        &self,
+        instance_id: i64,
+        instance_name: &str,
+        provider_id: &str,
+        since: DateTime<Utc>,
+    ) -> Result<Option<(String, String)>, DbErr> {
+        use message_trace::Column;
+        let columns = [Column::SessionName, Column::SenderId, Column::SenderPhone];
+        let found: Option<(Option<String>, Option<String>, Option<String>)> = message_trace::Entity::find()
+            .select_only()
+            .columns(columns)
+            .filter(Column::InstanceName.eq(instance_name))
+            .filter(Column::ReceivedAt.gte(since))
+            .filter(Column::InstanceId.eq(instance_id))
+            .filter(Column::ProviderMessageId.eq(provider_id))
+            .order_by_asc(Column::ReceivedAt)
+            .limit(1)
+            .into_tuple()
+            .one(&self.database)
+            .await?;
+        Ok(found.and_then(|(session, id, phone)| {
+            let (session, id) = (session?, id.unwrap_or_default());
+            let address = phone.or_else(|| id.split('@').next().map(str::to_owned)).unwrap_or_default();
+            let rest = session.strip_suffix(&address).filter(|_| !address.is_empty());
+            let is_theirs = rest.is_some_and(|rest| rest.ends_with(&format!("{instance_name}_")));
+            Some((session, if is_theirs { id } else { String::new() }))
+        }))
     }
 
     /// Traces, newest first. A page behind a cursor is the same whatever has arrived meanwhile.

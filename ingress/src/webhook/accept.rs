@@ -3,7 +3,7 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use omnihub_common::{
     channel::{
-        Outgoing,
+        MessageKind, Outgoing,
         whatsapp::{
             inbound::read_message,
             webhook::{Part, Webhook},
@@ -12,8 +12,8 @@ use omnihub_common::{
     conversation::whatsapp_session_name,
     instance::{ChannelSettings, GroupSession, Instance},
     queue::{
-        Accepted, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId, MessageKey,
-        now_ms, trace_id,
+        Accepted, Command, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId,
+        MessageKey, now_ms, token, trace_id,
     },
     secret::Secret,
     trace::{Stage, StagePayload, TraceDetails, TraceEvent, TraceRecord, TraceStatus, revision},
@@ -52,16 +52,26 @@ pub(super) async fn accept(
 
 /// What a message is known by: its id in the queue, and its trace.
 pub(super) fn identity(instance: &Instance, part: &Part) -> (MessageId, Uuid) {
-    let key = MessageKey {
-        instance_id: instance.id,
-        kind: "message",
-        chat: &part.chat,
-        from_me: part.from_me,
-        provider_id: &part.provider_id,
-        discriminator: "",
+    let id = match command(instance, part) {
+        Some(Command::Own) => MessageId::of_own(instance.id, &token(&session_name(instance, part)), &part.provider_id),
+        _ => MessageId::of(&MessageKey {
+            instance_id: instance.id,
+            kind: "message",
+            chat: &part.chat,
+            from_me: part.from_me,
+            provider_id: &part.provider_id,
+            discriminator: "",
+        }),
     };
-    let id = MessageId::of(&key);
     (id, trace_id(part.provider_at_ms, id))
+}
+
+fn session_name(instance: &Instance, part: &Part) -> String {
+    let address = match instance.groups.session {
+        GroupSession::Group => part.address(),
+        GroupSession::User => part.member_address(),
+    };
+    whatsapp_session_name(instance.session_id_prefix.as_deref(), instance.name.as_str(), &address)
 }
 
 async fn envelope(
@@ -72,6 +82,7 @@ async fn envelope(
     mut warnings: Vec<String>,
 ) -> Result<Envelope, IntakeError> {
     let (id, trace_id) = identity(instance, &part);
+    let (command, session_name) = (command(instance, &part), session_name(instance, &part));
     if let Some(media) = part.take_media() {
         let name = Media::name(&InstanceToken::new(instance.name.as_str(), instance.id), id, "media");
         // What is not base64 is kept as it came: whoever uses the media will see it.
@@ -83,20 +94,16 @@ async fn envelope(
             Err(error) => return Err(error),
         }
     }
-    let prefix = instance.session_id_prefix.as_deref();
-    let address = match instance.groups.session {
-        GroupSession::Group => part.address(),
-        GroupSession::User => part.member_address(),
-    };
     Ok(Envelope {
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
+        command,
         id,
         trace_id,
         instance_id: instance.id,
         instance: instance.name.as_str().to_owned(),
         channel: instance.channel_type().as_str().to_owned(),
-        session_name: whatsapp_session_name(prefix, instance.name.as_str(), &address),
+        session_name,
         received_at: now_ms(),
         provider_at: part.provider_at_ms,
         own_id,
@@ -104,6 +111,18 @@ async fn envelope(
         redrive: None,
         body: EnvelopeBody::Inline(part.data),
     })
+}
+
+/// What somebody wrote on the paired phone, into a chat that the bot answers in too, matters to
+/// the conversation at once. A reaction says nothing to the customer that an answer would repeat.
+fn command(instance: &Instance, part: &Part) -> Option<Command> {
+    let answers = || {
+        let kind = read_message(&part.data).content.kind;
+        !matches!(kind, MessageKind::Reaction | MessageKind::Pin | MessageKind::Unknown)
+    };
+    let elsewhere = part.chat == "status@broadcast" || part.chat.ends_with("@newsletter");
+    let matters = part.from_me && instance.takeover.is_on() && !elsewhere && answers();
+    matters.then_some(Command::Own)
 }
 
 /// On a named path the path decides; a body that names another account is worth a look.

@@ -32,6 +32,7 @@ pub(crate) async fn accept_late(
     parts: Vec<Part>,
     own_id: Option<String>,
 ) -> Result<Vec<Uuid>, IntakeError> {
-    let webhook = Webhook { event: Event::MessagesUpsert, instance: None, own_id, parts, connection: None };
+    let webhook =
+        Webhook { event: Event::MessagesUpsert, instance: None, own_id, parts, correction: None, connection: None };
     accept(state, instance, webhook, &Target::Default).await
 }

@@ -8,6 +8,7 @@
 //! when the same webhook could never become fine; whatever may is a 503.
 
 mod accept;
+mod correct;
 mod documented;
 mod late;
 mod meters;
@@ -35,6 +36,7 @@ use omnihub_common::{
     instance::Directory,
     queue::{Intake, IntakeError, TraceBus},
     telemetry::propagation,
+    trace::Traces,
 };
 use serde::Serialize;
 use tracing::Instrument;
@@ -65,6 +67,8 @@ pub struct WebhookState {
     pub quota: Quota,
     /// Where traces begin.
     pub traces: TraceBus,
+    /// What is recorded of them.
+    pub recorded: Traces,
     /// What is counted.
     pub webhooks: WebhookMeters,
     /// How accounts are connected.
@@ -93,7 +97,7 @@ pub(crate) fn recorded() -> Routes<WebhookState> {
 struct Answer {
     status: &'static str,
     instance: String,
-    /// The event, where it is not one that carries messages.
+    /// The event, where nothing came of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     ignored_event: Option<String>,
     trace_id: Option<Uuid>,
@@ -145,7 +149,11 @@ async fn receive(
     let span = tracing::info_span!("webhook", instance.name = tracing::field::Empty);
     propagation::set_parent(&span, propagation::extract_http(headers));
     let result = match body {
-        Ok(body) => handle(state, target, event, query, headers, body).instrument(span).await,
+        Ok(body) => match handle(state, target, event, query, headers, body.clone()).instrument(span).await {
+            // Evolution posts nothing more of the instance before this one has its 2xx.
+            Err(problem) if problem.status == 503 => correct::unless_edit(&body, event, problem),
+            handled => handled,
+        },
         Err(rejection) => Err(unread(&rejection)),
     };
     match &result {
@@ -195,6 +203,11 @@ async fn handle(
             answer.trace_ids =
                 accepted.map_err(|error| refused(&error, "nothing is lost when the webhook is posted again"))?;
             answer.trace_id = answer.trace_ids.first().copied();
+        }
+        Event::MessagesEdited | Event::MessagesDelete => {
+            answer.trace_id = correct::accept(state, &instance, webhook).await?;
+            answer.trace_ids.extend(answer.trace_id);
+            answer.ignored_event = answer.trace_id.is_none().then(|| event.as_str().to_owned());
         }
         Event::Other(name) => answer.ignored_event = Some(name.clone()),
     }

@@ -97,7 +97,7 @@ mod tests {
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
         AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSettings, InstanceName,
-        OfficeSettings, ReplySettings, TurnSettings, WhatsappSettings,
+        OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -123,6 +123,7 @@ mod tests {
                 options: AgentOptions::default(),
             },
             turns: TurnSettings::default(),
+            takeover: TakeoverSettings::default(),
             groups: GroupSettings::default(),
             budget: BudgetSettings::default(),
             office: OfficeSettings::default(),

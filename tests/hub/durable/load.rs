@@ -41,6 +41,7 @@ async fn two_thousand_messages_with_the_parts_apart() {
 #[tokio::test]
 async fn a_burst_into_one_conversation_is_answered_one_at_a_time() {
     let deployment = Deployment::up(Behaviour::Echo).await;
+    deployment.change_instance(&serde_json::json!({"turns_per_minute": 0})).await;
     let mut ledger = Ledger::default();
     ledger.post(&deployment, 0..1, 50, 1).await;
     ledger.assert_answered(&deployment, 0).await;

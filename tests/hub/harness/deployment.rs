@@ -204,6 +204,13 @@ impl Deployment {
         (answer.json().await.expect("JSON"), total)
     }
 
+    /// Changes the instance.
+    pub(crate) async fn change_instance(&self, fields: &Value) {
+        let url = format!("{}/api/v1/instances/{INSTANCE}", self.front.url());
+        let answer = self.client.put(url).header("x-api-key", ADMIN_KEY).json(fields).send().await.expect("an answer");
+        assert!(answer.status().is_success(), "{}", answer.status());
+    }
+
     /// How many traces match this query (`status=completed`).
     pub(crate) async fn traces(&self, query: &str) -> usize {
         self.get(&format!("traces?limit=1&{query}")).await.1.expect("a total")

@@ -47,6 +47,10 @@ impl Ledger {
         data["key"]["id"] = customers::message_id(conversation as u64, nth as u64).into();
         data["message"]["conversation"] = text(conversation, nth).into();
         data["messageTimestamp"] = sent_at().into();
+        // The agent would be told of the advertisement above the text.
+        if let Some(context) = data["contextInfo"].as_object_mut() {
+            context.remove("externalAdReply");
+        }
         body
     }
 

@@ -18,7 +18,7 @@ const TOGETHER: &str = "hi\nI have a question\nabout my order\nnumber 77\nwhere 
 
 async fn a_burst_is_one_question(database: Database) {
     let site = Site::up(database, Behaviour::Echo).await;
-    site.change_instance(INSTANCE, json!({"debounce_ms": 1500})).await;
+    site.change_instance(INSTANCE, json!({"debounce_ms": 1500, "takeover_minutes": 0, "turns_per_minute": 0})).await;
     let traces = say_all(&site, PHONE, &BURST).await;
     assert_answered_together(&site, &traces).await;
     assert_eq!(questions(&site), [TOGETHER]);

@@ -1,6 +1,7 @@
 //! How messages become turns: gathering, overlap, breakers, and payloads beyond the budget.
 
 mod breakers;
+mod corrections;
 mod gather;
 mod overlap;
 mod payloads;

@@ -43,7 +43,7 @@ async fn merge_and_queue(database: Database) {
 
 async fn supersede(database: Database) {
     let site = Site::up(database, slow()).await;
-    site.change_instance(INSTANCE, json!({"overlap": "supersede"})).await;
+    site.change_instance(INSTANCE, json!({"overlap": "supersede", "takeover_minutes": 0})).await;
     let first = say_all(&site, PHONE, &["cancel my order"]).await;
     site.agent.wait_for_calls(1, DEADLINE).await.unwrap();
     // What gets no answer withdraws nothing.

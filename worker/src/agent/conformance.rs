@@ -11,7 +11,7 @@ use omnihub_common::{
     conversation::Decision,
     instance::{
         AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, DiscordSettings,
-        GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TurnSettings,
+        GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
     },
     secret::Secret,
 };
@@ -323,6 +323,7 @@ fn instance(target: &Target) -> Instance {
         groups: GroupSettings::default(),
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),
+        takeover: TakeoverSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Discord(DiscordSettings {

@@ -17,7 +17,10 @@
 
 use std::collections::VecDeque;
 
-use omnihub_common::{instance::TurnSettings, queue::OpenTurn};
+use omnihub_common::{
+    instance::TurnSettings,
+    queue::{OpenTurn, Phase},
+};
 
 use super::lanes::Item;
 
@@ -56,8 +59,10 @@ pub(super) fn take<M: Item>(queue: &VecDeque<M>, know: Knowledge<'_>) -> Taking 
         return Taking::Nothing;
     }
     if let Some(open) = know.open {
+        // Before bubbles that may be cancelled goes what may be on its way to do that.
         let there = queue.iter().take_while(|item| open.ids.contains(&item.id())).count();
-        if there == open.ids.len() || (there > 0 && know.caught_up) {
+        let is_asking = matches!(open.phase, Phase::Asking);
+        if (there == open.ids.len() && is_asking) || (there > 0 && know.caught_up) {
             // A build that does not know those that stand alone may have gathered them too.
             return Taking::Now(there.min(before_loner(queue)));
         }
@@ -131,6 +136,8 @@ mod tests {
         debounce_max_ms: 250,
         overlap: omnihub_common::instance::Overlap::Queue,
         max_backlog: None,
+        turns_per_minute: 0,
+        on_edit: omnihub_common::instance::OnEdit::Ignore,
     };
 
     fn queue(times: &[i64]) -> VecDeque<Message> {

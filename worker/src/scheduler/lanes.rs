@@ -14,6 +14,7 @@ use omnihub_common::{
     queue::{Checkpoint, LaneAddress, MessageId},
 };
 
+mod commands;
 mod copies;
 mod look;
 mod overtaking;
@@ -35,6 +36,10 @@ pub(super) trait Item: Clone {
     fn published(&self) -> i64;
     /// Whether it is a turn of its own, whatever stands beside it.
     fn stands_alone(&self) -> bool;
+    /// Whether it acts on the lane, before everything else in it; one that does stands alone.
+    fn is_command(&self) -> bool;
+    /// Whether it is a command for which a running turn stops.
+    fn stops(&self) -> bool;
 }
 
 /// What the scheduler is to do.
@@ -53,6 +58,8 @@ pub(super) enum Action<M> {
     /// This message arrived while the agent is asked about those before it: withdraw the question,
     /// if the message is one that gets an answer.
     Supersede(Arc<LaneAddress>, M),
+    /// A command waits: the running turn is to stop where it is.
+    Stop(Arc<LaneAddress>),
     /// No turn of the partition runs any more, and it was asked to be released.
     Drained(u16),
     /// A turn was fenced: verify the ownership of the partition.
@@ -91,6 +98,8 @@ struct Lane<M> {
     beside: Option<State>,
     /// Whether a send may overtake the turn that waits.
     yields: bool,
+    /// It is a command that waits for its next attempt.
+    obeys: bool,
 }
 
 impl<M: Item> Lane<M> {
@@ -107,6 +116,7 @@ impl<M: Item> Lane<M> {
             orphan: false,
             beside: None,
             yields: false,
+            obeys: false,
         }
     }
 
@@ -257,11 +267,13 @@ impl<M: Item> Lanes<M> {
         }
         let Some(item) = lane.copies.first(item) else { return Vec::new() };
         let supersedes = lane.supersedes(&item).then(|| item.clone());
+        let stops = lane.stops_for(&item);
         lane.queue.push_back(item);
         if fresh {
             return vec![Action::Load(address, tag)];
         }
         let mut actions = self.advance(&address);
+        actions.extend(stops.then(|| Action::Stop(address.clone())));
         actions.extend(supersedes.map(|item| Action::Supersede(address, item)));
         actions
     }
@@ -325,12 +337,14 @@ impl<M: Item> Lanes<M> {
         }
         lane.settings = settings.unwrap_or(lane.settings);
         let items = std::mem::take(&mut lane.in_flight);
-        let beside = lane.beside.take();
+        // Behind a command that is done everything is looked at anew.
+        let obeyed = items.iter().any(Item::is_command);
+        let beside = lane.beside.take().filter(|_| !obeyed);
         match end {
             TurnEnd::Done(checkpoint) => {
                 lane.know(checkpoint);
                 actions.extend(lane.drop_done());
-                if beside.is_none() {
+                if beside.is_none() && !obeyed {
                     lane.together = if lane.settings.overlap == Overlap::Merge { lane.queue.len() } else { 0 };
                 }
                 lane.state = beside.unwrap_or(State::Idle);
@@ -340,7 +354,8 @@ impl<M: Item> Lanes<M> {
                 let at_most = i64::try_from(after.at_most.as_millis()).unwrap_or_default();
                 lane.state = State::Waiting { until: self.now + at_most, reason: after.reason };
                 // One that has overtaken and failed would only fail again.
-                lane.yields = beside.is_none();
+                lane.yields = beside.is_none() && !obeyed;
+                lane.obeys = obeyed;
                 lane.know(checkpoint);
                 lane.put_back(items);
                 actions.push(Action::Sleep(address.clone(), after));

@@ -21,18 +21,18 @@ use omnihub_common::{
     conversation::whereabouts::Sight,
     instance::TurnSettings,
     queue::{
-        Checkpoint, Delivery, EnvelopeKind, InstanceToken, LaneAddress, MessageId, PayloadBudget, Redrive,
+        Checkpoint, Command, Delivery, EnvelopeKind, InstanceToken, LaneAddress, MessageId, PayloadBudget, Redrive,
         SharedPartition, now_ms, until_confirmed,
     },
 };
 use serde::Deserialize;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use crate::{
     settings::WorkerSettings,
-    turn::{Kit, Message, Turn, TurnEnd, Wait, bury_unreadable, is_answerable},
+    turn::{Kit, Message, Reins, Turn, TurnEnd, Wait, bury_unreadable, is_answerable},
 };
 pub(crate) use backlog::SharedBacklog;
 use clock::BrokerClock;
@@ -57,7 +57,15 @@ impl Item for Message {
     }
 
     fn stands_alone(&self) -> bool {
-        self.kind == EnvelopeKind::Send
+        self.kind == EnvelopeKind::Send || self.is_command()
+    }
+
+    fn is_command(&self) -> bool {
+        self.command.is_some_and(Command::is_immediate)
+    }
+
+    fn stops(&self) -> bool {
+        self.command == Some(Command::Own)
     }
 }
 
@@ -67,6 +75,8 @@ struct Head {
     id: MessageId,
     #[serde(default)]
     kind: EnvelopeKind,
+    #[serde(default)]
+    command: Option<Command>,
     #[serde(default)]
     trace_id: Option<Uuid>,
     #[serde(default)]
@@ -121,8 +131,8 @@ pub(crate) struct Scheduler {
     /// Shared with the tasks that acknowledge; changes are rare.
     partitions: Arc<HashMap<u16, SharedPartition>>,
     releases: HashMap<u16, Vec<oneshot::Sender<()>>>,
-    /// By lane: takes back what the running turn asks.
-    withdrawals: HashMap<Arc<LaneAddress>, CancellationToken>,
+    /// By lane: what its running turn hears of.
+    reins: HashMap<Arc<LaneAddress>, Reins>,
     /// Lanes whose running turn overtakes another one.
     overtakers: HashSet<Arc<LaneAddress>>,
     clock: BrokerClock,
@@ -150,7 +160,7 @@ impl Scheduler {
             lookout,
             partitions: Default::default(),
             releases: Default::default(),
-            withdrawals: HashMap::new(),
+            reins: HashMap::new(),
             overtakers: HashSet::new(),
             clock: BrokerClock::default(),
             budget: PayloadBudget::new(settings.payload_bytes),
@@ -215,7 +225,7 @@ impl Scheduler {
             Event::CaughtUp(partition, tag) => self.lanes.caught_up(partition, tag),
             Event::Loaded(lane, tag, checkpoint, settings) => self.lanes.loaded(&lane, tag, checkpoint, settings),
             Event::Ended(lane, end, settings) => {
-                self.withdrawals.remove(&lane);
+                self.reins.remove(&lane);
                 if !self.overtakers.remove(&lane) {
                     self.lookout.ended(&lane, &end);
                 }
@@ -244,10 +254,11 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                let Head { id, kind, trace_id, received_at, redrive } = head;
+                let Head { id, kind, command, trace_id, received_at, redrive } = head;
                 let counts_from = redrive.map(|redrive| redrive.at).or(received_at).unwrap_or(delivery.published);
                 let delivery = Arc::new(delivery);
-                self.lanes.arrived(lane, tag, Message { delivery, id, kind, trace_id, counts_from, _held: held })
+                let message = Message { delivery, id, kind, command, trace_id, counts_from, _held: held };
+                self.lanes.arrived(lane, tag, message)
             }
             Err(error) => {
                 // It has no identity, so no lane can hold it up.
@@ -269,6 +280,7 @@ impl Scheduler {
                 Action::Sleep(lane, after) => self.sleep(lane, after),
                 Action::LookAt(lane, at) => self.look_at(lane, at),
                 Action::Supersede(lane, item) => self.supersede(&lane, item),
+                Action::Stop(lane) => self.reins.get(&lane).into_iter().for_each(|reins| reins.stop.cancel()),
                 Action::Drained(partition) => {
                     for done in self.releases.remove(&partition).unwrap_or_default() {
                         let _ = done.send(());
@@ -306,14 +318,14 @@ impl Scheduler {
     fn start(&mut self, lane: Arc<LaneAddress>, items: Vec<Message>, checkpoint: Checkpoint, overtakes: bool) {
         let (kit, events) = (self.kit.clone(), self.events.clone());
         let Some(partition) = self.partitions.get(&lane.partition).cloned() else { return };
-        let withdraw = CancellationToken::new();
-        self.withdrawals.insert(lane.clone(), withdraw.clone());
+        let reins = Reins::default();
+        self.reins.insert(lane.clone(), reins.clone());
         // Of the conversation what it waits for is told on.
         let progress = if overtakes { Arc::default() } else { self.lookout.began(&lane) };
         if overtakes {
             self.overtakers.insert(lane.clone());
         }
-        let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, withdraw).telling(progress);
+        let turn = Turn::new(kit, partition, (*lane).clone(), items, checkpoint, reins).telling(progress);
         let turn = Box::new(turn);
         self.tasks.spawn(async move {
             let mut seat = Seat { lane, events, ended: false };
@@ -328,10 +340,10 @@ impl Scheduler {
     /// first comes, and apart from here: a message that nobody survives reading is found out by
     /// its own turn when it is delivered again.
     fn supersede(&self, lane: &Arc<LaneAddress>, item: Message) {
-        let Some(withdraw) = self.withdrawals.get(lane).filter(|_| !item.delivery.replayed).cloned() else { return };
+        let Some(reins) = self.reins.get(lane).filter(|_| !item.delivery.replayed).cloned() else { return };
         self.tasks.spawn(async move {
             if item.delivery.payload.as_deref().is_some_and(is_answerable) {
-                withdraw.cancel();
+                reins.withdraw.cancel();
             }
         });
     }

@@ -53,10 +53,11 @@ impl Turn {
         let replied = tokio::select! {
             biased;
             replied = agent::ask(&self.kit.agents, &opened.instance, request, context) => replied,
-            () = self.withdraw.cancelled() => {
+            () = self.reins.withdraw.cancelled() => {
                 self.checkpoint.open = None;
                 return Err(Exit::Withdrawn);
             }
+            () = self.reins.stop.cancelled() => return Err(Exit::Stopped),
         };
         drop(typing);
         self.kit.metrics.took("agent", since);
@@ -108,6 +109,20 @@ impl Turn {
         details.user_id = Some(question.user_id.clone());
         details.agent_request_at = Some(asked_at);
         agent::request(&opened.instance, &question, past)
+    }
+
+    /// A conversation gets so many turns within a minute: two bots that answer each other come to
+    /// an end. The minutes are those in which the messages were written, so that what waited, here or
+    /// at the channel, is not cut short; a question that is asked again counts once, and what
+    /// somebody redrives not at all.
+    pub(super) fn count_turn(&mut self, opened: &Opened) -> Result<(), Exit> {
+        let envelope = &opened.envelope;
+        let came = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
+        let again = envelope.redrive.is_some() || self.open_turn().is_some_and(|open| open.attempt > 0);
+        if again || self.checkpoint.may_ask(came, opened.instance.turns.turns_per_minute) {
+            return Ok(());
+        }
+        Err(Exit::End(Outcome::Ignored, "turn_budget".to_owned()))
     }
 
     /// Whether the agent may be called now; while its breaker is open nothing is counted.

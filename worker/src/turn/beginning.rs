@@ -124,6 +124,8 @@ impl Turn {
     /// A turn that waits for a server is not begun for that: nothing need be written.
     fn find_circuit_closed(&self, instance: &Instance) -> Result<(), Exit> {
         let (address, reason) = match self.open_turn().map(|open| &open.phase) {
+            // Nobody outside is asked.
+            Some(Phase::Asking) if self.is_command() => return Ok(()),
             Some(Phase::Asking) if self.is_send() => (Address::channel(instance), "channel_breaker_open"),
             Some(Phase::Asking) => (Some(Address::agent(instance)), "agent_breaker_open"),
             Some(Phase::Sending(_)) => (Address::channel(instance), "channel_breaker_open"),

@@ -2,8 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use omnihub_common::queue::{Checkpoint, Delivery, EnvelopeKind, HeldBytes, MessageId};
+use omnihub_common::queue::{Checkpoint, Command, Delivery, EnvelopeKind, HeldBytes, MessageId};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 /// A delivery whose identity is known.
@@ -12,6 +13,7 @@ pub(crate) struct Message {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) id: MessageId,
     pub(crate) kind: EnvelopeKind,
+    pub(crate) command: Option<Command>,
     /// For those who ask where it is.
     pub(crate) trace_id: Option<Uuid>,
     /// From when its age counts, in milliseconds since 1970.
@@ -42,6 +44,15 @@ impl Wait {
     }
 }
 
+/// What a running turn can be told from outside.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reins {
+    /// Take the question back, while the agent is being asked: more messages came.
+    pub(crate) withdraw: CancellationToken,
+    /// Stop where it is, as soon as it can: a command waits.
+    pub(crate) stop: CancellationToken,
+}
+
 /// How a turn ended.
 #[derive(Debug)]
 pub(crate) enum TurnEnd {
@@ -51,7 +62,8 @@ pub(crate) enum TurnEnd {
     Again(Checkpoint, Wait),
     /// Its question was withdrawn: its messages stay, for a turn together with what came since.
     Withdrawn(Checkpoint),
-    /// It was cut since its partition is given back: its messages stay, and the checkpoint says so.
+    /// It was cut since its partition is given back or a command waits: its messages stay, and the
+    /// checkpoint says how far it is.
     Cut(Checkpoint),
     /// The partition was lost; whoever owns it now goes on.
     Fenced,

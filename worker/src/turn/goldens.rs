@@ -74,6 +74,7 @@ fn envelope(session_name: String) -> Envelope {
     Envelope {
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
+        command: None,
         id,
         trace_id: trace_id(None, id),
         instance_id: 1,

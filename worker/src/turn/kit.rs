@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use omnihub_common::{
     access::Gate,
-    instance::{Budgets, Change, Directory, Instance},
+    conversation::Pauses,
+    instance::{Announcer, Budgets, Change, Directory, Instance},
     person::Profiles,
     queue::{DeadLetters, InstanceToken, LaneAddress, Media, SendOutcomes, TraceBus},
     trace::History,
@@ -30,6 +31,10 @@ pub(crate) struct Kit {
     pub(crate) gate: Arc<Gate>,
     /// What instances have spent.
     pub(crate) budgets: Budgets,
+    /// Where it is kept that a person has taken over.
+    pub(crate) pauses: Pauses,
+    /// Tells that.
+    pub(crate) announcer: Announcer,
     /// What operators have told of people.
     pub(crate) profiles: Profiles,
     /// What was said before, for agents that do not remember it.

@@ -19,6 +19,7 @@ impl Turn {
         let (outcome, reason) = match exit {
             Exit::Fenced => return TurnEnd::Fenced,
             Exit::Withdrawn => return TurnEnd::Withdrawn(self.take_checkpoint()),
+            Exit::Stopped => return Box::pin(self.cut()).await,
             Exit::Later(at_most, reason) => return self.again(Wait::of(at_most, reason)).await,
             Exit::Retry(at_most, reason) => {
                 return match self.write().await {
@@ -43,6 +44,7 @@ impl Turn {
         if !ended {
             return TurnEnd::Fenced;
         }
+        self.remember_ours();
         self.checkpoint.close(&self.ids, now_ms());
         match self.write().await {
             Ok(()) => {

@@ -14,6 +14,7 @@ mod answer;
 mod ask;
 mod beginning;
 mod bury;
+mod correct;
 mod end;
 mod forward;
 #[cfg(test)]
@@ -29,6 +30,7 @@ mod reception;
 mod retry;
 mod send;
 mod story;
+mod takeover;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -39,19 +41,18 @@ use omnihub_common::{
     conversation::Decision,
     instance::{Instance, TurnSettings},
     queue::{
-        Answer, Checkpoint, Envelope, EnvelopeKind, LaneAddress, MessageId, OpenTurn, Phase, SharedPartition,
+        Answer, Checkpoint, Command, Envelope, EnvelopeKind, LaneAddress, MessageId, OpenTurn, Phase, SharedPartition,
         WriteError,
     },
     telemetry::propagation,
     trace::{Outcome, TraceStatus},
 };
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::breaker::Parked;
 pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
-pub(crate) use end::{Message, TurnEnd, Wait};
+pub(crate) use end::{Message, Reins, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
 pub(crate) use part::is_answerable;
 pub(crate) use presence::seats as typing_seats;
@@ -77,7 +78,7 @@ pub(crate) struct Turn {
     /// are missing, as after a broker has lost them.
     ids: Vec<MessageId>,
     checkpoint: Checkpoint,
-    withdraw: CancellationToken,
+    reins: Reins,
     /// The instance's, once it was read.
     settings: Option<TurnSettings>,
     /// The version of the instance that this turn knows.
@@ -100,6 +101,8 @@ enum Exit {
     Parked(Parked, &'static str),
     /// The question was withdrawn, since more messages came.
     Withdrawn,
+    /// It stops where it is, for a command.
+    Stopped,
     /// The partition is lost.
     Fenced,
 }
@@ -129,19 +132,18 @@ struct Opened {
 }
 
 impl Turn {
-    /// A turn with these messages; cancelling `withdraw` takes the question back while the agent
-    /// is being asked.
+    /// A turn with these messages.
     pub(crate) fn new(
         kit: Arc<Kit>,
         partition: SharedPartition,
         lane: LaneAddress,
         items: Vec<Message>,
         mut checkpoint: Checkpoint,
-        withdraw: CancellationToken,
+        reins: Reins,
     ) -> Self {
         let ids = ids_of(&mut checkpoint.open, items.iter().map(|item| item.id).collect());
         let progress = Arc::default();
-        Self { kit, partition, lane, items, ids, checkpoint, withdraw, settings: None, known: None, progress }
+        Self { kit, partition, lane, items, ids, checkpoint, reins, settings: None, known: None, progress }
     }
 
     /// The same, telling here how far it is.
@@ -209,6 +211,9 @@ impl Turn {
         if self.is_send() {
             return Box::pin(self.forward(parts, &instance)).await;
         }
+        if self.is_command() {
+            return Box::pin(self.obey(parts, &instance)).await;
+        }
         Box::pin(self.admit(parts, &instance)).await?;
         // Where none gets an answer, each ends as was decided.
         let Some((opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
@@ -223,10 +228,15 @@ impl Turn {
     /// The straight path.
     async fn answer(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<(), Exit> {
         let answer = match self.open_turn().map(|open| &open.phase) {
-            Some(Phase::Sending(answer)) => answer.clone(),
+            Some(Phase::Sending(answer)) => {
+                let answer = answer.clone();
+                Box::pin(self.find_not_taken_over(opened, story, &answer)).await?;
+                answer
+            }
             _ => match self.out_of_office(opened)? {
                 Some(notice) => notice,
                 None => {
+                    self.count_turn(opened)?;
                     let permit = self.permit_to_ask(opened)?;
                     Box::pin(self.spend_turn(opened, story)).await?;
                     self.mark_read(opened);
@@ -296,6 +306,11 @@ impl Turn {
     /// Whether it is what a program wants to be sent, which is always alone.
     fn is_send(&self) -> bool {
         self.items.iter().any(|item| item.kind == EnvelopeKind::Send)
+    }
+
+    /// Whether it is what acts on the conversation, which is always alone.
+    fn is_command(&self) -> bool {
+        self.items.iter().any(|item| item.command.is_some_and(Command::is_immediate))
     }
 
     /// Whether its answer is known, and may be out in part.

@@ -8,9 +8,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use omnihub_common::{
     access::Passage,
-    channel::{InboundMessage, whatsapp::inbound::read_message},
+    channel::{
+        InboundMessage,
+        whatsapp::{correction::as_message, inbound::read_message},
+    },
     instance::{Instance, Unavailable},
-    queue::{Envelope, EnvelopeBody, InstanceToken, MediaError, now_ms},
+    queue::{Command, Envelope, EnvelopeBody, InstanceToken, MediaError, now_ms},
     trace::{Outcome, TraceDetails, TraceStatus},
 };
 use serde_json::Value;
@@ -20,6 +23,7 @@ use super::{
     admit::{Ignored, admit, surely_asks, worth_an_answer},
     dead, retry,
     story::Story,
+    takeover::TAKEN_OVER,
 };
 
 /// A message that is older than this when its turn begins gets no answer any more.
@@ -104,7 +108,7 @@ impl Turn {
     /// Reads what the channel said and decides who gets an answer.
     pub(super) async fn admit(&self, parts: &mut [Part], instance: &Instance) -> Result<(), Exit> {
         let sending = self.is_sending();
-        for part in parts {
+        for part in parts.iter_mut() {
             let (Some(envelope), Some(story)) = (&mut part.envelope, &mut part.story) else { continue };
             story.hide(instance);
             if is_too_old(envelope.counts_from()) {
@@ -113,9 +117,10 @@ impl Turn {
             }
             // The body is not kept beyond this: thousands of turns wait for their agents with what
             // they hold, and a dead letter is made of the payload.
+            let is_edit = envelope.command == Some(Command::Edit);
             let message = match std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null)) {
-                EnvelopeBody::Inline(body) => Ok(read_message(&body)),
-                EnvelopeBody::Object(name) => self.fetch_body(&name).await?.map(|body| read_message(&body)),
+                EnvelopeBody::Inline(body) => Ok(read(body, is_edit)),
+                EnvelopeBody::Object(name) => self.fetch_body(&name).await?.map(|body| read(body, is_edit)),
             };
             let message = match message {
                 Ok(message) => message,
@@ -127,31 +132,35 @@ impl Turn {
             };
             story.read(TraceDetails::of(&message));
             // Who was admitted before the first bubble went out stays so.
-            let admitted = if sending {
-                worth_an_answer(instance, &message, envelope.own_id.as_deref())
-            } else {
-                match admit(instance, &message, envelope.own_id.as_deref()) {
-                    Ok(()) => self.let_in(instance, &envelope.session_name, &message).await?,
-                    ignored => ignored,
-                }
+            let own_id = envelope.own_id.as_deref();
+            let admitted = match sending {
+                true => worth_an_answer(instance, &message, own_id),
+                false => admit(instance, &message, own_id),
             };
-            part.end = admitted.err().map(|why: Ignored| (Outcome::Ignored, why.reason().to_owned()));
+            part.end = match admitted {
+                Err(why) => Some((Outcome::Ignored, why.reason().to_owned())),
+                Ok(()) if sending => None,
+                Ok(()) => self.kept_out(instance, &envelope.session_name, &message).await?,
+            };
             part.message = Some(message);
         }
+        self.correct(parts, instance);
         Ok(())
     }
 
-    /// What an operator has decided about the person and the conversation.
-    async fn let_in(
+    /// What was decided about the person and the conversation; none where they are answered.
+    pub(super) async fn kept_out(
         &self,
         instance: &Instance,
         session_name: &str,
         message: &InboundMessage,
-    ) -> Result<Result<(), Ignored>, Exit> {
+    ) -> Result<Option<(Outcome, String)>, Exit> {
+        let ignored = |why: Ignored| Ok(Some((Outcome::Ignored, why.reason().to_owned())));
         match self.kit.gate.passage(instance, session_name, &message.sender).await {
-            Ok(Passage::Open) => Ok(Ok(())),
-            Ok(Passage::Blocked) => Ok(Err(Ignored::Blocked)),
-            Ok(Passage::Paused) => Ok(Err(Ignored::Paused)),
+            Ok(Passage::Open) => Ok(None),
+            Ok(Passage::Blocked) => ignored(Ignored::Blocked),
+            Ok(Passage::Paused) => ignored(Ignored::Paused),
+            Ok(Passage::TakenOver) => Ok(Some((Outcome::HandedOff, TAKEN_OVER.to_owned()))),
             Err(_) => Err(Exit::Later(retry::PAUSE, "database_away")),
         }
     }
@@ -174,6 +183,11 @@ impl Turn {
         let Some(id) = InstanceToken::row_id(&self.lane.instance) else { return false };
         matches!(self.kit.directory.by_id(id).await, Ok(None))
     }
+}
+
+/// A message, or what an edit makes of one.
+fn read(body: Value, is_edit: bool) -> InboundMessage {
+    read_message(&if is_edit { as_message(body) } else { body })
 }
 
 pub(super) fn is_too_old(counts_from: i64) -> bool {
@@ -242,7 +256,10 @@ pub(super) async fn tell_others(parts: &mut [Part]) {
 pub(crate) fn is_answerable(payload: &[u8]) -> bool {
     let Ok(envelope) = serde_json::from_slice::<Envelope>(payload) else { return false };
     match &envelope.body {
-        EnvelopeBody::Inline(body) => surely_asks(&read_message(body), envelope.own_id.as_deref()),
+        EnvelopeBody::Inline(body) => {
+            let message = read(body.clone(), envelope.command == Some(Command::Edit));
+            surely_asks(&message, envelope.own_id.as_deref())
+        }
         EnvelopeBody::Object(_) => true,
     }
 }

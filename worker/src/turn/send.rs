@@ -97,6 +97,10 @@ impl Turn {
         let payload = (Stage::ChannelSend, None, outgoing(parcel.number, &answer, None));
         story.step(TraceStatus::Formatted, Some(payload)).await;
         while answer.sent.len() < answer.bubbles.len() {
+            if self.reins.stop.is_cancelled() {
+                self.remember_sending(answer);
+                return Err(Exit::Stopped);
+            }
             Box::pin(self.send_next(parcel, story, &mut answer)).await?;
         }
         // For the end: what is surely out stands in memory.
@@ -154,7 +158,7 @@ impl Turn {
     }
 
     /// The first time, the schedule of waits begins anew: the agent's failures are past.
-    fn remember_sending(&mut self, answer: Answer) {
+    pub(super) fn remember_sending(&mut self, answer: Answer) {
         let (attempt, failures) = match self.open_turn() {
             Some(open) if matches!(open.phase, Phase::Sending(_)) => (open.attempt, open.failures),
             Some(open) => (open.attempt, 0),
@@ -222,7 +226,7 @@ fn note_sent(story: &mut Story, answer: &mut Answer, sent: Sent) {
 }
 
 /// What is surely out: since this turn began, or since an earlier beginning of it.
-fn note_out(story: &mut Story, answer: &Answer) {
+pub(super) fn note_out(story: &mut Story, answer: &Answer) {
     if answer.sent.is_empty() {
         return;
     }

@@ -6,7 +6,7 @@ use chrono::DateTime;
 use omnihub_common::{
     instance::{
         AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings,
-        Instance, InstanceName, OfficeSettings, ReplySettings, TurnSettings, WhatsappSettings,
+        Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -30,6 +30,7 @@ pub(crate) fn instance() -> Instance {
             options: AgentOptions::default(),
         },
         turns: TurnSettings::default(),
+        takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),

@@ -221,6 +221,7 @@ impl Site {
             "default_agent": "chaos",
             "enable_auto_split": true,
             "split_over": 0,
+            "turns_per_minute": 0,
         });
         let door = self.doors().into_iter().next().context("there is no ingress")?;
         let answer = self.client.post(format!("{door}/api/v1/instances")).json(&body).send().await?;

@@ -99,6 +99,7 @@ impl Site {
             "agent_api_key": "an-agent-key-for-measurements-only",
             "agent_timeout": 600,
             "default_agent": "bench",
+            "turns_per_minute": 0,
         });
         for (name, value) in more.as_object().into_iter().flatten() {
             body[name] = value.clone();

@@ -44,6 +44,10 @@ const KNOWN: [&str; 32] = [
 pub enum Event {
     /// Messages that somebody sent.
     MessagesUpsert,
+    /// A message that somebody edited.
+    MessagesEdited,
+    /// A message that somebody deleted for everyone.
+    MessagesDelete,
     /// Everything else, in Evolution's dotted lower case.
     Other(String),
 }
@@ -60,6 +64,8 @@ impl Event {
         let known = KNOWN.into_iter().find(|known| fold(known) == folded);
         Some(match known {
             Some("messages.upsert") => Self::MessagesUpsert,
+            Some("messages.edited") => Self::MessagesEdited,
+            Some("messages.delete") => Self::MessagesDelete,
             Some(known) => Self::Other(known.to_owned()),
             None => Self::Other(folded),
         })
@@ -70,6 +76,8 @@ impl Event {
     pub fn as_str(&self) -> &str {
         match self {
             Self::MessagesUpsert => "messages.upsert",
+            Self::MessagesEdited => "messages.edited",
+            Self::MessagesDelete => "messages.delete",
             Self::Other(word) => word,
         }
     }
@@ -108,7 +116,9 @@ mod tests {
     fn an_unknown_event_keeps_its_word_but_shares_one_label() {
         let event = Event::parse("SOMETHING_NEW").expect("an event");
         assert_eq!((event.as_str(), event.label()), ("something.new", "unknown"));
-        assert_eq!(Event::MessagesUpsert.label(), "messages.upsert");
+        for event in [Event::MessagesUpsert, Event::MessagesEdited, Event::MessagesDelete] {
+            assert_eq!(Event::parse(event.label()), Some(event));
+        }
         assert_eq!(Event::parse("CALL").expect("an event").label(), "call");
         let long = Event::parse(&"x".repeat(5000)).expect("an event");
         assert_eq!(long.as_str().len(), MAX_WORD);

@@ -15,6 +15,7 @@ mod bounds;
 pub mod call;
 pub mod connection;
 mod contents;
+pub mod correction;
 mod details;
 pub mod event;
 pub mod inbound;

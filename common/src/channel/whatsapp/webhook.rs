@@ -11,7 +11,7 @@ use base64::{
 use serde_json::{Map, Value};
 
 pub use super::event::Event;
-use super::{connection::read_connection, surrogates, wire};
+use super::{connection::read_connection, correction::Correction, surrogates, wire};
 use crate::channel::ConnectionNews;
 
 /// How many envelopes or base64 layers may lie inside each other.
@@ -42,6 +42,8 @@ pub struct Webhook {
     pub own_id: Option<String>,
     /// The messages, in the body's order; empty for every event but `messages.upsert`.
     pub parts: Vec<Part>,
+    /// What a person did to a message of theirs, where the event tells that.
+    pub correction: Option<Correction>,
     /// What it tells of the account's connection.
     pub connection: Option<ConnectionNews>,
 }
@@ -117,20 +119,22 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
     };
     let path_event = event_in_path.and_then(Event::parse);
     let mut head = Head::of(&fields);
-    let connection = head.event.as_ref().or(path_event.as_ref()).and_then(|event| {
+    let named = head.event.as_ref().or(path_event.as_ref());
+    let correction = named.and_then(|event| Correction::read(event, fields.get("data")?));
+    let connection = named.and_then(|event| {
         let date_time = fields.get("date_time").and_then(Value::as_str);
         read_connection(event.as_str(), fields.get("data").unwrap_or(&Value::Null), date_time)
     });
     let found = match &head.event {
-        Some(Event::Other(_)) => Ok(Vec::new()),
-        _ => messages(Value::Object(fields), &mut head, MAX_LAYERS),
+        None | Some(Event::MessagesUpsert) => messages(Value::Object(fields), &mut head, MAX_LAYERS),
+        Some(_) => Ok(Vec::new()),
     };
     let event = head.event.or(path_event).unwrap_or(Event::MessagesUpsert);
     let parts = match event {
         Event::MessagesUpsert => found?.into_iter().enumerate().map(|(index, data)| part(index, data)).collect(),
-        Event::Other(_) => Ok(Vec::new()),
+        _ => Ok(Vec::new()),
     }?;
-    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, connection })
+    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, correction, connection })
 }
 
 impl Part {

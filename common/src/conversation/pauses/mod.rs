@@ -1,6 +1,6 @@
 //! Conversations in which the bot is silent because somebody wants it so.
 //!
-//! A pause is a decision of an operator, kept in the table `conversations` by the conversation's
+//! A pause is a decision of an operator, or of somebody who answers from the paired phone, kept in the table `conversations` by the conversation's
 //! name. A conversation of which nothing was decided has no row and is active.
 
 mod entity;
@@ -9,7 +9,7 @@ mod tests;
 
 use std::collections::HashMap;
 
-use chrono::{DateTime, SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use sea_orm::{
     ActiveModelTrait,
     ActiveValue::{NotSet, Set},
@@ -82,8 +82,29 @@ impl From<Model> for Standing {
     }
 }
 
-/// The paused conversations of an instance, each with its end.
-pub type Paused = HashMap<String, Option<DateTime<Utc>>>;
+/// Who silences the bot when somebody writes on the paired phone.
+const TAKEOVER: &str = "takeover";
+
+/// A pause as messages meet it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Until when; none for until somebody resumes it.
+    pub until: Option<DateTime<Utc>>,
+    /// Whether a person has taken over by writing on the paired phone.
+    pub is_takeover: bool,
+}
+
+impl Pause {
+    fn of(until: Option<DateTime<Utc>>, by: Option<&str>) -> Self {
+        Self { until, is_takeover: by == Some(Actor::hub(TAKEOVER).name.as_str()) }
+    }
+}
+
+/// The paused conversations of an instance.
+pub type Paused = HashMap<String, Pause>;
+
+/// Instance, conversation, end, and who wanted it.
+type PausedRow = (String, String, Option<DateTime<Utc>>, Option<String>);
 
 /// The table of what was decided about conversations.
 #[derive(Clone, Debug)]
@@ -148,6 +169,38 @@ impl Pauses {
         self.decide(by, "conversation.pause", standing).await
     }
 
+    /// Somebody has written on the paired phone: silences the bot until a moment. A pause that lasts
+    /// as long, but for `slack`, stays as it is, so that not every message of a person is a change.
+    /// Answers what [`Pauses::pause`] does where something was changed.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn take_over(
+        &self,
+        instance_name: &str,
+        session_name: &str,
+        until: DateTime<Utc>,
+        slack: TimeDelta,
+    ) -> Result<Option<i64>, DbErr> {
+        let now = self.get(instance_name, session_name).await?;
+        let lasts = now.paused_at.is_some() && now.paused_until.is_none_or(|end| end >= until - slack);
+        if lasts {
+            return Ok(None);
+        }
+        let reason = Some("somebody answered from the phone".to_owned());
+        let done = self.pause(&Actor::hub(TAKEOVER), instance_name, session_name, Some(until), reason).await?;
+        Ok(done.map(|(_, instance)| instance))
+    }
+
+    /// The same person lets the bot answer again.
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn hand_back(&self, instance_name: &str, session_name: &str) -> Result<Option<i64>, DbErr> {
+        let done = self.resume(&Actor::hub(TAKEOVER), instance_name, session_name).await?;
+        Ok(done.map(|(_, instance)| instance))
+    }
+
     /// Lets the bot answer again; see [`Pauses::pause`]. One that is active stays so.
     ///
     /// # Errors
@@ -166,24 +219,25 @@ impl Pauses {
     /// # Errors
     /// A failure of the database.
     pub async fn of(&self, instance_name: &str) -> Result<Paused, DbErr> {
-        let columns = Entity::find().select_only().columns([Column::SessionName, Column::PausedUntil]);
-        let rows: Vec<(String, Option<DateTime<Utc>>)> = columns
+        let columns =
+            Entity::find().select_only().columns([Column::SessionName, Column::PausedUntil, Column::PausedBy]);
+        let rows: Vec<(String, Option<DateTime<Utc>>, Option<String>)> = columns
             .filter(Column::InstanceName.eq(instance_name))
             .filter(paused_now())
             .into_tuple()
             .all(&self.0)
             .await?;
-        Ok(rows.into_iter().collect())
+        Ok(rows.into_iter().map(|(name, until, by)| (name, Pause::of(until, by.as_deref()))).collect())
     }
 
     /// All paused conversations, by instance.
     pub(crate) async fn all(&self) -> Result<HashMap<String, Paused>, DbErr> {
-        let columns = [Column::InstanceName, Column::SessionName, Column::PausedUntil];
+        let columns = [Column::InstanceName, Column::SessionName, Column::PausedUntil, Column::PausedBy];
         let rows = Entity::find().select_only().columns(columns).filter(paused_now());
-        let rows: Vec<(String, String, Option<DateTime<Utc>>)> = rows.into_tuple().all(&self.0).await?;
+        let rows: Vec<PausedRow> = rows.into_tuple().all(&self.0).await?;
         let mut all: HashMap<String, Paused> = HashMap::new();
-        for (instance_name, session_name, end) in rows {
-            all.entry(instance_name).or_default().insert(session_name, end);
+        for (instance_name, session_name, until, by) in rows {
+            all.entry(instance_name).or_default().insert(session_name, Pause::of(until, by.as_deref()));
         }
         Ok(all)
     }

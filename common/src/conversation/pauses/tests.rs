@@ -18,6 +18,27 @@ async fn table() -> (TestTable, Pauses) {
     (table, pauses)
 }
 
+fn pause(until: Option<DateTime<Utc>>) -> Pause {
+    Pause { until, is_takeover: false }
+}
+
+#[tokio::test]
+async fn a_takeover_lasts_from_the_last_message_and_not_every_message_is_a_change() {
+    let (_table, pauses) = table().await;
+    let (noon, slack) = (now() + TimeDelta::hours(1), TimeDelta::minutes(3));
+    let take = async |until| pauses.take_over("a", "a_1", until, slack).await.unwrap().is_some();
+    assert!(take(noon).await);
+    assert!(!take(noon + TimeDelta::minutes(3)).await && take(noon + TimeDelta::minutes(4)).await);
+    let taken = pauses.of("a").await.unwrap()["a_1"];
+    assert_eq!(taken, Pause { until: Some(noon + TimeDelta::minutes(4)), is_takeover: true });
+
+    pauses.pause(Caller::root().actor(), "a", "a_1", None, None).await.unwrap();
+    assert!(!take(noon + TimeDelta::days(9)).await, "an operator's has no end");
+    assert!(pauses.hand_back("a", "a_1").await.unwrap().is_some());
+    assert!(pauses.of("a").await.unwrap().is_empty());
+    assert!(pauses.take_over("nobody", "x", noon, slack).await.unwrap().is_none());
+}
+
 #[tokio::test]
 async fn a_pause_lasts_until_its_end_or_until_it_is_resumed() {
     let (table, pauses) = table().await;
@@ -36,7 +57,10 @@ async fn a_pause_lasts_until_its_end_or_until_it_is_resumed() {
     pauses.pause(me, "a", "a_2", Some(soon), None).await.unwrap();
     pauses.pause(me, "a", "a_3", Some(now() - TimeDelta::hours(1)), None).await.unwrap();
     assert!(!pauses.get("a", "a_3").await.unwrap().is_paused(now()), "its end is past");
-    assert_eq!(pauses.of("a").await.unwrap(), Paused::from([("a_1".into(), None), ("a_2".into(), Some(soon))]));
+    assert_eq!(
+        pauses.of("a").await.unwrap(),
+        Paused::from([("a_1".into(), pause(None)), ("a_2".into(), pause(Some(soon)))])
+    );
     assert!(pauses.of("b").await.unwrap().is_empty());
 
     pauses.resume(me, "a", "a_1").await.unwrap();

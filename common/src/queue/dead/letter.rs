@@ -195,6 +195,7 @@ pub(super) mod tests {
         Envelope {
             v: Envelope::VERSION,
             kind: EnvelopeKind::Message,
+            command: None,
             id: MessageId::of(&key),
             trace_id: Uuid::from_u128(7),
             instance_id: 1,

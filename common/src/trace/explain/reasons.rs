@@ -25,7 +25,7 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 21] = [
+const IGNORED: [Reason; 27] = [
     mended(
         "inactive",
         "the instance is switched off.",
@@ -40,6 +40,24 @@ const IGNORED: [Reason; 21] = [
         "paused",
         "the bot was silent in this conversation, because somebody had paused it.",
         "Resume it with `omnihub conversation resume SESSION --instance NAME`; what came meanwhile stays unanswered.",
+    ),
+    mended(
+        "taken_over",
+        "somebody answered from the paired phone, and the bot was silent in this conversation since.",
+        "Resume it with `omnihub conversation resume SESSION --instance NAME`; `takeover_minutes` says how long it lasts.",
+    ),
+    mended(
+        "turn_budget",
+        "the conversation had used up its turns of that minute, as when two bots answer each other.",
+        "If people write as much, raise it with `omnihub instance update NAME --turns-per-minute TURNS`.",
+    ),
+    plain("revoked", "the person took it back before the agent was asked about it."),
+    plain("revocation", "it says that a message was taken back; that message's own trace tells what became of it."),
+    plain("edit_applied", "it is an edit that came in time: its message was answered as it says."),
+    mended(
+        "edit_late",
+        "it is an edit of a message that the agent had been asked about already.",
+        "To answer such edits as new messages: `omnihub instance update NAME --on-edit new_turn`.",
     ),
     plain("status_broadcast", "it is a WhatsApp status, which is for all contacts and for nobody to answer."),
     plain("newsletter", "it came through a WhatsApp channel (newsletter), which takes no answers."),

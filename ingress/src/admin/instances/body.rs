@@ -6,8 +6,9 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AccountWatch, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupPatch, GroupSession,
-        GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance, Overlap, Patch, SlackPatch, SlackSettings,
-        TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance, OnEdit, Overlap, Patch, SlackPatch,
+        SlackSettings, TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings,
+        service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
@@ -35,6 +36,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         session_id_prefix: patch.session_id_prefix.flatten(),
         agent: agent::new(&mut fields, patch.agent),
         turns: new_turns(patch.turns),
+        takeover: new_takeover(patch.takeover),
         groups: new_groups(patch.groups),
         budget: manners::new_budget(patch.budget),
         office: manners::new_office(patch.office),
@@ -117,6 +119,11 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
         session_id_prefix: fields.text("session_id_prefix").clearable(),
         agent: agent::patch(fields, current.map(|current| &current.agent), may),
         turns: turns(fields),
+        takeover: TakeoverPatch {
+            minutes: number(fields, "takeover_minutes", TakeoverSettings::MINUTES)
+                .or_default(TakeoverSettings::default().minutes),
+            resume_keyword: fields.text("resume_keyword").clearable(),
+        },
         groups: groups(fields),
         budget: manners::budget(fields),
         office: manners::office(fields),
@@ -135,12 +142,19 @@ fn turns(fields: &mut Fields) -> TurnPatch {
         let words = Overlap::ALL.map(Overlap::as_str).join(", ");
         Overlap::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
     });
+    let on_edit = fields.text("on_edit").check(fields, "on_edit", |word| {
+        let words = OnEdit::ALL.map(OnEdit::as_str).join(", ");
+        OnEdit::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
     TurnPatch {
         debounce_ms: number(fields, "debounce_ms", TurnSettings::DEBOUNCE_MS).or_default(default.debounce_ms),
         debounce_max_ms: number(fields, "debounce_max_ms", TurnSettings::DEBOUNCE_MAX_MS)
             .or_default(default.debounce_max_ms),
         overlap: overlap.or_default(default.overlap),
         max_backlog: number(fields, "max_backlog", TurnSettings::MAX_BACKLOG).clearable(),
+        turns_per_minute: number(fields, "turns_per_minute", TurnSettings::TURNS_PER_MINUTE)
+            .or_default(default.turns_per_minute),
+        on_edit: on_edit.or_default(default.on_edit),
     }
 }
 
@@ -231,6 +245,12 @@ pub(super) fn url(fields: &mut Fields, name: &str) -> Given<String> {
 
 fn new_turns(patch: TurnPatch) -> TurnSettings {
     let mut settings = TurnSettings::default();
+    patch.apply(&mut settings);
+    settings
+}
+
+fn new_takeover(patch: TakeoverPatch) -> TakeoverSettings {
+    let mut settings = TakeoverSettings::default();
     patch.apply(&mut settings);
     settings
 }

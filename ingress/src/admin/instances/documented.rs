@@ -3,7 +3,8 @@
 use omnihub_common::{
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSession,
-        GroupSettings, GroupTrigger, OpeningHours, Overlap, QuoteReplies, TurnSettings, WEEKDAYS,
+        GroupSettings, GroupTrigger, OnEdit, OpeningHours, Overlap, QuoteReplies, TakeoverSettings, TurnSettings,
+        WEEKDAYS,
     },
     trace::RETENTION_DAYS,
 };
@@ -70,6 +71,10 @@ fn overlaps() -> Value {
     json!({"type": "string", "enum": Overlap::ALL.map(Overlap::as_str)})
 }
 
+fn edits() -> Value {
+    json!({"type": "string", "enum": OnEdit::ALL.map(OnEdit::as_str)})
+}
+
 fn triggers() -> Value {
     json!({"type": "string", "enum": GroupTrigger::ALL.map(GroupTrigger::as_str)})
 }
@@ -97,10 +102,18 @@ fn opening_hours() -> Value {
     json!({"type": "object", "properties": fields, "required": ["time_zone"], "additionalProperties": false})
 }
 
+fn whole(range: std::ops::RangeInclusive<u64>) -> Kind {
+    Kind::Whole(*range.start(), *range.end())
+}
+
+/// Every field but the few that stand apart.
 fn others() -> impl IntoIterator<Item = Field> {
-    let whole = |range: std::ops::RangeInclusive<u64>| Kind::Whole(*range.start(), *range.end());
-    let days = Kind::Whole(*RETENTION_DAYS.start(), *RETENTION_DAYS.end());
-    [
+    agent().into_iter().chain(behaviour()).chain(account())
+}
+
+/// Which agent answers, and how it is asked.
+fn agent() -> Vec<Field> {
+    vec![
         text("default_agent", "The agent's name, where it has several."),
         text("agent_id", "The agent's id, where it has several."),
         field("agent_timeout", whole(AgentSettings::TIMEOUT_SECONDS), "Seconds that the agent may take."),
@@ -120,6 +133,13 @@ fn others() -> impl IntoIterator<Item = Field> {
             "`webhook`: what calls are signed with; `whsec_` and Base64, or a reference.",
         ),
         field("agent_webhook_secret_previous", PRINTABLE, "`webhook`: the one before; null forgets it."),
+    ]
+}
+
+/// How messages become turns, and answers messages.
+fn behaviour() -> Vec<Field> {
+    let days = Kind::Whole(*RETENTION_DAYS.start(), *RETENTION_DAYS.end());
+    vec![
         text("session_id_prefix", "What the names of its conversations begin with."),
         flag("enable_auto_split", "Whether an answer is cut into messages at blank lines."),
         field(
@@ -131,10 +151,28 @@ fn others() -> impl IntoIterator<Item = Field> {
         field("debounce_max_ms", whole(TurnSettings::DEBOUNCE_MAX_MS), "How long to wait at most."),
         field("overlap", Kind::Such(overlaps), "What becomes of messages that come while an answer is made."),
         field("max_backlog", whole(TurnSettings::MAX_BACKLOG), "Messages that may wait; null is as many as for all."),
+        field(
+            "turns_per_minute",
+            whole(TurnSettings::TURNS_PER_MINUTE),
+            "Turns of a conversation within a minute; 0 is any number.",
+        ),
+        field(
+            "takeover_minutes",
+            whole(TakeoverSettings::MINUTES),
+            "WhatsApp: how long the bot is silent after somebody wrote on the phone; 0 is not at all.",
+        ),
+        text("resume_keyword", "WhatsApp: written on the phone, it lets the bot answer again."),
+        field("on_edit", Kind::Such(edits), "What an edit does that comes too late to change the question."),
         field("group_trigger", Kind::Such(triggers), "When it answers in a group; `mention` unless said."),
         field("group_keywords", Kind::Such(keywords), "The words that it answers to with `group_trigger` `keyword`."),
         field("group_session", Kind::Such(sessions), "What a conversation is in a group; `group` unless said."),
         field("trace_retention_days", days, "Days that its traces are kept; null is as long as for all."),
+    ]
+}
+
+/// The account at its channel.
+fn account() -> Vec<Field> {
+    vec![
         text("whatsapp_instance", "WhatsApp: the account's name there; this one's unless said."),
         flag("webhook_base64", "WhatsApp: whether files come within webhooks."),
         field("webhook_secret", PRINTABLE, "WhatsApp: what webhooks must prove; a secret, or a reference to one."),

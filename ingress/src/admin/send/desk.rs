@@ -192,6 +192,7 @@ fn envelope(instance: &Instance, chat: &str, claim: &KeyClaim, body: serde_json:
     Envelope {
         v: Envelope::SEND,
         kind: EnvelopeKind::Send,
+        command: None,
         id,
         trace_id: trace_id(Some(claim.at), id),
         instance_id: instance.id,

@@ -16,6 +16,9 @@ use super::{Item, Lane, State, Taking};
 impl<M: Item> Lane<M> {
     /// Which of the waiting messages a turn can begin with now.
     pub(super) fn ready(&self, caught_up: bool, now: i64) -> Option<Range<usize>> {
+        if let Some(at) = self.commanded() {
+            return Some(at..at + 1);
+        }
         match self.state {
             State::Idle => match (self.cut_overtaker(), self.taking(caught_up, now)) {
                 (Some(at), _) => Some(at..at + 1),
@@ -30,6 +33,7 @@ impl<M: Item> Lane<M> {
     /// Takes these messages for a turn: with the checkpoint to begin from, and whether it overtakes.
     pub(super) fn begin(&mut self, range: Range<usize>) -> (Vec<M>, Checkpoint, bool) {
         let overtakes = range.start > 0;
+        self.leave_together(&range);
         let items: Vec<M> = self.queue.drain(range).collect();
         let before = std::mem::replace(&mut self.state, State::Running);
         self.beside = overtakes.then_some(before);
@@ -45,9 +49,6 @@ impl<M: Item> Lane<M> {
             (false, true) => checkpoint.overtaken = None,
             (false, false) if checkpoint.overtaken.is_some() => checkpoint.open = checkpoint.overtaken.take(),
             (false, false) => {}
-        }
-        if !overtakes {
-            self.together = 0;
         }
         (items, checkpoint, overtakes)
     }

@@ -1,7 +1,7 @@
 //! Lanes under thousands of random schedules: deliveries, ends, crashes of turns, new generations
 //! and lost ownerships in any order. Whatever happens, the messages of a conversation are begun in
 //! order, one at a time, none is begun again once it is done, and none is left behind. Some of them
-//! are posted twice; those are begun once.
+//! are posted twice; those are begun once. Some are commands, which go before all that is there.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,7 +11,7 @@ use std::{
 use proptest::prelude::*;
 
 use super::{
-    tests::{Message, copy, lane, message},
+    tests::{Message, command_of, copy, lane, message},
     *,
 };
 
@@ -26,6 +26,8 @@ struct World {
     tag: (u64, u64),
     /// The next message the current consumer delivers.
     cursor: u64,
+    /// The first places of commands.
+    commands: BTreeSet<u64>,
     acked: BTreeSet<u64>,
     /// What the stored checkpoints know as done: the first places of messages.
     done: BTreeSet<u64>,
@@ -38,6 +40,8 @@ struct World {
     watched: Vec<Arc<LaneAddress>>,
     /// The question of the lane may be taken back.
     withdrawn: BTreeSet<String>,
+    /// The turn of the lane is to stop.
+    stopped: BTreeSet<String>,
     in_doubt: bool,
     settings: TurnSettings,
     /// The broker's clock; each message was published at ten times its place.
@@ -49,8 +53,9 @@ fn conversation(sequence: u64) -> u64 {
 }
 
 impl World {
-    /// `copies` say of a place, and of an earlier one, that they are one message.
-    fn new(messages: u64, settings: TurnSettings, copies: &[(u64, u64)]) -> Self {
+    /// `copies` say of a place, and of an earlier one, that they are one message; `commands` are
+    /// places of commands.
+    fn new(messages: u64, settings: TurnSettings, copies: &[(u64, u64)], commands: &[u64]) -> Self {
         let mut lanes = Lanes::new(4, 2);
         lanes.owned(0, (1, 0));
         let mut world = Self {
@@ -59,6 +64,7 @@ impl World {
             copies: BTreeMap::new(),
             tag: (1, 0),
             cursor: 1,
+            commands: BTreeSet::new(),
             acked: BTreeSet::new(),
             done: BTreeSet::new(),
             loading: Vec::new(),
@@ -66,6 +72,7 @@ impl World {
             running: Vec::new(),
             watched: Vec::new(),
             withdrawn: BTreeSet::new(),
+            stopped: BTreeSet::new(),
             in_doubt: false,
             settings,
             now: 0,
@@ -76,6 +83,7 @@ impl World {
                 world.copies.insert(place, first);
             }
         }
+        world.commands = commands.iter().map(|at| world.name(at % messages + 1)).collect();
         world
     }
 
@@ -113,6 +121,10 @@ impl World {
                     self.withdrawn.insert(address.conversation.clone());
                 }
                 Action::Doubt(_) => self.in_doubt = true,
+                Action::Stop(address) => {
+                    assert!(self.running.iter().any(|(lane, ..)| *lane == address), "nothing runs that could stop");
+                    self.stopped.insert(address.conversation.clone());
+                }
                 Action::Drained(_) => {}
             }
         }
@@ -122,7 +134,9 @@ impl World {
         for (index, sequence) in sequences.iter().enumerate() {
             assert!(!self.done.contains(sequence), "{sequence} is begun again although it is done");
             assert_eq!(self.name(*sequence), *sequence, "a copy is begun");
-            for before in self.firsts(conversation(*sequence)).take_while(|s| s < sequence) {
+            let goes_first = |before: &u64| self.commands.contains(sequence) && !self.commands.contains(before);
+            let earlier = self.firsts(conversation(*sequence)).take_while(|s| s < sequence);
+            for before in earlier.filter(|before| !goes_first(before)) {
                 let together = sequences[..index].contains(&before);
                 assert!(together || self.done.contains(&before), "{sequence} is begun before {before} is done");
             }
@@ -130,6 +144,7 @@ impl World {
         let live = self.running.iter().filter(|(lane, _, epoch)| *lane == address && *epoch == self.tag.0);
         assert_eq!(live.count(), 0, "two turns of one conversation at once");
         self.withdrawn.remove(&address.conversation);
+        self.stopped.remove(&address.conversation);
         self.running.push((address, sequences, self.tag.0));
     }
 
@@ -141,7 +156,9 @@ impl World {
             let name = self.name(self.cursor);
             let address = lane(&conversation(name).to_string());
             let published = i64::try_from(self.cursor * 10).unwrap();
-            let actions = self.lanes.arrived(address, self.tag, copy(self.cursor, name, published));
+            let item = copy(self.cursor, name, published);
+            let item = if self.commands.contains(&name) { command_of(item) } else { item };
+            let actions = self.lanes.arrived(address, self.tag, item);
             self.cursor += 1;
             self.perform(actions);
         }
@@ -195,6 +212,7 @@ impl World {
             _ if epoch != self.tag.0 => TurnEnd::Fenced,
             0 => TurnEnd::Fenced,
             1 => TurnEnd::Again(self.checkpoint(&address), Wait::of(Duration::from_secs(1), "agent")),
+            _ if self.stopped.remove(&address.conversation) => TurnEnd::Cut(self.checkpoint(&address)),
             _ if self.withdrawn.remove(&address.conversation) => TurnEnd::Withdrawn(self.checkpoint(&address)),
             _ => {
                 self.done.extend(sequences);
@@ -277,10 +295,11 @@ proptest! {
         debounce_ms in prop::sample::select(vec![0_u32, 35, 80]),
         overlap in prop::sample::select(Overlap::ALL.to_vec()),
         copies in prop::collection::vec((0_u64..15, 0_u64..15), 0..6),
+        commands in prop::collection::vec(0_u64..15, 0..4),
         schedule in prop::collection::vec((0_u8..22, any::<usize>()), 0..120),
     ) {
-        let settings = TurnSettings { debounce_ms, debounce_max_ms: 120, overlap, max_backlog: None };
-        let mut world = World::new(messages, settings, &copies);
+        let settings = TurnSettings { debounce_ms, debounce_max_ms: 120, overlap, max_backlog: None, turns_per_minute: 0, on_edit: omnihub_common::instance::OnEdit::Ignore };
+        let mut world = World::new(messages, settings, &copies, &commands);
         for (operation, which) in schedule {
             world.step(operation, which);
         }

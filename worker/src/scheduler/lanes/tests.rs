@@ -13,6 +13,7 @@ pub(in crate::scheduler) struct Message {
     published: i64,
     delivery: u8,
     alone: bool,
+    command: bool,
 }
 
 impl Item for Message {
@@ -40,6 +41,15 @@ impl Item for Message {
     fn stands_alone(&self) -> bool {
         self.alone
     }
+
+    fn is_command(&self) -> bool {
+        self.command
+    }
+
+    /// One in the first place does not.
+    fn stops(&self) -> bool {
+        self.command && self.sequence > 1
+    }
 }
 
 pub(super) const TAG: (u64, u64) = (1, 0);
@@ -53,12 +63,22 @@ pub(super) fn message(sequence: u64) -> Message {
 }
 
 pub(in crate::scheduler) fn message_at(sequence: u64, published: i64) -> Message {
-    Message { sequence, name: sequence, published, delivery: 0, alone: false }
+    Message { sequence, name: sequence, published, delivery: 0, alone: false, command: false }
 }
 
 /// What a program sends.
 pub(in crate::scheduler) fn send_at(sequence: u64, published: i64) -> Message {
     Message { alone: true, ..message_at(sequence, published) }
+}
+
+/// What acts on its lane.
+pub(super) fn command(sequence: u64) -> Message {
+    command_of(message(sequence))
+}
+
+/// The same, made of this.
+pub(super) fn command_of(message: Message) -> Message {
+    Message { alone: true, command: true, ..message }
 }
 
 /// The message of an earlier place, posted once more.
@@ -71,8 +91,14 @@ fn again(sequence: u64) -> Message {
 }
 
 /// How the instances of these tests gather.
-pub(super) const PLAIN: TurnSettings =
-    TurnSettings { debounce_ms: 0, debounce_max_ms: 10_000, overlap: Overlap::Queue, max_backlog: None };
+pub(super) const PLAIN: TurnSettings = TurnSettings {
+    debounce_ms: 0,
+    debounce_max_ms: 10_000,
+    overlap: Overlap::Queue,
+    max_backlog: None,
+    turns_per_minute: 0,
+    on_edit: omnihub_common::instance::OnEdit::Ignore,
+};
 
 pub(super) fn owning() -> Lanes<Message> {
     let mut lanes = Lanes::new(10, 10);
