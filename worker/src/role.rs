@@ -7,7 +7,7 @@ use omnihub_common::{
     config::{DataFolder, HttpSettings},
     conversation::Pauses,
     health::{self, Health, Need},
-    instance::Directory,
+    instance::{Budgets, Directory},
     person::Profiles,
     process::{Ground, Program, listen},
     queue::{Layout, Nats},
@@ -70,8 +70,9 @@ impl Beginning {
         let pulse = ground.nats.clone();
         let gate = Arc::new(Gate::new(ground.database.clone(), Arc::clone(&directory)));
         let profiles = Profiles::new(ground.database.clone(), Arc::clone(&directory));
+        let budgets = Budgets::new(ground.database.clone(), Arc::clone(&directory));
         let pauses = Pauses::new(ground.database.clone());
-        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), pauses, profiles };
+        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), budgets, pauses, profiles };
         let worker = Worker::join(nats.clone(), pulse, layout.clone(), tenants, traces, settings).await?;
         Ok(Self { worker, nats, layout, directory, gate })
     }

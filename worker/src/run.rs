@@ -6,7 +6,7 @@ use omnihub_common::{
     access::Gate,
     config::NatsSettings,
     conversation::Pauses,
-    instance::{Announcer, Directory},
+    instance::{Announcer, Budgets, Directory},
     person::Profiles,
     process::GroundError,
     queue::{
@@ -75,6 +75,8 @@ pub struct Tenants {
     pub directory: Arc<Directory>,
     /// Who is blocked, and which conversations are paused.
     pub gate: Arc<Gate>,
+    /// What instances have spent.
+    pub budgets: Budgets,
     /// Where it is kept which are paused.
     pub pauses: Pauses,
     /// What operators have told of people.
@@ -116,14 +118,15 @@ impl Worker {
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
         let links = Links::new(settings.media_store.clone())?;
-        let Tenants { directory, gate, pauses, profiles } = tenants;
+        let Tenants { directory, gate, budgets, pauses, profiles } = tenants;
         let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
             directory,
             gate,
-            pauses,
             announcer,
+            budgets,
+            pauses,
             profiles,
             agents: agent::Client::new(http.clone()),
             http,

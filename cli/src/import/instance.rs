@@ -9,9 +9,9 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentOptionsPatch, AgentPatch, AgentProtocol, AgentSettings,
-        ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupSettings, Instance, InstanceName,
-        NewInstance, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings, TakeoverSettings, TurnSettings,
-        WhatsappPatch, WhatsappSettings, service_url,
+        BudgetSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupSettings, Instance,
+        InstanceName, NewInstance, OfficeSettings, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings,
+        TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -112,7 +112,13 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
-        reply: ReplySettings { enable_auto_split: row.flag("enable_auto_split")?.unwrap_or(true), split_over: 0 },
+        budget: BudgetSettings::default(),
+        office: OfficeSettings::default(),
+        reply: ReplySettings {
+            enable_auto_split: row.flag("enable_auto_split")?.unwrap_or(true),
+            split_over: 0,
+            ..ReplySettings::default()
+        },
         trace_retention_days: None,
         channel,
         name,
@@ -322,6 +328,7 @@ impl Draft {
             reply: ReplyPatch {
                 enable_auto_split: said("enable_auto_split").then_some(new.reply.enable_auto_split),
                 split_over: Some(new.reply.split_over),
+                ..ReplyPatch::default()
             },
             whatsapp: self.whatsapp_patch(),
             discord: self.discord_patch(),

@@ -19,6 +19,9 @@ pub(super) const CLEARABLE: &[&str] = &[
     "agent_type",
     "agent_webhook_secret",
     "agent_webhook_secret_previous",
+    "budget_tokens_per_day",
+    "budget_turns_per_day",
+    "budget_turns_per_minute",
     "catch_up_minutes",
     "debounce_max_ms",
     "debounce_ms",
@@ -31,9 +34,13 @@ pub(super) const CLEARABLE: &[&str] = &[
     "group_keywords",
     "group_session",
     "group_trigger",
+    "mark_read",
     "max_backlog",
     "on_edit",
+    "opening_hours",
+    "out_of_office_message",
     "overlap",
+    "quote_replies",
     "restart_when_silent",
     "resume_keyword",
     "session_id_prefix",
@@ -311,6 +318,34 @@ pub struct FieldArgs {
     #[arg(long, value_name = "WHAT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     group_session: Option<String>,
+    /// So many turns may begin within a minute; beyond it messages get no answer.
+    #[arg(long, value_name = "TURNS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_turns_per_minute: Option<u64>,
+    /// So many turns may begin on a day, in UTC.
+    #[arg(long, value_name = "TURNS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_turns_per_day: Option<u64>,
+    /// So many tokens may be used on a day, in UTC, as far as the agent names them.
+    #[arg(long, value_name = "TOKENS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    budget_tokens_per_day: Option<u64>,
+    /// When its agent is asked, as '{"time_zone": "America/Sao_Paulo", "monday": ["09:00-18:00"]}'.
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    opening_hours: Option<Value>,
+    /// What a person is told outside of the opening hours, once a day.
+    #[arg(long, value_name = "TEXT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    out_of_office_message: Option<String>,
+    /// Where an answer quotes what it answers: never, groups or always.
+    #[arg(long, value_name = "WHERE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quote_replies: Option<String>,
+    /// WhatsApp: whether messages are marked as read when their turn begins.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mark_read: Option<bool>,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -444,6 +479,10 @@ fn clearable(text: &str) -> Result<String, String> {
         true => Ok(field),
         false => Err(format!("these can be emptied: {}", CLEARABLE.join(", "))),
     }
+}
+
+fn json(text: &str) -> Result<Value, serde_json::Error> {
+    serde_json::from_str(text)
 }
 
 fn secret(text: &str) -> Result<Secret, Infallible> {

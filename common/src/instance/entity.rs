@@ -51,6 +51,15 @@ pub struct Model {
     #[sea_orm(column_type = "Text")]
     pub group_keywords: String,
     pub group_session: String,
+    pub budget_turns_per_minute: Option<i32>,
+    pub budget_turns_per_day: Option<i32>,
+    pub budget_tokens_per_day: Option<i32>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub opening_hours: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub out_of_office_message: Option<String>,
+    pub quote_replies: String,
+    pub mark_read: bool,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

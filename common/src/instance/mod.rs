@@ -6,6 +6,8 @@
 //! [`seed_default`] makes the first instance out of the environment.
 
 mod agent;
+mod budget;
+mod budgets;
 mod channel_settings;
 mod directory;
 mod entity;
@@ -13,7 +15,9 @@ mod follow;
 mod groups;
 mod lookup;
 mod model;
+mod office;
 mod patch;
+mod quoting;
 mod reachability;
 mod repository;
 mod roster;
@@ -30,6 +34,8 @@ mod view;
 pub(crate) mod testing;
 
 pub use agent::{AgentKind, AgentOptions, AgentOptionsPatch, AgentProtocol, AgentSettings, signing_key};
+pub use budget::{BudgetPatch, BudgetSettings, Spent};
+pub use budgets::Budgets;
 pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
 pub use groups::{GroupPatch, GroupSession, GroupSettings, GroupTrigger};
@@ -38,7 +44,9 @@ pub use model::{
     AccountWatch, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES, ReplySettings,
     SlackSettings, WhatsappSettings,
 };
+pub use office::{Flaw, OfficePatch, OfficeSettings, OpeningHours, WEEKDAYS};
 pub use patch::{AgentPatch, DiscordPatch, Patch, ReplyPatch, SlackPatch, WhatsappPatch};
+pub use quoting::QuoteReplies;
 pub use reachability::address_warning;
 pub use repository::{Deleted, InstanceSummary, Instances, NewInstance, StoreError};
 pub use row_id::WHOLE_HUB;

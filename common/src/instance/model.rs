@@ -9,7 +9,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use super::{AgentSettings, GroupSettings, TakeoverSettings, TurnSettings};
+use super::{
+    AgentSettings, BudgetSettings, GroupSettings, OfficeSettings, QuoteReplies, TakeoverSettings, TurnSettings,
+};
 use crate::{channel::ChannelType, secret::Secret};
 
 /// The words that follow `/webhook/evolution/` when Evolution posts by events; no instance may
@@ -135,6 +137,10 @@ pub struct Instance {
     pub takeover: TakeoverSettings,
     /// How it behaves in groups.
     pub groups: GroupSettings,
+    /// What it may spend.
+    pub budget: BudgetSettings,
+    /// When it answers by itself.
+    pub office: OfficeSettings,
     /// How answers are sent.
     pub reply: ReplySettings,
     /// For how many days its traces are kept; unset = the hub's `OMNIHUB_TRACE_RETENTION_DAYS`.
@@ -219,12 +225,16 @@ pub struct ReplySettings {
     pub enable_auto_split: bool,
     /// Answers longer than this many characters are split; 0 splits always.
     pub split_over: usize,
+    /// Whether an answer quotes the message that it answers.
+    pub quote: QuoteReplies,
+    /// Whether messages are marked as read when their turn begins.
+    pub mark_read: bool,
 }
 
 impl Default for ReplySettings {
     /// The guide's: answers over 1000 characters are split.
     fn default() -> Self {
-        Self { enable_auto_split: true, split_over: 1000 }
+        Self { enable_auto_split: true, split_over: 1000, quote: QuoteReplies::Never, mark_read: false }
     }
 }
 

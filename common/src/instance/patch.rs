@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentOptionsPatch, AgentProtocol, ChannelSettings, DiscordSettings, GroupPatch, Instance, SlackSettings,
-    TakeoverPatch, TurnPatch, WhatsappSettings,
+    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance, OfficePatch,
+    QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch, WhatsappSettings,
 };
 use crate::secret::Secret;
 
@@ -26,6 +26,8 @@ pub struct Patch {
     pub turns: TurnPatch,
     pub takeover: TakeoverPatch,
     pub groups: GroupPatch,
+    pub budget: BudgetPatch,
+    pub office: OfficePatch,
     pub reply: ReplyPatch,
     pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
@@ -56,6 +58,8 @@ pub struct AgentPatch {
 pub struct ReplyPatch {
     pub enable_auto_split: Option<bool>,
     pub split_over: Option<usize>,
+    pub quote: Option<QuoteReplies>,
+    pub mark_read: Option<bool>,
 }
 
 /// A change of [`WhatsappSettings`].
@@ -116,8 +120,9 @@ impl Patch {
         self.turns.apply(&mut instance.turns);
         self.takeover.apply(&mut instance.takeover);
         self.groups.apply(&mut instance.groups);
-        put(&mut instance.reply.enable_auto_split, self.reply.enable_auto_split);
-        put(&mut instance.reply.split_over, self.reply.split_over);
+        self.budget.apply(&mut instance.budget);
+        self.office.apply(&mut instance.office);
+        self.reply.apply(&mut instance.reply);
         put(&mut instance.trace_retention_days, self.trace_retention_days);
         let agent = &mut instance.agent;
         put(&mut agent.api_url, self.agent.api_url);
@@ -133,6 +138,16 @@ impl Patch {
             ChannelSettings::Discord(settings) => self.discord.apply(settings),
             ChannelSettings::Slack(settings) => self.slack.apply(settings),
         }
+    }
+}
+
+impl ReplyPatch {
+    /// Changes the settings.
+    pub fn apply(self, settings: &mut ReplySettings) {
+        put(&mut settings.enable_auto_split, self.enable_auto_split);
+        put(&mut settings.split_over, self.split_over);
+        put(&mut settings.quote, self.quote);
+        put(&mut settings.mark_read, self.mark_read);
     }
 }
 

@@ -10,8 +10,8 @@ use sea_orm::{
 };
 
 use super::{
-    AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName, InstanceView, Lookup, Patch, ReplySettings,
-    TakeoverSettings, TurnSettings,
+    AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance, InstanceName, InstanceView, Lookup,
+    OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
     channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -23,6 +23,7 @@ use crate::{
 
 mod agent;
 mod error;
+mod manners;
 mod names;
 mod page;
 mod resolve;
@@ -53,6 +54,8 @@ pub struct NewInstance {
     pub turns: TurnSettings,
     pub takeover: TakeoverSettings,
     pub groups: GroupSettings,
+    pub budget: BudgetSettings,
+    pub office: OfficeSettings,
     pub reply: ReplySettings,
     pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
@@ -291,6 +294,8 @@ impl Instances {
             turns: new.turns,
             takeover: new.takeover,
             groups: new.groups,
+            budget: new.budget,
+            office: new.office,
             reply: new.reply,
             trace_retention_days: new.trace_retention_days,
             channel: new.channel,
@@ -361,6 +366,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
     let (turns, takeover) = (rows::turns(&row)?, rows::takeover(&row)?);
     let (groups, agent) = (rows::groups(&row)?, agent::read(&row, &seal)?);
+    let (budget, office, reply) = (manners::budget(&row)?, manners::office(&row)?, manners::reply(&row)?);
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     Ok(Instance {
         id: row.id,
@@ -373,10 +379,9 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         turns,
         takeover,
         groups,
-        reply: ReplySettings {
-            enable_auto_split: row.enable_auto_split,
-            split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
-        },
+        budget,
+        office,
+        reply,
         trace_retention_days: rows::days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -427,6 +432,13 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         group_trigger: instance.groups.trigger.as_str().to_owned(),
         group_keywords: serde_json::json!(instance.groups.keywords).to_string(),
         group_session: instance.groups.session.as_str().to_owned(),
+        budget_turns_per_minute: manners::limit(instance.budget.turns_per_minute),
+        budget_turns_per_day: manners::limit(instance.budget.turns_per_day),
+        budget_tokens_per_day: manners::limit(instance.budget.tokens_per_day),
+        opening_hours: instance.office.hours.as_ref().map(|hours| hours.to_json().to_string()),
+        out_of_office_message: instance.office.message.clone(),
+        quote_replies: instance.reply.quote.as_str().to_owned(),
+        mark_read: instance.reply.mark_read,
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

@@ -6,8 +6,9 @@
 use std::time::Duration;
 
 use super::{
-    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, InstanceName, Instances,
-    NewInstance, ReplySettings, StoreError, TakeoverSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
+    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings,
+    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, StoreError, TakeoverSettings, TurnSettings,
+    UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -112,6 +113,8 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
+        budget: BudgetSettings::default(),
+        office: OfficeSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -8,8 +8,9 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance, InstanceName,
-    Instances, NewInstance, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
+    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance,
+    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
+    WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -29,6 +30,8 @@ pub(crate) fn instance(name: &str) -> Instance {
         turns: new.turns,
         takeover: new.takeover,
         groups: new.groups,
+        budget: new.budget,
+        office: new.office,
         reply: new.reply,
         trace_retention_days: new.trace_retention_days,
         channel: new.channel,
@@ -57,6 +60,8 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
+        budget: BudgetSettings::default(),
+        office: OfficeSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {

@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ChannelSettings, DiscordSettings, Instance, SlackSettings, WhatsappSettings};
+use super::{ChannelSettings, DiscordSettings, Instance, OpeningHours, SlackSettings, WhatsappSettings};
 use crate::secret::Secret;
 
 /// What API answers and the audit log hold of an instance. Field names and their order are the
@@ -51,6 +51,13 @@ pub struct InstanceView {
     group_trigger: &'static str,
     group_keywords: Vec<String>,
     group_session: &'static str,
+    budget_turns_per_minute: Option<u32>,
+    budget_turns_per_day: Option<u32>,
+    budget_tokens_per_day: Option<u32>,
+    opening_hours: Option<serde_json::Value>,
+    out_of_office_message: Option<String>,
+    quote_replies: &'static str,
+    mark_read: bool,
     trace_retention_days: Option<u32>,
 }
 
@@ -131,6 +138,13 @@ impl InstanceView {
             group_trigger: instance.groups.trigger.as_str(),
             group_keywords: instance.groups.keywords.clone(),
             group_session: instance.groups.session.as_str(),
+            budget_turns_per_minute: instance.budget.turns_per_minute,
+            budget_turns_per_day: instance.budget.turns_per_day,
+            budget_tokens_per_day: instance.budget.tokens_per_day,
+            opening_hours: instance.office.hours.as_ref().map(OpeningHours::to_json),
+            out_of_office_message: instance.office.message.clone(),
+            quote_replies: instance.reply.quote.as_str(),
+            mark_read: instance.reply.mark_read,
             trace_retention_days: instance.trace_retention_days,
         }
     }

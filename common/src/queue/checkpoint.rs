@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use bytes::Bytes;
+use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 
 use super::MessageId;
@@ -35,6 +36,9 @@ pub struct Checkpoint {
     /// What the agent calls this conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<AgentSession>,
+    /// The day (of the office) on which the person was last told that it is closed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_closed: Option<NaiveDate>,
     /// [`MessageId::short`] of the last bubbles of ours, as [`MessageId::of_own`] names them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ours: Vec<u64>,
@@ -79,13 +83,25 @@ pub struct OpenTurn {
     /// The process that began it last, by a number it chose at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_by: Option<u64>,
+    /// Whether it is counted against the instance's budgets.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub budgeted: bool,
 }
 
 impl OpenTurn {
     /// A turn about these messages of which nothing is known.
     #[must_use]
     pub fn new(ids: Vec<MessageId>) -> Self {
-        Self { ids, attempt: 0, failures: 0, phase: Phase::Asking, beginnings: 0, counted: false, begun_by: None }
+        Self {
+            ids,
+            attempt: 0,
+            failures: 0,
+            phase: Phase::Asking,
+            beginnings: 0,
+            counted: false,
+            begun_by: None,
+            budgeted: false,
+        }
     }
 }
 
@@ -125,8 +141,8 @@ pub struct Answer {
     /// How many tools the agent says it used.
     #[serde(default)]
     pub tools_used: Option<i32>,
-    /// Set when this is the instance's own text after the last failure, with the reason of the
-    /// dead letter that the turn ends in.
+    /// Set when this is a text of the instance's own (after the last failure, or outside of its
+    /// opening hours), with the reason that the turn ends with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
 }

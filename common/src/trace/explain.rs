@@ -186,6 +186,9 @@ fn sending(trace: &Model) -> Option<String> {
         (0, true) if is_send(trace) => Some(format!("Sending it failed{}.", error(trace, "channel_send"))),
         (0, true) => Some(format!("Sending the answer failed{}.", error(trace, "channel_send"))),
         (sent, false) if is_send(trace) => Some(format!("It went out in {}.", count(sent, "message"))),
+        (sent, false) if trace.outcome_reason.as_deref() == Some("out_of_office") => {
+            Some(format!("The out-of-office text went out in {}.", count(sent, "message")))
+        }
         (sent, false) => Some(format!("The answer went out in {}.", count(sent, "message"))),
         (sent, true) => {
             let went = if sent == 1 { "went" } else { "had gone" };

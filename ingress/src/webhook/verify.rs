@@ -96,8 +96,8 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, GroupSettings, InstanceName, ReplySettings,
-        TakeoverSettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSettings, InstanceName,
+        OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -125,7 +125,9 @@ mod tests {
             turns: TurnSettings::default(),
             takeover: TakeoverSettings::default(),
             groups: GroupSettings::default(),
-            reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
+            budget: BudgetSettings::default(),
+            office: OfficeSettings::default(),
+            reply: ReplySettings::default(),
             trace_retention_days: None,
             channel: ChannelSettings::Whatsapp(WhatsappSettings {
                 evolution_url: "http://evolution".into(),

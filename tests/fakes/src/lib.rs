@@ -18,5 +18,5 @@ mod server;
 pub mod vault;
 
 pub use agent::{AgentCall, Answer, Behaviour, FakeAgent, Pieces};
-pub use evolution::{AdminCall, FakeEvolution, Presence, Rejected, Sent};
+pub use evolution::{AdminCall, FakeEvolution, Marked, Presence, Rejected, Sent};
 pub use vault::{FakeVault, VaultRead};

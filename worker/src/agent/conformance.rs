@@ -10,8 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use omnihub_common::{
     conversation::Decision,
     instance::{
-        AgentKind, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, DiscordSettings, GroupSettings,
-        Instance, InstanceName, ReplySettings, TakeoverSettings, TurnSettings,
+        AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, DiscordSettings,
+        GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
     },
     secret::Secret,
 };
@@ -322,6 +322,8 @@ fn instance(target: &Target) -> Instance {
         },
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),
+        budget: BudgetSettings::default(),
+        office: OfficeSettings::default(),
         takeover: TakeoverSettings::default(),
         reply: ReplySettings::default(),
         trace_retention_days: None,

@@ -2,7 +2,7 @@
 
 use omnihub_common::{
     channel::{Content, InboundMessage, MessageKind},
-    instance::{GroupSettings, GroupTrigger, Instance},
+    instance::{GroupSettings, GroupTrigger, Instance, Spent},
 };
 
 /// Why a message gets no answer: the `outcome_reason` of an ignored one.
@@ -24,6 +24,8 @@ pub(super) enum Ignored {
     NotMentioned,
     NoKeyword,
     EmptyAnswer,
+    OutOfOffice,
+    Spent(Spent),
 }
 
 impl Ignored {
@@ -45,6 +47,8 @@ impl Ignored {
             Self::NoKeyword => "group_without_keyword",
             Self::NotMentioned => "group_without_mention",
             Self::EmptyAnswer => "empty_answer",
+            Self::OutOfOffice => "out_of_office",
+            Self::Spent(spent) => spent.reason(),
         }
     }
 }

@@ -175,6 +175,7 @@ impl Turn {
         story.answered(&answer);
         let payload = (Stage::AgentResponse, Some(reply.status), reply.body.clone());
         story.step(TraceStatus::AgentSuccess, Some(payload)).await;
+        Box::pin(self.spend_tokens(opened, &answer)).await;
         if answer.bubbles.is_empty() {
             return Err(ignored(Ignored::EmptyAnswer));
         }

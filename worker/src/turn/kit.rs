@@ -5,7 +5,7 @@ use std::sync::Arc;
 use omnihub_common::{
     access::Gate,
     conversation::Pauses,
-    instance::{Announcer, Change, Directory, Instance},
+    instance::{Announcer, Budgets, Change, Directory, Instance},
     person::Profiles,
     queue::{DeadLetters, InstanceToken, LaneAddress, Media, SendOutcomes, TraceBus},
     trace::History,
@@ -29,6 +29,8 @@ pub(crate) struct Kit {
     pub(crate) directory: Arc<Directory>,
     /// Who is blocked, and which conversations are paused.
     pub(crate) gate: Arc<Gate>,
+    /// What instances have spent.
+    pub(crate) budgets: Budgets,
     /// Where it is kept that a person has taken over.
     pub(crate) pauses: Pauses,
     /// Tells that.
@@ -51,7 +53,8 @@ pub(crate) struct Kit {
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
     pub(crate) breakers: Arc<Breakers>,
-    /// Who may show that somebody is typing.
+    /// Who may call a channel without anybody who waits for it: to show that somebody is typing, or
+    /// that a message was read.
     pub(crate) typing: Arc<Semaphore>,
     pub(crate) beginner: Beginner,
 }

@@ -26,6 +26,7 @@ mod presence;
 mod progress;
 mod question;
 mod receipts;
+mod reception;
 mod retry;
 mod send;
 mod story;
@@ -234,17 +235,23 @@ impl Turn {
                 Box::pin(self.find_not_taken_over(opened, story, &answer)).await?;
                 answer
             }
-            _ => {
-                self.count_turn(opened)?;
-                let permit = self.permit_to_ask(opened)?;
-                Box::pin(story.step(TraceStatus::Processing, None)).await;
-                Box::pin(part::tell_others(parts)).await;
-                self.ask(opened, story, permit).await?
-            }
+            _ => match self.out_of_office(opened)? {
+                Some(notice) => notice,
+                None => {
+                    self.count_turn(opened)?;
+                    let permit = self.permit_to_ask(opened)?;
+                    Box::pin(self.spend_turn(opened, story)).await?;
+                    self.mark_read(opened);
+                    Box::pin(story.step(TraceStatus::Processing, None)).await;
+                    Box::pin(part::tell_others(parts)).await;
+                    self.ask(opened, story, permit).await?
+                }
+            },
         };
         story.answered(&answer);
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
-        Box::pin(self.send(&Parcel::answer(&opened.instance, &number), story, answer)).await
+        let parcel = Parcel::answer(&opened.instance, &number).quoting(&opened.message);
+        Box::pin(self.send(&parcel, story, answer)).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next
@@ -275,8 +282,9 @@ impl Turn {
         let same_phase = |open: &&OpenTurn| discriminant(&open.phase) == discriminant(&phase);
         let beginnings = self.open_turn().filter(same_phase).map_or(0, |open| open.beginnings);
         let (counted, begun_by) = (running == Running::Waits, Some(self.kit.beginner.nonce()));
-        let ids = self.ids.clone();
-        self.checkpoint.open = Some(OpenTurn { ids, attempt, failures, phase, beginnings, counted, begun_by });
+        let (ids, budgeted) = (self.ids.clone(), self.open_turn().is_some_and(|open| open.budgeted));
+        self.checkpoint.open =
+            Some(OpenTurn { ids, attempt, failures, phase, beginnings, counted, begun_by, budgeted });
     }
 
     /// How often it was tried and came to nothing, for people.

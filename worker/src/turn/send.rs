@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use omnihub_common::{
     channel::{
-        Outgoing,
+        InboundMessage, Outgoing,
         whatsapp::{
             call::Call,
             outbound::{Evolution, SendError, Sent},
@@ -14,11 +14,15 @@ use omnihub_common::{
     instance::{ChannelSettings, Instance},
     queue::{Answer, Phase, now_ms},
     telemetry::propagation,
-    trace::{Outcome, Stage, TraceStatus},
+    trace::{Stage, TraceStatus},
 };
 use serde_json::{Value, json};
 
-use super::{Exit, Kit, Running, Turn, story::Story};
+use super::{
+    Exit, Kit, Running, Turn,
+    reception::{ended_instead, is_out_of_office},
+    story::Story,
+};
 use crate::breaker::{Address, Permit};
 
 /// The instance's account on its Evolution server.
@@ -46,23 +50,31 @@ pub(super) struct Parcel<'a> {
     number: &'a str,
     /// What a program sends; none when it is an agent's answer.
     outgoing: Option<&'a Outgoing>,
+    /// The id of the message that the first bubble of an answer quotes.
+    quoted: Option<&'a str>,
 }
 
 impl<'a> Parcel<'a> {
     /// An agent's answer.
     pub(super) fn answer(instance: &'a Instance, number: &'a str) -> Self {
-        Self { instance, number, outgoing: None }
+        Self { instance, number, outgoing: None, quoted: None }
+    }
+
+    /// The same quoting the message that it answers, where the instance wants that.
+    pub(super) fn quoting(self, message: &'a InboundMessage) -> Self {
+        let quotes = self.instance.reply.quote.applies(message.is_group) && !message.provider_id.is_empty();
+        Self { quoted: quotes.then_some(message.provider_id.as_str()), ..self }
     }
 
     /// What a program sends.
     pub(super) fn outgoing(instance: &'a Instance, number: &'a str, outgoing: &'a Outgoing) -> Self {
-        Self { instance, number, outgoing: Some(outgoing) }
+        Self { instance, number, outgoing: Some(outgoing), quoted: None }
     }
 
     fn call(&self, bubble: &str, first: bool) -> Call {
         match self.outgoing {
             Some(outgoing) => Call::of(outgoing, bubble, first),
-            None => Call::text(self.number, bubble),
+            None => Call::text(self.number, bubble).quoting(self.quoted.filter(|_| first)),
         }
     }
 }
@@ -95,7 +107,7 @@ impl Turn {
         let instead_of = answer.instead_of.clone();
         self.remember_sending(answer);
         match instead_of {
-            Some(reason) => Err(Exit::End(Outcome::Dead, reason)),
+            Some(reason) => Err(ended_instead(reason)),
             None => Ok(()),
         }
     }
@@ -181,7 +193,7 @@ impl Turn {
         self.progress.failed(story.error_message());
         match (exit, reason) {
             // An apology that cannot be sent either changes nothing about why the message died.
-            (Exit::End(outcome, _), Some(reason)) => Exit::End(outcome, reason),
+            (Exit::End(outcome, _), Some(reason)) if !is_out_of_office(&reason) => Exit::End(outcome, reason),
             (exit, _) => exit,
         }
     }

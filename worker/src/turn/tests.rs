@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, ChannelSettings, GroupSettings, Instance,
-        InstanceName, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings,
+        Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     },
     secret::Secret,
 };
@@ -32,7 +32,9 @@ pub(crate) fn instance() -> Instance {
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),
-        reply: ReplySettings { enable_auto_split: true, split_over: 1000 },
+        budget: BudgetSettings::default(),
+        office: OfficeSettings::default(),
+        reply: ReplySettings::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: "http://127.0.0.1:1".into(),

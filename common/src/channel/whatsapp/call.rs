@@ -32,6 +32,15 @@ impl Call {
         Self { operation: "sendText", body, held_for: Duration::ZERO }
     }
 
+    /// The same quoting a message, by its id; one that Evolution does not know is not quoted.
+    #[must_use]
+    pub fn quoting(mut self, id: Option<&str>) -> Self {
+        if let (Some(id), Value::Object(body)) = (id, &mut self.body) {
+            put(body, "quoted", Some(json!({"key": {"id": id}})));
+        }
+        self
+    }
+
     /// A part of what a program sends: the whole of it, or of a text that is split this `bubble`.
     /// Only the `first` one replies and mentions, and shows typing.
     #[must_use]
@@ -180,6 +189,15 @@ mod tests {
         assert_eq!(second.body, json!({"number": "120363041234567890@g.us", "text": "b", "linkPreview": false}));
         assert_eq!(second.held_for, Duration::ZERO);
     }
+
+    #[test]
+    fn a_text_quotes_what_it_is_told_to() {
+        let plain = Call::text("5511987654321", "a");
+        assert_eq!(plain.clone().quoting(None), plain);
+        let quoting = json!({"number": "5511987654321", "text": "a", "quoted": {"key": {"id": "3EB0"}}});
+        assert_eq!(plain.quoting(Some("3EB0")).body, quoting);
+    }
+
     #[test]
     fn every_kind_has_its_operation_and_only_the_options_it_knows() {
         use crate::channel::{File, MediaType};

@@ -22,6 +22,7 @@ pub mod file;
 pub mod inbound;
 pub mod mentions;
 pub mod outbound;
+pub mod receipt;
 pub mod recipient;
 pub mod registration;
 mod surrogates;

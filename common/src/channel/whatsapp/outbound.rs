@@ -111,7 +111,7 @@ impl Evolution {
         answer::accepted(answer).map(|_| ())
     }
 
-    async fn post<B: Serialize>(
+    pub(super) async fn post<B: Serialize>(
         &self,
         operation: [&str; 2],
         body: &B,

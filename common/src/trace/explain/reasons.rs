@@ -25,7 +25,7 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 23] = [
+const IGNORED: [Reason; 27] = [
     mended(
         "inactive",
         "the instance is switched off.",
@@ -78,6 +78,22 @@ const IGNORED: [Reason; 23] = [
         "group_without_keyword",
         "in a group the bot answers to its keywords, or when it is mentioned or replied to.",
         "Use one of the instance's `group_keywords`, or mention the bot's number.",
+    ),
+    plain("out_of_office", "it came outside of the instance's `opening_hours`, so the agent was not asked."),
+    mended(
+        "turn_budget_minute",
+        "the instance had begun as many turns in that minute as it may.",
+        "Raise it with `omnihub instance update NAME --budget-turns-per-minute TURNS`.",
+    ),
+    mended(
+        "turn_budget_day",
+        "the instance had begun as many turns on that day (UTC) as it may.",
+        "Raise it with `omnihub instance update NAME --budget-turns-per-day TURNS`.",
+    ),
+    mended(
+        "token_budget_day",
+        "the instance's agent had used as many tokens on that day (UTC) as it may.",
+        "Raise it with `omnihub instance update NAME --budget-tokens-per-day TOKENS`.",
     ),
     plain("lost", "NATS no longer has it: its store was put back from before the message came."),
     mended(

@@ -6,22 +6,19 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AccountWatch, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupPatch, GroupSession,
-        GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance, OnEdit, Overlap, Patch, ReplyPatch,
-        ReplySettings, SlackPatch, SlackSettings, TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings,
-        WhatsappPatch, WhatsappSettings, service_url,
+        GroupSettings, GroupTrigger, Instance, InstanceName, NewInstance, OnEdit, Overlap, Patch, SlackPatch,
+        SlackSettings, TakeoverPatch, TakeoverSettings, TurnPatch, TurnSettings, WhatsappPatch, WhatsappSettings,
+        service_url,
     },
     secret::{MayRefer, Secret},
     trace::RETENTION_DAYS,
 };
 
-use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, agent, elsewhere, lifecycle};
+use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, agent, elsewhere, lifecycle, manners};
 use crate::{
     admin::fields::{Fields, Given},
     problem::Problem,
 };
-
-/// Characters that `split_over` may go up to: more than any channel takes.
-pub(super) const MAX_SPLIT_OVER: u64 = 1_000_000;
 
 /// An instance to make, and remarks on what was given and not used.
 pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(NewInstance, Vec<String>), Problem> {
@@ -41,7 +38,9 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         turns: new_turns(patch.turns),
         takeover: new_takeover(patch.takeover),
         groups: new_groups(patch.groups),
-        reply: new_reply(patch.reply),
+        budget: manners::new_budget(patch.budget),
+        office: manners::new_office(patch.office),
+        reply: manners::new_reply(patch.reply),
         trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
             ChannelType::Discord => ChannelSettings::Discord(new_discord(patch.discord)),
@@ -126,13 +125,9 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
             resume_keyword: fields.text("resume_keyword").clearable(),
         },
         groups: groups(fields),
-        reply: ReplyPatch {
-            enable_auto_split: fields.flag("enable_auto_split").or_default(ReplySettings::default().enable_auto_split),
-            split_over: fields
-                .number("split_over", 0..=MAX_SPLIT_OVER)
-                .check(fields, "split_over", usize::try_from)
-                .or_default(ReplySettings::default().split_over),
-        },
+        budget: manners::budget(fields),
+        office: manners::office(fields),
+        reply: manners::reply(fields),
         trace_retention_days: number(fields, "trace_retention_days", RETENTION_DAYS).clearable(),
         whatsapp: whatsapp_patch(fields, channel, may),
         discord: discord_patch(fields, channel, may),
@@ -264,14 +259,6 @@ fn new_groups(patch: GroupPatch) -> GroupSettings {
     let mut settings = GroupSettings::default();
     patch.apply(&mut settings);
     settings
-}
-
-fn new_reply(patch: ReplyPatch) -> ReplySettings {
-    let default = ReplySettings::default();
-    ReplySettings {
-        enable_auto_split: patch.enable_auto_split.unwrap_or(default.enable_auto_split),
-        split_over: patch.split_over.unwrap_or(default.split_over),
-    }
 }
 
 /// Evolution knows the instance by our name when no other is given, as the older system had it.

@@ -2,14 +2,15 @@
 
 use omnihub_common::{
     instance::{
-        AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, GroupSession, GroupSettings, GroupTrigger,
-        OnEdit, Overlap, TakeoverSettings, TurnSettings,
+        AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSession,
+        GroupSettings, GroupTrigger, OnEdit, OpeningHours, Overlap, QuoteReplies, TakeoverSettings, TurnSettings,
+        WEEKDAYS,
     },
     trace::RETENTION_DAYS,
 };
 use serde_json::{Value, json};
 
-use super::{SUPPORTED_CHANNELS, body::MAX_SPLIT_OVER};
+use super::{SUPPORTED_CHANNELS, manners::MAX_SPLIT_OVER};
 use crate::admin::openapi::{
     Doc,
     field::{Field, Kind, PRINTABLE, field, flag, text},
@@ -28,7 +29,7 @@ pub(super) fn fields() -> Vec<Field> {
         text("phone_number", "WhatsApp: the number of the phone that the account is meant for; Evolution keeps it."),
         field("integration", Kind::OneOf(&["WHATSAPP-BAILEYS"]), "WhatsApp: the kind of account that is made."),
     ];
-    fields.extend(others().into_iter().chain(switches()).chain(evolution()));
+    fields.extend(others().into_iter().chain(manners()).chain(switches()).chain(evolution()));
     fields
 }
 
@@ -38,7 +39,9 @@ pub(super) fn changes() -> Vec<Field> {
         field("agent_api_url", Kind::Url, "Where the agent is.").kept(),
         field("agent_api_key", SECRET, "What the agent is shown; a secret, or a reference to one.").kept(),
     ];
-    fields.extend(others().into_iter().chain(switches().into_iter().chain(evolution()).map(Field::kept)));
+    fields.extend(
+        others().into_iter().chain(manners()).chain(switches().into_iter().chain(evolution()).map(Field::kept)),
+    );
     fields
 }
 
@@ -83,6 +86,20 @@ fn keywords() -> Value {
 
 fn sessions() -> Value {
     json!({"type": "string", "enum": GroupSession::ALL.map(GroupSession::as_str)})
+}
+
+fn quotings() -> Value {
+    json!({"type": "string", "enum": QuoteReplies::ALL.map(QuoteReplies::as_str)})
+}
+
+fn opening_hours() -> Value {
+    let clock = r"^\s*([01][0-9]|2[0-4]):[0-5][0-9]\s*-\s*([01][0-9]|2[0-4]):[0-5][0-9]\s*$";
+    let interval = json!({"type": "string", "pattern": clock});
+    let day = json!({"type": "array", "maxItems": OpeningHours::MOST_INTERVALS, "items": interval});
+    let mut fields: serde_json::Map<String, Value> =
+        WEEKDAYS.iter().map(|name| ((*name).to_owned(), day.clone())).collect();
+    fields.insert("time_zone".to_owned(), json!({"type": "string"}));
+    json!({"type": "object", "properties": fields, "required": ["time_zone"], "additionalProperties": false})
 }
 
 fn whole(range: std::ops::RangeInclusive<u64>) -> Kind {
@@ -177,6 +194,20 @@ fn account() -> Vec<Field> {
         field("slack_signing_secret", PRINTABLE, "Slack: what its requests are signed with; as the token."),
         text("slack_workspace_id", "Slack: the workspace's id."),
         flag("provision", "WhatsApp: whether Evolution is told; true for a new one, else where it concerns Evolution."),
+    ]
+}
+
+/// What it may spend, when it answers, and how.
+fn manners() -> [Field; 7] {
+    let whole = Kind::Whole(*BudgetSettings::RANGE.start(), *BudgetSettings::RANGE.end());
+    [
+        field("budget_turns_per_minute", whole, "Turns that may begin within a minute."),
+        field("budget_turns_per_day", whole, "Turns that may begin on a day, in UTC."),
+        field("budget_tokens_per_day", whole, "Tokens that its agent may use on a day, in UTC."),
+        field("opening_hours", Kind::Such(opening_hours), "When its agent is asked; always unless said."),
+        text("out_of_office_message", "What a person is told outside of `opening_hours`, once a day."),
+        field("quote_replies", Kind::Such(quotings), "Where an answer quotes what it answers; `never` unless said."),
+        flag("mark_read", "WhatsApp: whether messages are marked as read when their turn begins."),
     ]
 }
 

@@ -19,6 +19,7 @@ mod discover;
 mod documented;
 mod elsewhere;
 mod lifecycle;
+mod manners;
 mod provision;
 pub(super) mod reached;
 mod removal;

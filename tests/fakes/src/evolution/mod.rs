@@ -70,6 +70,17 @@ pub struct Presence {
     pub at: Instant,
 }
 
+/// One message that was marked as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Marked {
+    /// The instance of the path.
+    pub instance: String,
+    /// The chat.
+    pub chat: String,
+    /// The message's id.
+    pub id: String,
+}
+
 /// One request that Evolution refused.
 #[derive(Clone, Debug)]
 pub struct Rejected {
@@ -178,6 +189,12 @@ impl FakeEvolution {
         self.state.presences.wait_for("presences shown by Evolution", n, deadline).await
     }
 
+    /// Every message that was marked as read so far.
+    #[must_use]
+    pub fn read(&self) -> Vec<Marked> {
+        self.state.read.all()
+    }
+
     /// Every refused request so far, scripted failures included.
     #[must_use]
     pub fn rejected(&self) -> Vec<Rejected> {
@@ -221,6 +238,7 @@ struct State {
     delay: Mutex<Duration>,
     sent: Record<Sent>,
     presences: Record<Presence>,
+    read: Record<Marked>,
     rejected: Record<Rejected>,
     violations: Record<String>,
     ids: AtomicU64,
@@ -241,6 +259,7 @@ impl State {
             delay: Mutex::default(),
             sent: Record::new(),
             presences: Record::new(),
+            read: Record::new(),
             rejected: Record::new(),
             violations: Record::new(),
             ids: AtomicU64::new(first_id()),

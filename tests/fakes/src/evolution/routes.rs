@@ -14,7 +14,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Failure, Presence, Rejected, Sent, State,
+    Failure, Marked, Presence, Rejected, Sent, State,
     message::{Message, Operation},
     wire,
 };
@@ -31,6 +31,7 @@ pub(super) fn router(state: Arc<State>) -> Router {
     Router::new()
         .route("/message/{operation}/{instance}", post(send_message))
         .route("/chat/sendPresence/{instance}", post(send_presence))
+        .route("/chat/markMessageAsRead/{instance}", post(mark_read))
         .route("/instance/connectionState/{instance}", get(connection_state))
         .route("/instance/fetchInstances", get(fetch_instances))
         .merge(super::lifecycle::router())
@@ -123,6 +124,28 @@ async fn send_presence(
     });
     wait(&state, delay.min(LONGEST_PRESENCE)).await;
     (StatusCode::CREATED, Json(json!({ "presence": presence }))).into_response()
+}
+
+async fn mark_read(
+    Shared(state): Shared<Arc<State>>,
+    Path(instance): Path<String>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let fault = state.fault("markMessageAsRead").map_or(Ok(()), |fault| Err((fault.status, fault.body)));
+    let asked = fault.and_then(|()| {
+        authorize(&state, &instance, &headers)?;
+        wire::read_marks(&read_object(&headers, &body)?).map_err(|body| (StatusCode::BAD_REQUEST, body))
+    });
+    match asked {
+        Ok(keys) => {
+            for (chat, id) in keys {
+                state.read.push(Marked { instance: instance.clone(), chat, id });
+            }
+            (StatusCode::CREATED, Json(json!({"message": "Read messages", "read": "success"}))).into_response()
+        }
+        Err(refusal) => refuse(&state, instance, "markMessageAsRead", refusal),
+    }
 }
 
 async fn connection_state(

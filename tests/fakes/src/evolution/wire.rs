@@ -56,6 +56,20 @@ pub(super) fn read_presence(body: &Map<String, Value>) -> Result<Shown, Value> {
     Ok(Shown { number, presence, delay_ms })
 }
 
+/// Reads a `markMessageAsRead` body: the chat and the id of each message.
+///
+/// # Errors
+/// The 400 body that 2.3.6 answers.
+pub(super) fn read_marks(body: &Map<String, Value>) -> Result<Vec<(String, String)>, Value> {
+    let keys = body.get("readMessages").and_then(Value::as_array).filter(|keys| !keys.is_empty());
+    let read = |key: &Value| {
+        key["fromMe"].as_bool()?;
+        Some((key["remoteJid"].as_str()?.to_owned(), key["id"].as_str()?.to_owned()))
+    };
+    let keys = keys.and_then(|keys| keys.iter().map(read).collect());
+    keys.ok_or_else(|| bad_request(json!([["instance requires property \"readMessages\""]])))
+}
+
 pub(super) fn required(body: &Map<String, Value>, field: &str) -> Result<String, Value> {
     match body.get(field) {
         Some(Value::String(value)) => Ok(value.clone()),
