@@ -1,7 +1,7 @@
 //! How much an instance is used to, and when something came last.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ColumnTrait, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{ColumnTrait, Condition, DbErr, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
 
 use super::{Traces, entity::message_trace};
 
@@ -49,19 +49,17 @@ impl Traces {
         between: (DateTime<Utc>, DateTime<Utc>),
         there_since: DateTime<Utc>,
     ) -> Result<Habit, DbErr> {
-        let mut habit = Habit { messages: 0, days: 0 };
-        for day in 1..=DAYS {
-            let (from, to) = (between.0 - TimeDelta::days(day), between.1 - TimeDelta::days(day));
-            if from < there_since {
-                break;
-            }
-            let query = message_trace::Entity::find()
-                .filter(message_trace::Column::InstanceName.eq(instance))
-                .filter(message_trace::Column::ReceivedAt.between(from, to));
-            habit.messages += query.count(&self.database).await?;
-            habit.days += 1;
+        let (mut hours, mut days) = (Condition::any(), 0);
+        for day in (1..=DAYS).map(TimeDelta::days).take_while(|day| between.0 - *day >= there_since) {
+            hours = hours.add(message_trace::Column::ReceivedAt.between(between.0 - day, between.1 - day));
+            days += 1;
         }
-        Ok(habit)
+        if days == 0 {
+            return Ok(Habit { messages: 0, days });
+        }
+        let query =
+            message_trace::Entity::find().filter(message_trace::Column::InstanceName.eq(instance)).filter(hours);
+        Ok(Habit { messages: query.count(&self.database).await?, days })
     }
 }
 

@@ -122,7 +122,7 @@ impl CatchUp {
         for ids in ids.chunks(PAGE) {
             let instances = self.instances.by_ids(ids).await?;
             let wanted = instances.into_iter().filter(|instance| settings(instance).is_some());
-            let looks = wanted.map(|instance| async move { self.look_at(&instance, owed).await });
+            let looks = wanted.map(|instance| async move { self.look_at(&instance, owed, every).await });
             let mut looks = stream::iter(looks).buffer_unordered(AT_ONCE);
             while let Some(looked_at) = looks.next().await {
                 all_looked_at &= looked_at;
@@ -140,10 +140,10 @@ impl CatchUp {
     }
 
     /// Looks at one account; `false` when it must be looked at again.
-    async fn look_at(&self, instance: &Instance, owed: Option<DateTime<Utc>>) -> bool {
+    async fn look_at(&self, instance: &Instance, owed: Option<DateTime<Utc>>, every: Duration) -> bool {
         let done = match owed {
             Some(owed) => self.fetch(instance, owed - MARGIN).await.map(drop),
-            None => match self.silence.look_at(instance).await {
+            None => match self.silence.look_at(instance, every).await {
                 Ok(Some(last)) => self.fetch(instance, last - MARGIN).await.map(drop),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error),

@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -26,8 +26,9 @@ const SHORTEST: TimeDelta = TimeDelta::minutes(15);
 /// A habit goes by the hours of a day: a longer silence is looked at by its last day.
 const LONGEST: TimeDelta = TimeDelta::hours(24);
 
-/// What was seen of a mark counts so long: another ingress may have set one.
-const SEEN_FOR: Duration = Duration::from_secs(600);
+/// An account without a mark is looked at again after so many rounds: the habit of thousands is not read
+/// each minute.
+const ROUNDS: u32 = 10;
 
 /// Who looks for them.
 #[derive(Clone)]
@@ -36,7 +37,7 @@ pub(super) struct Silence {
     accounts: Accounts,
     traces: Traces,
     silent: Gauge<u64>,
-    /// Accounts without a mark, and when that was seen: most have none, and need not be read each time.
+    /// Accounts that had nothing strange, and when that was seen.
     unmarked: Arc<Mutex<HashMap<i64, Instant>>>,
 }
 
@@ -49,13 +50,22 @@ impl Silence {
         Self { desk, accounts, traces, silent, unmarked: Arc::default() }
     }
 
-    /// Looks at an account; since when nothing comes of it, when that is newly strange.
-    pub(super) async fn look_at(&self, instance: &Instance) -> Result<Option<DateTime<Utc>>, CatchUpError> {
+    /// Looks at an account, of which there is a look in each `every`; since when nothing comes of it, when
+    /// that is newly strange.
+    pub(super) async fn look_at(
+        &self,
+        instance: &Instance,
+        every: Duration,
+    ) -> Result<Option<DateTime<Utc>>, CatchUpError> {
         let name = instance.name.as_str();
+        if self.unmarked().get(&instance.id).is_some_and(|seen| seen.elapsed() < every * ROUNDS) {
+            return Ok(None);
+        }
         let Some(last) = self.traces.last_received(name).await? else { return Ok(None) };
         let now = Utc::now();
         if now - last < SHORTEST || !self.is_strange(instance, last, now).await? {
-            self.unmark(instance).await?;
+            self.mark(instance, None).await?;
+            self.unmarked().insert(instance.id, Instant::now());
             return Ok(None);
         }
         if self.is_marked(instance).await? {
@@ -98,21 +108,14 @@ impl Silence {
         Ok(self.accounts.get(instance.id).await?.is_some_and(|record| record.silent_since.is_some()))
     }
 
-    /// Takes the mark away, if there is one.
-    async fn unmark(&self, instance: &Instance) -> Result<(), CatchUpError> {
-        let unmarked = || self.unmarked.lock().unwrap_or_else(PoisonError::into_inner);
-        if unmarked().get(&instance.id).is_some_and(|seen| seen.elapsed() < SEEN_FOR) {
-            return Ok(());
-        }
-        self.mark(instance, None).await?;
-        unmarked().insert(instance.id, Instant::now());
-        Ok(())
+    fn unmarked(&self) -> MutexGuard<'_, HashMap<i64, Instant>> {
+        self.unmarked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Marks an account as silent, or takes the mark away.
     async fn mark(&self, instance: &Instance, since: Option<i64>) -> Result<(), CatchUpError> {
         let now = now_ms();
-        self.unmarked.lock().unwrap_or_else(PoisonError::into_inner).remove(&instance.id);
+        self.unmarked().remove(&instance.id);
         let marked = |known: Option<&AccountRecord>| match (known, since) {
             (Some(known), _) if known.silent_since.is_some() == since.is_some() => None,
             (Some(known), since) => Some(known.silent_or_not(since)),

@@ -43,6 +43,8 @@ async fn large_webhooks(deployment: Deployment) {
 
     let (trace, _) = deployment.get(&format!("traces/{}", image.as_str().unwrap())).await;
     assert_eq!((&trace["outcome"], &trace["message_content"]), (&json!("answered"), &json!("look")));
+    // The fake takes 2 MB at once, as many a server does.
+    assert!(trace["warnings"].to_string().contains("without the files"), "{trace}");
     let (trace, _) = deployment.get(&format!("traces/{}", text.as_str().unwrap())).await;
     assert_eq!(trace["outcome"], "answered");
     let sent = deployment.evolution.sent();

@@ -199,6 +199,30 @@ pub async fn ask(
     }
 }
 
+/// Asks, and where a request with files is too large for the agent (413) once more without them; whether
+/// that was so. The person's words are worth an answer without their files.
+///
+/// # Errors
+/// As [`ask`].
+pub async fn ask_with_files(
+    client: &Client,
+    instance: &Instance,
+    request: Value,
+    files: Files,
+    context: CallContext,
+) -> (Result<Reply, AgentError>, bool) {
+    if files.list.is_empty() {
+        return (Box::pin(ask(client, instance, request, files, context)).await, false);
+    }
+    let bare = (request.clone(), context.clone());
+    match Box::pin(ask(client, instance, request, files, context)).await {
+        Err(AgentError { status: Some(413), .. }) => {
+            (Box::pin(ask(client, instance, bare.0, Files::default(), bare.1)).await, true)
+        }
+        replied => (replied, false),
+    }
+}
+
 /// What goes over the wire.
 fn call(
     instance: &Instance,

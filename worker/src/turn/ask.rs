@@ -55,9 +55,10 @@ impl Turn {
         self.progress.asking(self.attempts() + 1);
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
-        let replied = tokio::select! {
+        let asking = Box::pin(agent::ask_with_files(&self.kit.agents, &opened.instance, request, files, context));
+        let (replied, without_files) = tokio::select! {
             biased;
-            replied = agent::ask(&self.kit.agents, &opened.instance, request, files, context) => replied,
+            replied = asking => replied,
             () = self.reins.withdraw.cancelled() => {
                 self.checkpoint.open = None;
                 return Err(Exit::Withdrawn);
@@ -65,6 +66,10 @@ impl Turn {
             () = self.reins.stop.cancelled() => return Err(Exit::Stopped),
         };
         drop(typing);
+        if without_files {
+            let warning = "the agent takes no request of this size: it was asked without the files";
+            story.details().warnings.push(warning.to_owned());
+        }
         self.kit.metrics.took("agent", since);
         match &replied {
             Err(error) if matches!(error.decision, Decision::Again(_)) => permit.failed(),
