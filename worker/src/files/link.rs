@@ -1,7 +1,10 @@
 //! The file behind a link: an Evolution with an S3 store puts one into the message.
 //!
-//! Whoever may post a webhook may name any link, so only addresses are dialled at which no machine
-//! tells of itself (link-local, metadata), and nobody sends the call elsewhere: no redirects, no proxy.
+//! Whoever may post a webhook may name any link, and gets what is behind it through the agent. So only
+//! public addresses are dialled: a store inside is named by who runs the hub (`EVOLUTION_MINIO_URL`), and
+//! a file that is refused here is asked of Evolution itself. Addresses at which machines tell of
+//! themselves (link-local, metadata) are never dialled, and nobody sends the call elsewhere: no
+//! redirects, no proxy.
 
 use std::{
     fmt,
@@ -61,7 +64,7 @@ impl Links {
             .connect_timeout(CONNECT)
             .timeout(PATIENCE)
             .user_agent(USER_AGENT)
-            .dns_resolver(Arc::new(Public))
+            .dns_resolver(Arc::new(Dialled(Reach::of(instead.as_ref()))))
             .build()?;
         Ok(Self { client, instead })
     }
@@ -87,7 +90,7 @@ impl Links {
 
 /// What is called for a link, and the `Host` that it was signed for; none when it must not be.
 fn target(link: &str, instead: Option<&Url>) -> Option<(Url, HeaderValue)> {
-    let mut url = Url::parse(link).ok()?;
+    let (mut url, reach) = (Url::parse(link).ok()?, Reach::of(instead));
     let is_plain = matches!(url.scheme(), "http" | "https") && url.username().is_empty() && url.password().is_none();
     let host = match url.port() {
         Some(port) => format!("{}:{port}", url.host_str()?),
@@ -100,39 +103,63 @@ fn target(link: &str, instead: Option<&Url>) -> Option<(Url, HeaderValue)> {
     }
     let may_be_dialled = match url.host()? {
         Host::Domain(_) => true,
-        Host::Ipv4(address) => is_public(address.into()),
-        Host::Ipv6(address) => is_public(address.into()),
+        Host::Ipv4(address) => reach.takes(address.into()),
+        Host::Ipv6(address) => reach.takes(address.into()),
     };
     let host = HeaderValue::from_str(&host).ok()?;
     (is_plain && may_be_dialled).then_some((url, host))
 }
 
-/// Whether an address is one at which only services are, and no machine tells of itself.
-fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let is_nowhere = v4.octets()[0] == 0 || v4.is_broadcast() || v4.is_multicast();
-            !is_nowhere && !v4.is_link_local() && !METADATA_V4.contains(&v4)
-        }
-        IpAddr::V6(v6) => match (v6.to_ipv4_mapped(), v6.segments()) {
-            (Some(v4), _) => is_public(v4.into()),
-            // The same through NAT64.
-            (None, [0x64, 0xff9b, 0, 0, 0, 0, high, low]) => {
-                is_public(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)).into())
+/// Which addresses are dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reach {
+    /// Those that everybody reaches.
+    Public,
+    /// Those inside too: who runs the hub has named the store.
+    Inside,
+}
+
+impl Reach {
+    fn of(instead: Option<&Url>) -> Self {
+        if instead.is_some() { Self::Inside } else { Self::Public }
+    }
+
+    /// Whether an address is one at which only services are, and no machine tells of itself.
+    fn takes(self, address: IpAddr) -> bool {
+        match address {
+            IpAddr::V4(v4) => {
+                let is_nowhere = v4.octets()[0] == 0 || v4.is_broadcast() || v4.is_multicast();
+                let is_shared = v4.octets()[0] == 100 && (64..128).contains(&v4.octets()[1]);
+                let is_inside = v4.is_loopback() || v4.is_private() || is_shared;
+                let tells_of_itself = v4.is_link_local() || METADATA_V4.contains(&v4);
+                !is_nowhere && !tells_of_itself && (self == Self::Inside || !is_inside)
             }
-            _ => !v6.is_unspecified() && !v6.is_multicast() && !v6.is_unicast_link_local() && v6 != METADATA_V6,
-        },
+            IpAddr::V6(v6) => match (v6.to_ipv4_mapped(), v6.segments()) {
+                (Some(v4), _) => self.takes(v4.into()),
+                // The same through NAT64.
+                (None, [0x64, 0xff9b, 0, 0, 0, 0, high, low]) => {
+                    self.takes(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)).into())
+                }
+                _ => {
+                    let is_nowhere = v6.is_unspecified() || v6.is_multicast();
+                    let is_inside = v6.is_loopback() || v6.is_unique_local();
+                    let tells_of_itself = v6.is_unicast_link_local() || v6 == METADATA_V6;
+                    !is_nowhere && !tells_of_itself && (self == Self::Inside || !is_inside)
+                }
+            },
+        }
     }
 }
 
 /// Finds the addresses of a name, and of these only those that may be dialled.
-struct Public;
+struct Dialled(Reach);
 
-impl Resolve for Public {
+impl Resolve for Dialled {
     fn resolve(&self, name: Name) -> Resolving {
+        let reach = self.0;
         Box::pin(async move {
             let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let may_be_dialled: Vec<SocketAddr> = found.filter(|found| is_public(found.ip())).collect();
+            let may_be_dialled: Vec<SocketAddr> = found.filter(|found| reach.takes(found.ip())).collect();
             let addresses: Addrs = Box::new(may_be_dialled.into_iter());
             Ok(addresses)
         })
@@ -150,15 +177,19 @@ mod tests {
 
     #[test]
     fn no_machine_is_asked_about_itself() {
-        let public = ["127.0.0.1", "10.1.2.3", "192.168.0.1", "93.184.216.34", "::1", "fd00::1", "::ffff:10.0.0.1"];
-        for address in public {
-            assert!(is_public(address.parse().unwrap()), "{address}");
+        let takes = |reach: Reach, address: &str| reach.takes(address.parse().unwrap());
+        for address in ["93.184.216.34", "2606:2800:220:1::1"] {
+            assert!(takes(Reach::Public, address) && takes(Reach::Inside, address), "{address}");
+        }
+        let inside = ["127.0.0.1", "10.1.2.3", "172.16.0.9", "192.168.0.1", "100.64.0.1", "::1", "fd00::1"];
+        for address in inside.into_iter().chain(["::ffff:10.0.0.1", "64:ff9b::a00:1"]) {
+            assert!(!takes(Reach::Public, address) && takes(Reach::Inside, address), "{address}");
         }
         let refused = ["169.254.169.254", "100.100.100.200", "192.0.0.192", "0.0.0.0", "0.1.2.3", "255.255.255.255"];
         let refused_too =
             ["224.0.0.1", "fe80::1", "fd00:ec2::254", "::", "ff02::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"];
         for address in refused.into_iter().chain(refused_too) {
-            assert!(!is_public(address.parse().unwrap()), "{address}");
+            assert!(!takes(Reach::Public, address) && !takes(Reach::Inside, address), "{address}");
         }
     }
 
@@ -175,6 +206,9 @@ mod tests {
         let refused = ["ftp://minio/a", "file:///etc/passwd", "http://a:b@minio/x", "no link", "http://[fe80::1]/x"];
         for link in refused.into_iter().chain(["http://169.254.169.254/latest", "http://2852039166/latest"]) {
             assert_eq!(to(link, None), None, "{link}");
+        }
+        for inside in ["http://127.0.0.1:9000/a", "http://[::1]/a", "http://10.0.0.1/a"] {
+            assert_eq!(to(inside, None), None, "{inside}");
         }
     }
 
