@@ -51,6 +51,8 @@ mod matrix;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;
