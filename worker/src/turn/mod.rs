@@ -7,7 +7,7 @@
 //!
 //! Wherever it is cut, the checkpoint tells the next owner where to go on: the agent is asked
 //! again with the same key, a stored answer is never asked for again, and of the bubbles only the
-//! one whose send had begun may go out twice.
+//! one whose send had begun may go out twice, where the channel cannot tell whether it is out.
 
 mod admit;
 mod answer;
@@ -15,6 +15,7 @@ mod ask;
 mod beginning;
 mod bury;
 mod correct;
+mod doubt;
 mod end;
 mod forward;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use omnihub_common::{
         whatsapp::{
             call::Call,
             outbound::{Evolution, SendError, Sent},
+            sent::Sought,
         },
     },
     conversation::Decision,
@@ -46,7 +47,7 @@ pub(super) fn evolution(kit: &Kit, instance: &Instance) -> Result<Evolution, Sen
 /// What goes out bubble by bubble, through whom and to whom.
 #[derive(Clone, Copy)]
 pub(super) struct Parcel<'a> {
-    instance: &'a Instance,
+    pub(super) instance: &'a Instance,
     number: &'a str,
     /// What a program sends; none when it is an agent's answer.
     outgoing: Option<&'a Outgoing>,
@@ -71,6 +72,14 @@ impl<'a> Parcel<'a> {
         Self { instance, number, outgoing: Some(outgoing), quoted: None }
     }
 
+    /// What to look for where a bubble may be out; none where it could not be told from another.
+    pub(super) fn sought<'b>(&'b self, bubble: &'b str) -> Option<Sought<'b>> {
+        match self.outgoing {
+            Some(outgoing) => Sought::of(outgoing, self.number, bubble),
+            None => Some(Sought::text(self.number, bubble)),
+        }
+    }
+
     fn call(&self, bubble: &str, first: bool) -> Call {
         match self.outgoing {
             Some(outgoing) => Call::of(outgoing, bubble, first),
@@ -90,9 +99,7 @@ impl Turn {
         self.kit.receipts.complete(&self.turn_id(), &mut answer);
         note_out(story, &answer);
         if answer.in_doubt {
-            let bubble = answer.sent.len() + 1;
-            let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
-            story.details().warnings.push(warning);
+            Box::pin(self.settle_doubt(parcel, story, &mut answer)).await?;
         }
         let payload = (Stage::ChannelSend, None, outgoing(parcel.number, &answer, None));
         story.step(TraceStatus::Formatted, Some(payload)).await;
