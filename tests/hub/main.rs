@@ -55,6 +55,8 @@ mod promises;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod references;

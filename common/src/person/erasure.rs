@@ -23,7 +23,7 @@ use crate::{
     instance::summary,
     key::Actor,
     queue::PersonTracks,
-    trace::{bare_phone, entity::message_trace},
+    trace::{bare_phone, entity::message_trace, receipt},
 };
 
 /// Digits of a phone number that the audit log keeps.
@@ -66,6 +66,7 @@ pub async fn erase(
 ) -> Result<Option<Erased>, DbErr> {
     let transaction = database::begin_write(database).await?;
     let Some(tracks) = find(&transaction, instance_name, phone).await? else { return Ok(None) };
+    receipt::forget(&transaction, tracks.instance_id, of_person(&tracks.phone, &tracks.sessions)).await?;
     let messages = message_trace::Entity::delete_many()
         .filter(message_trace::Column::InstanceName.eq(instance_name))
         .filter(of_person(&tracks.phone, &tracks.sessions))

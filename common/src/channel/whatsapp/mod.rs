@@ -17,6 +17,7 @@ pub mod call;
 pub mod connection;
 mod contents;
 pub mod correction;
+mod delivery;
 mod details;
 pub mod event;
 pub mod file;

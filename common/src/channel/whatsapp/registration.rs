@@ -8,8 +8,8 @@ use crate::secret::Secret;
 /// What the hub reads, and so all that it asks Evolution to post: each event more costs calls, and
 /// some hold up others while their receiver is away. So do those of an account that is unpaired or
 /// removed (its name stays taken until they are delivered), which the hub reads where they come.
-pub const EVENTS: [&str; 5] =
-    ["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE", "CONNECTION_UPDATE", "QRCODE_UPDATED"];
+pub const EVENTS: [&str; 6] =
+    ["MESSAGES_UPSERT", "MESSAGES_UPDATE", "MESSAGES_EDITED", "MESSAGES_DELETE", "CONNECTION_UPDATE", "QRCODE_UPDATED"];
 
 /// Characters that Evolution keeps of an address.
 pub const MAX_URL: usize = 500;
