@@ -5,9 +5,14 @@ use std::collections::HashMap;
 use omnihub_fakes::Behaviour;
 use serde_json::{Value, json};
 
-use crate::harness::{ADMIN_KEY, Database, INSTANCE, Site, omnihub, on_both_databases};
+use crate::harness::{ADMIN_KEY, Database, INSTANCE, Site, omnihub, on_both_databases, webhook};
 
-on_both_databases!(bubbles_move_on_and_never_back, a_receipt_before_its_bubble_is_kept, what_is_none_of_ours_is_taken);
+on_both_databases!(
+    bubbles_move_on_and_never_back,
+    a_receipt_before_its_bubble_is_kept,
+    what_is_none_of_ours_is_taken,
+    what_another_program_sends_is_taken_and_does_nothing,
+);
 
 const PHONE: &str = "14155557501";
 
@@ -91,4 +96,17 @@ async fn what_is_none_of_ours_is_taken(database: Database) {
     let trace = site.say(PHONE, "hello").await;
     let trace = site.ended(&trace).await;
     assert_eq!(states(&trace), ["sent"]);
+}
+
+async fn what_another_program_sends_is_taken_and_does_nothing(database: Database) {
+    let site = Site::up(database, Behaviour::Echo).await;
+    let mut sent = webhook(PHONE, "we are closed today");
+    sent["event"] = json!("send.message");
+    sent["data"]["key"]["fromMe"] = true.into();
+    let answer = site.post(&format!("/webhook/evolution/{INSTANCE}"), &sent).await;
+    assert_eq!((answer.status, &answer.body["ignored_event"]), (200, &json!("send.message")), "{}", answer.text);
+    assert_eq!(answer.traces(), Vec::<String>::new());
+    let trace = site.say(PHONE, "hello").await;
+    assert_eq!(site.ended(&trace).await["outcome"], "answered", "it is no takeover");
+    assert_eq!((site.agent.calls().len(), site.evolution.sent().len()), (1, 1));
 }

@@ -283,6 +283,8 @@ mod tests {
             assert_eq!(left().await, 2, "not older");
             traces.remove_older("acme", moment(1_001), None).await.unwrap();
             assert_eq!(left().await, 1, "another instance's");
+            connection.execute_unprepared("DELETE FROM instance_configs WHERE id = 2").await.unwrap();
+            assert_eq!(left().await, 0);
         }
     }
 
