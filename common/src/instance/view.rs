@@ -57,6 +57,7 @@ pub struct InstanceView {
     opening_hours: Option<serde_json::Value>,
     out_of_office_message: Option<String>,
     quote_replies: &'static str,
+    mention_in_groups: &'static str,
     mark_read: bool,
     trace_retention_days: Option<u32>,
 }
@@ -144,6 +145,7 @@ impl InstanceView {
             opening_hours: instance.office.hours.as_ref().map(OpeningHours::to_json),
             out_of_office_message: instance.office.message.clone(),
             quote_replies: instance.reply.quote.as_str(),
+            mention_in_groups: instance.reply.mention.as_str(),
             mark_read: instance.reply.mark_read,
             trace_retention_days: instance.trace_retention_days,
         }

@@ -78,7 +78,8 @@ impl Turn {
 
     /// The id of the bubble in doubt, where Evolution has it.
     async fn find_out(&self, parcel: &Parcel<'_>, answer: &Answer) -> Option<String> {
-        let sought = parcel.sought(answer.bubbles.get(answer.sent.len())?)?;
+        let nth = answer.sent.len();
+        let sought = parcel.sought(answer.bubbles.get(nth)?, nth == 0)?;
         let evolution = evolution(&self.kit, parcel.instance).ok()?;
         let since_ms = self.items.iter().map(|item| item.counts_from).min()?.max(answer.answered_at) - SLACK_MS;
         for pause in LOOKS {

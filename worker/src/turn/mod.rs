@@ -251,7 +251,7 @@ impl Turn {
         };
         story.answered(&answer);
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
-        let parcel = Parcel::answer(&opened.instance, &number).quoting(&opened.message);
+        let parcel = Parcel::answer(&opened.instance, &number).quoting(&opened.message).mentioning(&opened.message);
         Box::pin(self.send(&parcel, story, answer)).await
     }
 

@@ -1,18 +1,18 @@
 //! Sending an answer, or what a program sends, bubble by bubble.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use omnihub_common::{
     channel::{
         InboundMessage, Outgoing,
         whatsapp::{
-            call::Call,
+            call::{Call, mention_of, with_mention},
             outbound::{Evolution, SendError, Sent},
             sent::Sought,
         },
     },
     conversation::Decision,
-    instance::{ChannelSettings, Instance},
+    instance::{ChannelSettings, Instance, MentionInGroups},
     queue::{Answer, Phase, now_ms},
     telemetry::propagation,
     trace::{Stage, TraceStatus},
@@ -53,12 +53,14 @@ pub(super) struct Parcel<'a> {
     outgoing: Option<&'a Outgoing>,
     /// The id of the message that the first bubble of an answer quotes.
     quoted: Option<&'a str>,
+    /// Whom the first bubble of an answer mentions.
+    mentioned: Option<&'a str>,
 }
 
 impl<'a> Parcel<'a> {
     /// An agent's answer.
     pub(super) fn answer(instance: &'a Instance, number: &'a str) -> Self {
-        Self { instance, number, outgoing: None, quoted: None }
+        Self { instance, number, outgoing: None, quoted: None, mentioned: None }
     }
 
     /// The same quoting the message that it answers, where the instance wants that.
@@ -67,23 +69,39 @@ impl<'a> Parcel<'a> {
         Self { quoted: quotes.then_some(message.provider_id.as_str()), ..self }
     }
 
+    /// The same mentioning in a group who wrote that message, where the instance wants that.
+    pub(super) fn mentioning(self, message: &'a InboundMessage) -> Self {
+        let mentions = message.is_group && self.instance.reply.mention == MentionInGroups::Sender;
+        Self { mentioned: mention_of(&message.sender).filter(|_| mentions), ..self }
+    }
+
     /// What a program sends.
     pub(super) fn outgoing(instance: &'a Instance, number: &'a str, outgoing: &'a Outgoing) -> Self {
-        Self { instance, number, outgoing: Some(outgoing), quoted: None }
+        Self { instance, number, outgoing: Some(outgoing), quoted: None, mentioned: None }
     }
 
     /// What to look for where a bubble may be out; none where it could not be told from another.
-    pub(super) fn sought<'b>(&'b self, bubble: &'b str) -> Option<Sought<'b>> {
+    pub(super) fn sought<'b>(&'b self, bubble: &'b str, first: bool) -> Option<Sought<'b>> {
         match self.outgoing {
             Some(outgoing) => Sought::of(outgoing, self.number, bubble),
-            None => Some(Sought::text(self.number, bubble)),
+            None => Some(Sought::text(self.number, self.words(bubble, first))),
         }
     }
 
     fn call(&self, bubble: &str, first: bool) -> Call {
         match self.outgoing {
             Some(outgoing) => Call::of(outgoing, bubble, first),
-            None => Call::text(self.number, bubble).quoting(self.quoted.filter(|_| first)),
+            None => Call::text(self.number, &self.words(bubble, first))
+                .quoting(self.quoted.filter(|_| first))
+                .mentioning(self.mentioned.filter(|_| first)),
+        }
+    }
+
+    /// The words of an answer's bubble.
+    fn words<'b>(&self, bubble: &'b str, first: bool) -> Cow<'b, str> {
+        match self.mentioned.filter(|_| first) {
+            Some(person) => with_mention(person, bubble).into(),
+            None => bubble.into(),
         }
     }
 }

@@ -6,7 +6,7 @@
 //! filter answer with everything, so each row is looked at here as well. The chat is compared here
 //! and not there, since WhatsApp may know a number by another form than the one that was asked for.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use http::HeaderMap;
@@ -28,21 +28,21 @@ const PAGE: usize = 50;
 const MAX_PAGE: usize = 8 * 1024 * 1024;
 
 /// A message of ours that is looked for: words to somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sought<'a> {
     /// The number or JID that it was sent to.
     pub number: &'a str,
     /// Its kind.
     pub kind: MessageKind,
     /// Its text or caption.
-    pub words: &'a str,
+    pub words: Cow<'a, str>,
 }
 
 impl<'a> Sought<'a> {
     /// A text.
     #[must_use]
-    pub fn text(number: &'a str, words: &'a str) -> Self {
-        Self { number, kind: MessageKind::Text, words }
+    pub fn text(number: &'a str, words: impl Into<Cow<'a, str>>) -> Self {
+        Self { number, kind: MessageKind::Text, words: words.into() }
     }
 
     /// A part of what a program sends; none where nothing tells it from another of its kind.
@@ -51,7 +51,7 @@ impl<'a> Sought<'a> {
         match &outgoing.content {
             OutgoingContent::Text { .. } => Some(Self::text(number, bubble)),
             OutgoingContent::Media { media_type, caption: Some(caption), .. } if !caption.trim().is_empty() => {
-                Some(Self { number, kind: kind_of(*media_type), words: caption })
+                Some(Self { number, kind: kind_of(*media_type), words: caption.into() })
             }
             _ => None,
         }
