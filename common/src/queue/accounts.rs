@@ -1,7 +1,7 @@
 //! How the accounts of instances are connected, as it was told last: the bucket `accounts`.
 //!
 //! It lies beside the queue, not in the database, so that it is kept while the database is away; a
-//! record that is lost is told again by the next webhook. Keys are row ids of instances, and `watch`:
+//! record that is lost is told again by the next webhook. Keys are row ids of instances, `lid-` and one, and `watch`:
 //! when somebody last watched over all accounts, which is how the hub knows that it was away.
 
 use std::time::Duration;
@@ -229,11 +229,25 @@ impl Accounts {
 
     /// Reads from the leader: another server may not have it yet. What another version wrote is as
     /// good as nothing, but has its place.
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<(Option<T>, u64), AccountsError> {
+    pub(super) async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<(Option<T>, u64), AccountsError> {
         let stream = self.nats.js.get_stream_no_info(format!("KV_{ACCOUNTS}")).await.map_err(failed)?;
         match stream.get_last_raw_message_by_subject(&subject(key)).await {
             Ok(message) => Ok((serde_json::from_slice(&message.payload).ok(), message.sequence)),
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok((None, 0)),
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Writes a record, unless somebody else has written one meanwhile.
+    pub(super) async fn write_unless_outdated(
+        &self,
+        key: &str,
+        value: &impl Serialize,
+        expected: u64,
+    ) -> Result<(), AccountsError> {
+        match self.write(key, value, expected).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_outdated(&error) => Ok(()),
             Err(error) => Err(failed(error)),
         }
     }

@@ -3,7 +3,7 @@
 use async_nats::jetstream::Context;
 
 use super::{
-    InstanceToken, Layout, Media, Subjects, accounts,
+    InstanceToken, Layout, Media, Subjects, accounts, own_lid,
     streams::{ACCOUNTS, DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
 };
 
@@ -32,7 +32,9 @@ pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceTo
     if let (Ok(bucket), Some(id)) =
         (js.get_stream(format!("KV_{ACCOUNTS}")).await, InstanceToken::row_id(instance.as_str()))
     {
-        bucket.purge().filter(accounts::subject(&id.to_string())).await?;
+        for key in [id.to_string(), own_lid::key(id)] {
+            bucket.purge().filter(accounts::subject(&key)).await?;
+        }
     }
     Media::open(js).await?.purge(instance).await?;
     Media::open_dead(js).await?.purge(instance).await?;

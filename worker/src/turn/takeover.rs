@@ -56,6 +56,7 @@ impl Turn {
             // What is so large is no bubble of ours and no keyword.
             EnvelopeBody::Object(_) => read_message(&Value::Null),
         };
+        self.learn_from(&message, envelope.own_id.as_deref()).await;
         let done = match command {
             Some(Command::Revoke) => self.revoke(&mut story, &message),
             _ => self.own_message(instance, &mut story, &session, &message, at).await,
