@@ -61,6 +61,7 @@ pub struct Model {
     pub quote_replies: String,
     pub mention_in_groups: String,
     pub mark_read: bool,
+    pub stream_replies: bool,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

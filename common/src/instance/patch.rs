@@ -62,6 +62,7 @@ pub struct ReplyPatch {
     pub quote: Option<QuoteReplies>,
     pub mention: Option<MentionInGroups>,
     pub mark_read: Option<bool>,
+    pub stream: Option<bool>,
 }
 
 /// A change of [`WhatsappSettings`].
@@ -151,6 +152,7 @@ impl ReplyPatch {
         put(&mut settings.quote, self.quote);
         put(&mut settings.mention, self.mention);
         put(&mut settings.mark_read, self.mark_read);
+        put(&mut settings.stream, self.stream);
     }
 }
 

@@ -59,6 +59,7 @@ pub struct InstanceView {
     quote_replies: &'static str,
     mention_in_groups: &'static str,
     mark_read: bool,
+    stream_replies: bool,
     trace_retention_days: Option<u32>,
 }
 
@@ -147,6 +148,7 @@ impl InstanceView {
             quote_replies: instance.reply.quote.as_str(),
             mention_in_groups: instance.reply.mention.as_str(),
             mark_read: instance.reply.mark_read,
+            stream_replies: instance.reply.stream,
             trace_retention_days: instance.trace_retention_days,
         }
     }

@@ -81,7 +81,7 @@ impl Turn {
         let nth = answer.sent.len();
         let sought = parcel.sought(answer.bubbles.get(nth)?, nth == 0)?;
         let evolution = evolution(&self.kit, parcel.instance).ok()?;
-        let since_ms = self.items.iter().map(|item| item.counts_from).min()?.max(answer.answered_at) - SLACK_MS;
+        let since_ms = self.items.iter().map(|item| item.counts_from).min()?.max(answer.asked_at) - SLACK_MS;
         for pause in LOOKS {
             tokio::time::sleep(pause).await;
             let look = self.look(&evolution, &sought, since_ms, answer);

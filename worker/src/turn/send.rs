@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::Instant};
 
 use omnihub_common::{
     channel::{
-        InboundMessage, Outgoing,
+        Outgoing,
         whatsapp::{
             call::{Call, mention_of, with_mention},
             outbound::{Evolution, SendError, Sent},
@@ -20,7 +20,7 @@ use omnihub_common::{
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Kit, Running, Turn,
+    Exit, Kit, Opened, Running, Turn,
     reception::{ended_instead, is_out_of_office},
     story::Story,
 };
@@ -58,21 +58,14 @@ pub(super) struct Parcel<'a> {
 }
 
 impl<'a> Parcel<'a> {
-    /// An agent's answer.
-    pub(super) fn answer(instance: &'a Instance, number: &'a str) -> Self {
-        Self { instance, number, outgoing: None, quoted: None, mentioned: None }
-    }
-
-    /// The same quoting the message that it answers, where the instance wants that.
-    pub(super) fn quoting(self, message: &'a InboundMessage) -> Self {
-        let quotes = self.instance.reply.quote.applies(message.is_group) && !message.provider_id.is_empty();
-        Self { quoted: quotes.then_some(message.provider_id.as_str()), ..self }
-    }
-
-    /// The same mentioning in a group who wrote that message, where the instance wants that.
-    pub(super) fn mentioning(self, message: &'a InboundMessage) -> Self {
-        let mentions = message.is_group && self.instance.reply.mention == MentionInGroups::Sender;
-        Self { mentioned: mention_of(&message.sender).filter(|_| mentions), ..self }
+    /// An agent's answer: where the instance wants that, it quotes the message that it answers, and
+    /// mentions in a group who wrote that.
+    pub(super) fn answer(Opened { instance, message, .. }: &'a Opened, number: &'a str) -> Self {
+        let quotes = instance.reply.quote.applies(message.is_group) && !message.provider_id.is_empty();
+        let mentions = message.is_group && instance.reply.mention == MentionInGroups::Sender;
+        let quoted = quotes.then_some(message.provider_id.as_str());
+        let mentioned = mention_of(&message.sender).filter(|_| mentions);
+        Self { instance, number, outgoing: None, quoted, mentioned }
     }
 
     /// What a program sends.
@@ -114,11 +107,7 @@ impl Turn {
         story: &mut Story,
         mut answer: Answer,
     ) -> Result<(), Exit> {
-        self.kit.receipts.complete(&self.turn_id(), &mut answer);
-        note_out(story, &answer);
-        if answer.in_doubt {
-            Box::pin(self.settle_doubt(parcel, story, &mut answer)).await?;
-        }
+        self.settle(parcel, story, &mut answer).await?;
         let payload = (Stage::ChannelSend, None, outgoing(parcel.number, &answer, None));
         story.step(TraceStatus::Formatted, Some(payload)).await;
         while answer.sent.len() < answer.bubbles.len() {
@@ -137,8 +126,25 @@ impl Turn {
         }
     }
 
+    /// What is known, or can be, of the bubbles that are out already, or may be.
+    pub(super) async fn settle(
+        &mut self,
+        parcel: &Parcel<'_>,
+        story: &mut Story,
+        answer: &mut Answer,
+    ) -> Result<(), Exit> {
+        self.kit.receipts.complete(&self.turn_id(), answer);
+        note_out(story, answer);
+        if answer.in_doubt { Box::pin(self.settle_doubt(parcel, story, answer)).await } else { Ok(()) }
+    }
+
     /// Sends the first bubble that is not out.
-    async fn send_next(&mut self, parcel: &Parcel<'_>, story: &mut Story, answer: &mut Answer) -> Result<(), Exit> {
+    pub(super) async fn send_next(
+        &mut self,
+        parcel: &Parcel<'_>,
+        story: &mut Story,
+        answer: &mut Answer,
+    ) -> Result<(), Exit> {
         if Box::pin(self.is_orphaned()).await {
             return Err(Exit::Vanish);
         }

@@ -35,5 +35,6 @@ pub(super) fn reply(row: &Model) -> Result<ReplySettings, RowError> {
         quote: QuoteReplies::parse(&row.quote_replies).ok_or(RowError::Column("quote_replies"))?,
         mention: MentionInGroups::parse(&row.mention_in_groups).ok_or(RowError::Column("mention_in_groups"))?,
         mark_read: row.mark_read,
+        stream: row.stream_replies,
     })
 }

@@ -64,6 +64,7 @@ pub(super) fn reply(fields: &mut Fields) -> ReplyPatch {
         quote: quote.or_default(default.quote),
         mention: mention.or_default(default.mention),
         mark_read: fields.flag("mark_read").or_default(default.mark_read),
+        stream: fields.flag("stream_replies").or_default(default.stream),
     }
 }
 
