@@ -193,12 +193,13 @@ const MAKERS: [&str; 9] = [
     "Outcome::Ignored, \"",
 ];
 /// What a reason of a single word stands right behind.
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 10] = [
     "Dead(",
     "Hold(",
     "dead(",
     "misconfigured(",
     "=> ",
+    "Outcome::Answered, ",
     "Outcome::Dead, ",
     "Outcome::Ignored, ",
     "retry::HOLD, ",
