@@ -22,6 +22,8 @@ mod m20261122_000011_agents;
 mod m20261122_000012_groups;
 mod m20261122_000013_takeover;
 mod m20261122_000015_hours;
+mod m20261122_000017_mentions;
+mod m20261122_000017_receipts;
 mod m20261122_000019_streaming;
 #[cfg(test)]
 mod tests;
@@ -48,6 +50,8 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000012_groups::Migration),
             Box::new(m20261122_000013_takeover::Migration),
             Box::new(m20261122_000015_hours::Migration),
+            Box::new(m20261122_000017_receipts::Migration),
+            Box::new(m20261122_000017_mentions::Migration),
             Box::new(m20261122_000019_streaming::Migration),
         ]
     }

@@ -38,6 +38,7 @@ const KNOWN: &str = r#"{
     "max_backlog": 5, "trace_retention_days": 3, "turns_per_minute": 9, "takeover_minutes": 5, "resume_keyword": "bot",
     "on_edit": "new_turn", "group_trigger": "always", "group_keywords": ["bot"], "group_session": "user",
     "budget_turns_per_minute": 5, "budget_turns_per_day": 6, "budget_tokens_per_day": 7, "quote_replies": "groups",
+    "mention_in_groups": "sender",
     "opening_hours": {"time_zone": "UTC", "monday": ["09:00-18:00"]}, "out_of_office_message": "later", "mark_read": true,
     "stream_replies": true,
     "instances": ["globex"], "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z",

@@ -5,7 +5,11 @@ use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Database, INSTANCE, Site, message_id, on_both_databases, until, webhook};
 
-on_both_databases!(a_group_is_answered_as_its_instance_says, a_group_is_one_conversation_or_one_with_each_member);
+on_both_databases!(
+    a_group_is_answered_as_its_instance_says,
+    a_group_is_one_conversation_or_one_with_each_member,
+    our_hidden_id_is_learnt_from_what_shows_it,
+);
 
 const GROUP: &str = "120363042000000009";
 const ANA: &str = "14155552101";
@@ -73,5 +77,37 @@ async fn a_group_is_one_conversation_or_one_with_each_member(database: Database)
     assert_eq!(call.body["user"]["phone_number"], format!("+{BO}"));
     // The answer goes to the group all the same.
     assert_eq!(site.replies_to(&format!("{GROUP}@g.us")).last().map(String::as_str), Some("echo: me too"));
+    site.assert_no_violations();
+}
+
+async fn our_hidden_id_is_learnt_from_what_shows_it(database: Database) {
+    let site = Site::up(database, Behaviour::Echo).await;
+    let (lid, other) = ("112233445566778@lid", "998877665544332@lid");
+    let mentioning = |id: &str| {
+        let mut said = said(ANA, "look here");
+        said["data"]["contextInfo"] = json!({"mentionedJid": [id]});
+        said
+    };
+    assert_eq!(ended(&site, &mentioning(lid)).await.0, "group_without_mention", "nobody knows it yet");
+
+    // Somebody writes in another group, on the phone.
+    let mut own = said(ANA, "good morning");
+    own["data"]["key"]["remoteJid"] = "120363042000000010@g.us".into();
+    own["data"]["key"]["fromMe"] = true.into();
+    own["data"]["key"]["participant"] = lid.into();
+    assert_eq!(ended(&site, &own).await.0, "from_me");
+    let (word, answered) = ended(&site, &mentioning(lid)).await;
+    assert_eq!(word, "answered", "{answered}");
+    assert_eq!(ended(&site, &mentioning(other)).await.0, "group_without_mention");
+
+    // An answer to a bubble of ours is meant for us, whoever it says wrote that.
+    let mut reply = said(ANA, "thanks");
+    let quoted = |id: &str| json!({"stanzaId": id, "participant": other, "quotedMessage": {"conversation": "echo"}});
+    reply["data"]["contextInfo"] = quoted(&site.evolution.sent().remove(0).message_id);
+    assert_eq!(ended(&site, &reply).await.0, "answered");
+    reply["data"]["key"]["id"] = message_id().into();
+    reply["data"]["contextInfo"] = quoted("3EB0");
+    assert_eq!(ended(&site, &reply).await.0, "group_without_mention");
+    assert_eq!(ended(&site, &mentioning(lid)).await.0, "answered", "what is sure stays");
     site.assert_no_violations();
 }

@@ -1,5 +1,7 @@
 //! `stream_replies`: an answer goes out bubble by bubble while the agent is still giving it.
 
+use std::time::Duration;
+
 use axum::http::StatusCode;
 use omnihub_fakes::{Behaviour, Voice};
 use reqwest::Method;
@@ -11,6 +13,7 @@ on_both_databases!(
     each_paragraph_goes_out_when_the_agent_has_ended_it,
     a_stream_that_breaks_is_taken_up_where_it_was,
     agent_and_worker_killed_in_the_middle,
+    a_bubble_in_doubt_is_found_before_the_agent_speaks_on,
     a_takeover_ends_the_answer_where_it_is,
     more_messages_end_the_answer_where_it_is,
     an_agent_that_fails_for_good_in_the_middle,
@@ -122,6 +125,27 @@ async fn agent_and_worker_killed_in_the_middle(database: Database) {
     assert_eq!(site.replies_to(PHONE), FIVE);
     assert_eq!(trace["reply_message_ids"].as_array().unwrap().len(), 5);
     assert_eq!(trace["agent_response"], FIVE.map(|paragraph| format!("{paragraph}\n\n")).concat());
+    site.assert_no_violations();
+}
+
+async fn a_bubble_in_doubt_is_found_before_the_agent_speaks_on(database: Database) {
+    let worker = [("OMNIHUB_WORKER_ID", "w1")];
+    let mut site = Site::parts_with(database, Behaviour::Hang, &worker).await;
+    streaming(&site, "openai").await;
+    site.evolution.answer_after(Duration::from_secs(600));
+    site.agent.set_behaviour(Behaviour::Voice(said(&FIVE[..2])));
+    let trace = site.say(PHONE, "tell me").await;
+    replies_are(&site, &FIVE[..1]).await;
+    site.worker.as_mut().unwrap().kill9();
+    site.evolution.answer_after(Duration::ZERO);
+    let whole = said(&FIVE);
+    whole.end();
+    site.agent.set_behaviour(Behaviour::Voice(whole));
+    site.worker.as_mut().unwrap().start_again();
+    let trace = site.ended(&trace).await;
+    assert_eq!(trace["outcome"], "answered", "{trace}");
+    assert_eq!(site.replies_to(PHONE), FIVE);
+    assert!(trace["warnings"].to_string().contains("bubble 1 was not sent again"), "{trace}");
     site.assert_no_violations();
 }
 

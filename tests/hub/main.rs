@@ -59,6 +59,8 @@ mod promises;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod receipts;
+#[cfg(test)]
 mod recorder;
 #[cfg(test)]
 mod references;

@@ -14,6 +14,7 @@ on_both_databases!(
     outside_of_its_hours_it_says_so_once,
     hours_are_refused_with_the_place_of_each_flaw,
     answers_quote_where_the_instance_wants_it,
+    answers_in_groups_mention_who_asked,
     messages_are_marked_as_read_and_nobody_waits_for_it,
 );
 
@@ -142,13 +143,20 @@ async fn hours_are_refused_with_the_place_of_each_flaw(database: Database) {
     let site = Site::up(database, Behaviour::Echo).await;
     let path = format!("/api/v1/instances/{INSTANCE}");
     let flawed = json!({"opening_hours": {"time_zone": "Mars", "monday": ["09:00-18:00", "17:00-19:00"]},
-        "budget_turns_per_day": 0, "quote_replies": "often"});
+        "budget_turns_per_day": 0, "quote_replies": "often",
+        "mention_in_groups": "everybody"});
     let refused = site.api(Method::PUT, &path, Some(&flawed)).await;
     refused.assert_problem(422, "validation_failed");
     let mut places: Vec<_> =
         refused.body["errors"].as_array().unwrap().iter().map(|error| error["field"].as_str().unwrap()).collect();
     places.sort_unstable();
-    let expected = ["budget_turns_per_day", "opening_hours.monday[1]", "opening_hours.time_zone", "quote_replies"];
+    let expected = [
+        "budget_turns_per_day",
+        "mention_in_groups",
+        "opening_hours.monday[1]",
+        "opening_hours.time_zone",
+        "quote_replies",
+    ];
     assert_eq!(places, expected);
     let hours = json!({"time_zone": "America/Sao_Paulo", "monday": ["09:00-12:00", "13:00-18:00"]});
     site.change_instance(INSTANCE, json!({"opening_hours": hours})).await;
@@ -172,6 +180,47 @@ async fn answers_quote_where_the_instance_wants_it(database: Database) {
         let id = &said["data"]["key"]["id"];
         assert_eq!(sent[0]["quoted"]["key"]["id"] == *id, quotes, "{name}: {sent:?}");
         assert_eq!(sent[1].get("quoted"), None, "{name}");
+    }
+    site.assert_no_violations();
+}
+
+async fn answers_in_groups_mention_who_asked(database: Database) {
+    let site = Site::up(database, Behaviour::Echo).await;
+    let fields = json!({"mention_in_groups": "sender", "group_trigger": "always", "split_over": 0});
+    site.add_instance("friendly", fields).await;
+    let group = "120363042000000077@g.us";
+    let in_group = |participant: &str| {
+        let mut said = webhook(&phone(0), "one\n\ntwo");
+        said["instance"] = json!("friendly");
+        said["data"]["key"]["remoteJid"] = group.into();
+        said["data"]["key"]["participant"] = participant.into();
+        said["data"]["key"].as_object_mut().unwrap().remove("remoteJidAlt");
+        said
+    };
+    let direct = {
+        let mut said = webhook(&phone(0), "one\n\ntwo");
+        said["instance"] = json!("friendly");
+        said
+    };
+    let by_phone = in_group(&format!("{}@s.whatsapp.net", phone(0)));
+    for (said, person, name) in [
+        (by_phone, Some(phone(0)), phone(0)),
+        (in_group("112233445566@lid"), Some("112233445566@lid".to_owned()), "112233445566".to_owned()),
+        (direct, None, String::new()),
+    ] {
+        let before = site.evolution.sent().len();
+        // In doubt, and out: with its mention it is known again.
+        site.evolution.fail_next_after_sending(1, StatusCode::GATEWAY_TIMEOUT, &json!({}));
+        let trace = site.accepted("/webhook/evolution/friendly", &said).await.remove(0);
+        assert_eq!(site.ended(&trace).await["outcome"], "answered");
+        let sent: Vec<Value> = site.evolution.sent().into_iter().skip(before).map(|sent| sent.body).collect();
+        let prefix = person.as_ref().map(|_| format!("@{name} ")).unwrap_or_default();
+        assert_eq!(
+            sent.iter().map(|body| &body["text"]).collect::<Vec<_>>(),
+            [&json!(format!("{prefix}echo: one")), &json!("two")]
+        );
+        assert_eq!(sent[0]["mentioned"], person.map(|person| json!([person])).unwrap_or_default());
+        assert_eq!(sent[1].get("mentioned"), None);
     }
     site.assert_no_violations();
 }

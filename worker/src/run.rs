@@ -10,7 +10,8 @@ use omnihub_common::{
     person::Profiles,
     process::GroundError,
     queue::{
-        Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, SendOutcomes, TraceBus,
+        Accounts, Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, SendOutcomes,
+        TraceBus,
     },
     trace::{History, Traces},
 };
@@ -27,7 +28,7 @@ use crate::{
     retention::Retention,
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
-    turn::{Beginner, Kit, Receipts, TurnMetrics, typing_seats},
+    turn::{Beginner, Kit, OwnLids, Receipts, TurnMetrics, typing_seats},
 };
 
 /// Why a worker cannot go on.
@@ -137,6 +138,7 @@ impl Worker {
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
+            own_lids: OwnLids::new(Accounts::new(nats.clone())),
             breakers: Arc::new(Breakers::new()),
             typing: typing_seats(),
             beginner: Beginner::new(),

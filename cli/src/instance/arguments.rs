@@ -36,6 +36,7 @@ pub(super) const CLEARABLE: &[&str] = &[
     "group_trigger",
     "mark_read",
     "max_backlog",
+    "mention_in_groups",
     "on_edit",
     "opening_hours",
     "out_of_office_message",
@@ -343,6 +344,10 @@ pub struct FieldArgs {
     #[arg(long, value_name = "WHERE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     quote_replies: Option<String>,
+    /// Whom an answer in a group mentions: off or sender.
+    #[arg(long, value_name = "WHOM")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mention_in_groups: Option<String>,
     /// WhatsApp: whether messages are marked as read when their turn begins.
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -40,12 +40,23 @@ fn ended(trace: &Value) -> String {
 /// One trace, one line per column that is set, its payloads below.
 pub(super) fn one(trace: &Value, payloads: bool) -> String {
     let without = [&PAYLOADS[..], &ALIASES[..]].concat();
-    let table = show::fields(trace, &without);
+    let mut shown = trace.clone();
+    if let Some(bubbles) = trace["reply_states"].as_array() {
+        shown["reply_states"] = bubbles.iter().map(bubble).collect();
+    }
+    let table = show::fields(&shown, &without);
     let mut text = format!("{table}\n");
     for name in PAYLOADS.into_iter().filter(|name| payloads && !trace[*name].is_null()) {
         text.push_str(&format!("\n{name}:\n{:#}\n", trace[name]));
     }
     text
+}
+
+/// How far a bubble has come, and when that was told.
+fn bubble(state: &Value) -> Value {
+    let word = state["state"].as_str().unwrap_or_default();
+    let told = if state["at"].is_null() { String::new() } else { format!(" {}", show::cell(&state["at"])) };
+    format!("{word}{told}").into()
 }
 
 /// A phone number as people write it.
@@ -79,6 +90,9 @@ mod tests {
         let mut whole = trace;
         whole["incoming_payload"] = json!({"key": "value"});
         whole["warnings"] = json!(["one", "two"]);
+        whole["reply_states"] = json!([{"message_id": "A", "state": "read", "at": "2026-01-31T09:00:07Z"},
+            {"message_id": "B", "state": "sent", "at": null}]);
+        assert!(one(&whole, false).contains("read 2026-01-31 09:00:07"));
         assert!(!one(&whole, false).contains("incoming_payload") && one(&whole, false).contains("two"));
         assert!(one(&whole, true).contains("incoming_payload:\n{\n"));
     }

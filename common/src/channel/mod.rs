@@ -6,6 +6,7 @@
 
 mod connection;
 mod content;
+mod delivery;
 mod message;
 mod outgoing;
 pub mod whatsapp;
@@ -18,6 +19,7 @@ pub use content::{
     Album, CalendarEvent, Choice, Content, Detail, GroupInvite, Link, MediaFacts, Order, Place, Poll, Reaction,
     Referral, SharedContact,
 };
+pub use delivery::{Delivery, DeliveryState};
 pub use message::{InboundMessage, MessageKind, Person, Quoted};
 pub use outgoing::{ContactCard, File, MediaType, Outgoing, OutgoingContent};
 

@@ -59,6 +59,7 @@ pub struct Model {
     #[sea_orm(column_type = "Text", nullable)]
     pub out_of_office_message: Option<String>,
     pub quote_replies: String,
+    pub mention_in_groups: String,
     pub mark_read: bool,
     pub stream_replies: bool,
     #[sea_orm(column_type = "JsonBinary")]

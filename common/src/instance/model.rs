@@ -10,7 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgentSettings, BudgetSettings, GroupSettings, OfficeSettings, QuoteReplies, TakeoverSettings, TurnSettings,
+    AgentSettings, BudgetSettings, GroupSettings, MentionInGroups, OfficeSettings, QuoteReplies, TakeoverSettings,
+    TurnSettings,
 };
 use crate::{channel::ChannelType, secret::Secret};
 
@@ -227,6 +228,8 @@ pub struct ReplySettings {
     pub split_over: usize,
     /// Whether an answer quotes the message that it answers.
     pub quote: QuoteReplies,
+    /// Whom an answer in a group mentions.
+    pub mention: MentionInGroups,
     /// Whether messages are marked as read when their turn begins.
     pub mark_read: bool,
     /// Whether each paragraph of a streamed answer goes out as soon as the agent has ended it.
@@ -236,7 +239,8 @@ pub struct ReplySettings {
 impl Default for ReplySettings {
     /// The guide's: answers over 1000 characters are split.
     fn default() -> Self {
-        Self { enable_auto_split: true, split_over: 1000, quote: QuoteReplies::Never, mark_read: false, stream: false }
+        let (quote, mention) = (QuoteReplies::default(), MentionInGroups::default());
+        Self { enable_auto_split: true, split_over: 1000, quote, mention, mark_read: false, stream: false }
     }
 }
 

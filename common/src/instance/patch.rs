@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance, OfficePatch,
-    QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch, WhatsappSettings,
+    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance,
+    MentionInGroups, OfficePatch, QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch,
+    WhatsappSettings,
 };
 use crate::secret::Secret;
 
@@ -59,6 +60,7 @@ pub struct ReplyPatch {
     pub enable_auto_split: Option<bool>,
     pub split_over: Option<usize>,
     pub quote: Option<QuoteReplies>,
+    pub mention: Option<MentionInGroups>,
     pub mark_read: Option<bool>,
     pub stream: Option<bool>,
 }
@@ -148,6 +150,7 @@ impl ReplyPatch {
         put(&mut settings.enable_auto_split, self.enable_auto_split);
         put(&mut settings.split_over, self.split_over);
         put(&mut settings.quote, self.quote);
+        put(&mut settings.mention, self.mention);
         put(&mut settings.mark_read, self.mark_read);
         put(&mut settings.stream, self.stream);
     }

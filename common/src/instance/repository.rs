@@ -438,6 +438,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         opening_hours: instance.office.hours.as_ref().map(|hours| hours.to_json().to_string()),
         out_of_office_message: instance.office.message.clone(),
         quote_replies: instance.reply.quote.as_str().to_owned(),
+        mention_in_groups: instance.reply.mention.as_str().to_owned(),
         mark_read: instance.reply.mark_read,
         stream_replies: instance.reply.stream,
         channel_settings: channel_settings::write(&instance.channel, &seal)?,

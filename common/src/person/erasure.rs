@@ -23,7 +23,7 @@ use crate::{
     instance::summary,
     key::Actor,
     queue::PersonTracks,
-    trace::{bare_phone, entity::message_trace},
+    trace::{bare_phone, entity::message_trace, receipt},
 };
 
 /// Digits of a phone number that the audit log keeps.
@@ -76,6 +76,7 @@ pub async fn erase(
     let transaction = database::begin_write(database).await?;
     let Some(tracks) = find(&transaction, instance_name, whom).await? else { return Ok(None) };
     let phone = whom.phone;
+    receipt::forget(&transaction, tracks.instance_id, of_person(&tracks.phone, &tracks.sessions)).await?;
     let messages = message_trace::Entity::delete_many()
         .filter(message_trace::Column::InstanceName.eq(instance_name))
         .filter(of_person(&tracks.phone, &tracks.sessions))

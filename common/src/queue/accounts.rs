@@ -1,24 +1,16 @@
 //! How the accounts of instances are connected, as it was told last: the bucket `accounts`.
 //!
 //! It lies beside the queue, not in the database, so that it is kept while the database is away; a
-//! record that is lost is told again by the next webhook. Keys are row ids of instances, and `watch`:
+//! record that is lost is told again by the next webhook. Keys are row ids of instances, `lid-` and one, and `watch`:
 //! when somebody last watched over all accounts, which is how the hub knows that it was away.
 
 use std::time::Duration;
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{
-        ErrorCode,
-        context::{PublishError, PublishErrorKind},
-        stream::LastRawMessageErrorKind,
-    },
-};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 use super::{
     Nats,
-    partition::{EXPECTED_SEQUENCE, refusal},
+    bucket::{Bucket, BucketError},
     streams::ACCOUNTS,
 };
 use crate::channel::{ConnectionNews, ConnectionState};
@@ -148,34 +140,25 @@ impl Watched {
     }
 }
 
-/// The bucket does not answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the bucket of accounts does not answer")]
-pub struct AccountsError(#[source] Box<dyn std::error::Error + Send + Sync>);
-
-fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> AccountsError {
-    AccountsError(error.into())
-}
-
 /// The records of all accounts.
 #[derive(Clone, Debug)]
 pub struct Accounts {
-    nats: Nats,
+    pub(super) bucket: Bucket,
 }
 
 impl Accounts {
     /// Over this connection.
     #[must_use]
     pub fn new(nats: Nats) -> Self {
-        Self { nats }
+        Self { bucket: Bucket::new(nats.js, ACCOUNTS) }
     }
 
     /// What is known of an account.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn get(&self, instance: i64) -> Result<Option<AccountRecord>, AccountsError> {
-        Ok(self.read(&instance.to_string()).await?.0)
+    pub async fn get(&self, instance: i64) -> Result<Option<AccountRecord>, BucketError> {
+        Ok(self.bucket.read(&instance.to_string()).await?.0)
     }
 
     /// Changes a record: `change` makes the new one out of what is there, or none to leave it. `true`
@@ -187,15 +170,13 @@ impl Accounts {
         &self,
         instance: i64,
         change: impl Fn(Option<&AccountRecord>) -> Option<AccountRecord>,
-    ) -> Result<bool, AccountsError> {
+    ) -> Result<bool, BucketError> {
         let key = instance.to_string();
         loop {
-            let (known, sequence) = self.read(&key).await?;
+            let (known, sequence) = self.bucket.read(&key).await?;
             let Some(record) = change(known.as_ref()) else { return Ok(false) };
-            match self.write(&key, &record, sequence).await {
-                Ok(_) => return Ok(true),
-                Err(error) if is_outdated(&error) => {}
-                Err(error) => return Err(failed(error)),
+            if self.bucket.write(&key, &record, sequence).await?.is_some() {
+                return Ok(true);
             }
         }
     }
@@ -205,57 +186,20 @@ impl Accounts {
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn take_watch(&self, now: i64, every: Duration) -> Result<Option<(Watched, u64)>, AccountsError> {
-        let (known, sequence) = self.read(WATCH).await?;
+    pub async fn take_watch(&self, now: i64, every: Duration) -> Result<Option<(Watched, u64)>, BucketError> {
+        let (known, sequence) = self.bucket.read(WATCH).await?;
         let Some(next) = Watched::next(known, now, every) else { return Ok(None) };
-        match self.write(WATCH, &next, sequence).await {
-            Ok(sequence) => Ok(Some((next, sequence))),
-            Err(error) if is_outdated(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
-        }
+        let written = self.bucket.write(WATCH, &next, sequence).await?;
+        Ok(written.map(|sequence| (next, sequence)))
     }
 
     /// Notes how the watch stands; none when somebody else has it meanwhile.
     ///
     /// # Errors
     /// When the broker does not answer.
-    pub async fn go_on(&self, watched: Watched, sequence: u64) -> Result<Option<u64>, AccountsError> {
-        match self.write(WATCH, &watched, sequence).await {
-            Ok(sequence) => Ok(Some(sequence)),
-            Err(error) if is_outdated(&error) => Ok(None),
-            Err(error) => Err(failed(error)),
-        }
+    pub async fn go_on(&self, watched: Watched, sequence: u64) -> Result<Option<u64>, BucketError> {
+        self.bucket.write(WATCH, &watched, sequence).await
     }
-
-    /// Reads from the leader: another server may not have it yet. What another version wrote is as
-    /// good as nothing, but has its place.
-    async fn read<T: DeserializeOwned>(&self, key: &str) -> Result<(Option<T>, u64), AccountsError> {
-        let stream = self.nats.js.get_stream_no_info(format!("KV_{ACCOUNTS}")).await.map_err(failed)?;
-        match stream.get_last_raw_message_by_subject(&subject(key)).await {
-            Ok(message) => Ok((serde_json::from_slice(&message.payload).ok(), message.sequence)),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok((None, 0)),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    async fn write(&self, key: &str, value: &impl Serialize, expected: u64) -> Result<u64, PublishError> {
-        let mut headers = HeaderMap::new();
-        headers.insert(EXPECTED_SEQUENCE, expected.to_string());
-        let payload = serde_json::to_vec(value).unwrap_or_default();
-        let ack = self.nats.js.publish_with_headers(subject(key), headers, payload.into()).await?;
-        ack.await.map(|ack| ack.sequence)
-    }
-}
-
-/// Where the record of an account is.
-pub(super) fn subject(key: &str) -> String {
-    format!("$KV.{ACCOUNTS}.{key}")
-}
-
-/// Whether somebody else has written meanwhile.
-fn is_outdated(error: &PublishError) -> bool {
-    error.kind() == PublishErrorKind::WrongLastSequence
-        || refusal(error) == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
 }
 
 #[cfg(test)]

@@ -3,9 +3,9 @@
 use async_nats::jetstream::Context;
 
 use super::{
-    InstanceToken, Layout, Media, Subjects, accounts, aliases,
+    InstanceToken, Layout, Media, Subjects, aliases,
     bucket::Bucket,
-    idempotency,
+    idempotency, own_lid,
     streams::{ACCOUNTS, ALIASES, DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
 };
 
@@ -30,11 +30,9 @@ pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceTo
     Bucket::new(js.clone(), IDEMPOTENCY).remove(&idempotency::keys_of(instance)).await?;
     if let Some(id) = InstanceToken::row_id(instance.as_str()) {
         Bucket::new(js.clone(), ALIASES).remove(&aliases::keys_of(id)).await?;
-    }
-    if let (Ok(bucket), Some(id)) =
-        (js.get_stream(format!("KV_{ACCOUNTS}")).await, InstanceToken::row_id(instance.as_str()))
-    {
-        bucket.purge().filter(accounts::subject(&id.to_string())).await?;
+        for key in [id.to_string(), own_lid::key(id)] {
+            Bucket::new(js.clone(), ACCOUNTS).remove(&key).await?;
+        }
     }
     Media::open(js).await?.purge(instance).await?;
     Media::open_dead(js).await?.purge(instance).await?;

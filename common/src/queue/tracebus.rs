@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 
 use super::{InstanceToken, Subjects, confirm::until_confirmed, connect::Nats};
-use crate::trace::{TraceEvent, pack};
+use crate::trace::{Receipt, ReceiptEvent, TraceEvent, pack};
 
 /// Larger payloads are left out of an event, so that it always fits into a message.
 const EVENT_LIMIT: usize = 512 * 1024;
@@ -37,6 +37,18 @@ impl TraceBus {
             && let Err(error) = self.nats.js.client().publish(subject, payload.into()).await
         {
             tracing::debug!(error.message = %error, "a trace step was dropped");
+        }
+    }
+
+    /// Publishes how far a bubble of an instance has come, as a step: nobody waits for it.
+    pub async fn receipt(&self, instance: &InstanceToken, receipt: Receipt) {
+        if !self.nats.connected() {
+            return;
+        }
+        if let Ok(payload) = serde_json::to_vec(&ReceiptEvent::from(receipt))
+            && let Err(error) = self.nats.js.client().publish(Subjects::step(instance), payload.into()).await
+        {
+            tracing::debug!(error.message = %error, "a receipt was dropped");
         }
     }
 

@@ -156,7 +156,7 @@ fn list(items: &[String], cap: usize) -> String {
     serde_json::Value::from(items).to_string()
 }
 
-fn moment(ms: i64) -> DateTime<Utc> {
+pub(super) fn moment(ms: i64) -> DateTime<Utc> {
     DateTime::from_timestamp_millis(ms.clamp(0, LAST_MOMENT)).unwrap_or_default()
 }
 

@@ -1,4 +1,4 @@
-//! The rows of `message_traces` and `trace_payloads`.
+//! The rows of `message_traces`, `trace_payloads` and `message_receipts`.
 
 /// `message_traces`: one row per message.
 pub mod message_trace {
@@ -113,6 +113,31 @@ pub mod trace_payload {
         pub payload_size_original: i32,
         /// Of the event that wrote the row.
         pub revision: i64,
+    }
+
+    #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+    pub enum Relation {}
+
+    impl ActiveModelBehavior for ActiveModel {}
+}
+
+/// `message_receipts`: one row per bubble of ours of which the channel told something.
+pub mod message_receipt {
+    #![expect(missing_docs, reason = "the columns are described at `Receipt`")]
+
+    use sea_orm::entity::prelude::*;
+
+    /// A row.
+    #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+    #[sea_orm(table_name = "message_receipts")]
+    pub struct Model {
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub instance_id: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        pub provider_id: String,
+        /// [`DeliveryState::rank`](crate::channel::DeliveryState::rank).
+        pub state: i16,
+        pub at: DateTimeUtc,
     }
 
     #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]

@@ -7,6 +7,7 @@
 //! What this is not for: programs that want to decide something read the trace itself; the
 //! sentences may change with every version.
 
+mod bubbles;
 mod reasons;
 mod steps;
 #[cfg(test)]

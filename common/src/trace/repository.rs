@@ -252,7 +252,7 @@ fn payload_conflict() -> OnConflict {
 }
 
 /// The value that the insert came with, as both databases call it.
-fn excluded(column: impl IntoIden) -> Expr {
+pub(super) fn excluded(column: impl IntoIden) -> Expr {
     Expr::col(("excluded", column))
 }
 

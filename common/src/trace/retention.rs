@@ -1,7 +1,8 @@
 //! How long traces are kept, and how those that are older go.
 //!
 //! A trace is old when it was received long ago and nothing was told of it since: one that came
-//! back from the dead letters is kept anew. Its payloads go with it, by their foreign key. Rows go
+//! back from the dead letters is kept anew. Its payloads go with it, by their foreign key; receipts go by
+//! their own age. Rows go
 //! in small batches, so that the recorder and readers never wait for long.
 //!
 //! What is absent: nothing here decides when; the workers do that for what has expired by itself,
@@ -20,6 +21,7 @@ use serde_json::json;
 use super::{
     Traces,
     entity::message_trace::{Column, Entity},
+    receipt,
     repository::{within, writing},
 };
 use crate::{
@@ -117,6 +119,7 @@ impl Traces {
             Query::delete().from_table(Entity).and_where(Expr::col(Column::TraceId).in_subquery(oldest)).to_owned();
         let transaction = self.database.begin_with_options(writing()).await?;
         let removed = transaction.execute(&delete).await?.rows_affected();
+        transaction.execute(&receipt::older(instance, than)).await?;
         if let Some((actor, older)) = wanted {
             let change = Change {
                 action: "trace.cleanup",

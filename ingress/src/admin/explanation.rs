@@ -16,7 +16,7 @@ use super::{
     door::{Routes, get},
     openapi::{field::TRACE_ID, says},
     path::Path,
-    traces::awaited,
+    traces::{awaited, unavailable},
     whereabouts::Finder,
 };
 use crate::{problem::Problem, state::AppState};
@@ -44,7 +44,9 @@ async fn show(
         None => finder.of_trace(&trace).await.ok(),
     };
     let letter = dead_letter(&state, &trace).await;
-    Ok(Json(explain(&trace, whereabouts.as_ref(), letter.as_ref(), Utc::now())))
+    let told = explain(&trace, whereabouts.as_ref(), letter.as_ref(), Utc::now());
+    let bubbles = traces.bubble_states(&trace).await.map_err(unavailable)?;
+    Ok(Json(told.with_bubbles(&bubbles)))
 }
 
 async fn dead_letter(state: &AppState, trace: &Model) -> Option<DeadLetter> {

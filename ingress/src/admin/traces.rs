@@ -187,7 +187,8 @@ async fn list_of_a_phone(
 async fn show_trace(traces: &Traces, reach: &Reach, trace_id: &str) -> Result<Response, Problem> {
     let trace = awaited(traces, reach, trace_id).await?;
     let payloads = traces.payloads(reach, trace.trace_id).await.map_err(unavailable)?;
-    Ok(Json(view::TraceDetail::new(trace, &payloads)).into_response())
+    let states = traces.bubble_states(&trace).await.map_err(unavailable)?;
+    Ok(Json(view::TraceDetail::new(trace, &payloads, states)).into_response())
 }
 
 async fn show_payloads(

@@ -12,7 +12,7 @@ use std::{
 
 use omnihub_common::{
     channel::{ConnectionNews, ConnectionState},
-    queue::{AccountRecord, Accounts, AccountsError, now_ms},
+    queue::{AccountRecord, Accounts, BucketError, now_ms},
 };
 use tokio::sync::{Notify, mpsc};
 
@@ -86,7 +86,7 @@ impl Connections {
     }
 
     /// Writes one; `true` when its state is another one than before.
-    async fn write(&self, id: i64, news: &ConnectionNews) -> Result<bool, AccountsError> {
+    async fn write(&self, id: i64, news: &ConnectionNews) -> Result<bool, BucketError> {
         let now = now_ms();
         let before = self.accounts.get(id).await?.map(|record| record.state);
         let written = self

@@ -17,7 +17,7 @@ use futures_util::{StreamExt as _, stream};
 use omnihub_common::{
     channel::whatsapp::admin::{AdminError, Stretch},
     instance::{ChannelSettings, Instance, Instances, StoreError, WhatsappSettings},
-    queue::{AccountsError, IntakeError, Watched, now_ms},
+    queue::{BucketError, IntakeError, Watched, now_ms},
     trace::Traces,
 };
 use opentelemetry::{KeyValue, metrics::Counter};
@@ -58,7 +58,7 @@ pub struct CatchUp {
 pub enum CatchUpError {
     /// The records of accounts do not answer.
     #[error(transparent)]
-    Accounts(#[from] AccountsError),
+    Accounts(#[from] BucketError),
     /// The table of instances does not answer.
     #[error("the table of instances did not tell")]
     Instances(#[from] StoreError),

@@ -35,7 +35,14 @@ pub(crate) async fn accept_late(
     parts: Vec<Part>,
     own_id: Option<String>,
 ) -> Result<Vec<Uuid>, IntakeError> {
-    let webhook =
-        Webhook { event: Event::MessagesUpsert, instance: None, own_id, parts, correction: None, connection: None };
+    let webhook = Webhook {
+        event: Event::MessagesUpsert,
+        instance: None,
+        own_id,
+        parts,
+        correction: None,
+        connection: None,
+        deliveries: Vec::new(),
+    };
     accept(state, instance, webhook, &Target::Default).await
 }

@@ -9,6 +9,7 @@
 
 mod accept;
 mod correct;
+mod deliveries;
 mod documented;
 mod late;
 mod meters;
@@ -212,6 +213,9 @@ async fn handle(
             answer.trace_id = correct::accept(state, &instance, webhook).await?;
             answer.trace_ids.extend(answer.trace_id);
             answer.ignored_event = answer.trace_id.is_none().then(|| event.as_str().to_owned());
+        }
+        Event::Other(_) if !webhook.deliveries.is_empty() => {
+            deliveries::tell(state, &instance, webhook.deliveries).await;
         }
         Event::Other(name) => answer.ignored_event = Some(name.clone()),
     }

@@ -26,8 +26,8 @@ async fn is_in_flight(site: &Site) -> bool {
 
 async fn a_send_in_flight_goes_on_in_the_next_worker(database: Database) {
     let mut site = Site::parts(database, Behaviour::Echo).await;
-    // Longer than it takes to kill whoever waits for it.
-    site.evolution.delay(Duration::from_secs(20));
+    // It lands after all that is looked at here.
+    site.evolution.delay(Duration::from_secs(600));
     let path = format!("{}/api/v1/instance/{INSTANCE}/send-text?wait=60", site.hub.url());
     let call = reqwest::Client::new().post(path).header("x-api-key", ADMIN_KEY).header("idempotency-key", "k");
     let call = tokio::spawn(call.json(&text(PHONE, "do not lose me")).send());

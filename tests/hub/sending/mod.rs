@@ -1,5 +1,6 @@
 //! Sends over the API: in order with the bot's own replies, once for each key, told how they end.
 
+mod doubt;
 mod failures;
 mod idempotency;
 mod killed;

@@ -2,7 +2,7 @@
 
 use std::{ops::Range, time::Duration};
 
-use omnihub_common::trace::{TRACE_EVENT_VERSION, TraceEvent, unpack};
+use omnihub_common::trace::{RECEIPT_EVENT_VERSION, Receipt, ReceiptEvent, TRACE_EVENT_VERSION, TraceEvent, unpack};
 use serde::Deserialize;
 
 /// What the bytes of a message turned out to be.
@@ -10,6 +10,8 @@ use serde::Deserialize;
 pub(super) enum Reading {
     /// An event.
     Event(Box<TraceEvent>),
+    /// How far a bubble of ours has come.
+    Receipt(Receipt),
     /// An event of a newer build, which a newer worker can read: not ours to give up.
     Newer,
     /// Nothing that any build wrote; the reason names no content.
@@ -18,25 +20,34 @@ pub(super) enum Reading {
 
 /// Reads the bytes of a message.
 pub(super) fn read(bytes: &[u8]) -> Reading {
+    let Ok(json) = unpack(bytes) else { return Reading::Unreadable("it cannot be unpacked".to_owned()) };
+    match serde_json::from_slice::<TraceEvent>(&json) {
+        Ok(event) if event.v <= TRACE_EVENT_VERSION => Reading::Event(Box::new(event)),
+        Ok(_) => Reading::Newer,
+        Err(error) => read_other(&json, &error),
+    }
+}
+
+/// What is no trace event, and why.
+fn read_other(json: &[u8], error: &serde_json::Error) -> Reading {
     #[derive(Deserialize)]
     struct Version {
         v: u8,
     }
 
-    let Ok(json) = unpack(bytes) else { return Reading::Unreadable("it cannot be unpacked".to_owned()) };
-    match serde_json::from_slice::<TraceEvent>(&json) {
-        Ok(event) if event.v <= TRACE_EVENT_VERSION => Reading::Event(Box::new(event)),
-        Ok(_) => Reading::Newer,
-        Err(error) => match serde_json::from_slice::<Version>(&json) {
-            Ok(Version { v }) if v > TRACE_EVENT_VERSION => Reading::Newer,
-            // serde_json's message may quote a value; where it stands is enough to find it.
-            _ => Reading::Unreadable(format!(
-                "{:?} error at line {} column {}",
-                error.classify(),
-                error.line(),
-                error.column()
-            )),
-        },
+    match serde_json::from_slice::<ReceiptEvent>(json) {
+        Ok(event) if event.v <= RECEIPT_EVENT_VERSION => return Reading::Receipt(event.receipt),
+        _ => {}
+    }
+    match serde_json::from_slice::<Version>(json) {
+        Ok(Version { v }) if v > TRACE_EVENT_VERSION => Reading::Newer,
+        // serde_json's message may quote a value; where it stands is enough to find it.
+        _ => Reading::Unreadable(format!(
+            "{:?} error at line {} column {}",
+            error.classify(),
+            error.line(),
+            error.column()
+        )),
     }
 }
 
@@ -167,6 +178,12 @@ mod tests {
         assert_eq!(read(newer.to_string().as_bytes()), Reading::Newer);
         newer["record"] = json!({"another": "shape"});
         assert_eq!(read(newer.to_string().as_bytes()), Reading::Newer);
+
+        let mut receipt = json!({"v": RECEIPT_EVENT_VERSION, "receipt":
+            {"instance_id": 1, "provider_id": "3EB0", "state": "delivered", "at": 7}});
+        assert!(matches!(read(receipt.to_string().as_bytes()), Reading::Receipt(read) if read.provider_id == "3EB0"));
+        receipt["receipt"]["state"] = "burnt".into();
+        assert_eq!(read(receipt.to_string().as_bytes()), Reading::Newer);
 
         let mut wrong = event();
         wrong["record"]["received_at"] = json!("+5511999990000");

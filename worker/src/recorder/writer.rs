@@ -1,9 +1,9 @@
 //! A batch of messages into the database, and what becomes of each of them.
 
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use async_nats::jetstream::AckKind;
-use omnihub_common::trace::{self, TraceEvent};
+use omnihub_common::trace::{self, Receipt, TraceEvent, Traces, Written};
 use sea_orm::DbErr;
 use tokio_util::sync::CancellationToken;
 
@@ -16,6 +16,29 @@ use super::{
 /// An event of a newer build is offered again after this long, by when a newer worker may be up.
 const NEWER_WAIT: Duration = Duration::from_secs(10);
 
+/// What a batch tells, of one kind.
+enum News {
+    Events(Vec<TraceEvent>),
+    Receipts(Vec<Receipt>),
+}
+
+impl News {
+    fn len(&self) -> usize {
+        match self {
+            Self::Events(events) => events.len(),
+            Self::Receipts(receipts) => receipts.len(),
+        }
+    }
+
+    /// Writes a part of it, all or nothing.
+    async fn write(&self, traces: &Traces, range: Range<usize>) -> Result<Written, DbErr> {
+        match self {
+            Self::Events(events) => traces.write(&events[range]).await,
+            Self::Receipts(receipts) => traces.note_receipts(&receipts[range]).await,
+        }
+    }
+}
+
 impl Recorder {
     /// Writes a batch and acknowledges it; returns false when it was handed back because the
     /// recorder stops and the database is away.
@@ -24,11 +47,23 @@ impl Recorder {
             return true;
         }
         self.meters.pending(stream, batch.last());
-        let (messages, events) = self.read(stream, batch).await;
-        let mut bisect = Bisect::new(events.len());
+        let [(told, events), (more, receipts)] = self.read(stream, batch).await;
+        if !self.keep(stream, &told, &events, stop).await {
+            hand_back(&more).await;
+            return false;
+        }
+        self.keep(stream, &more, &receipts, stop).await
+    }
+
+    /// The same of one kind.
+    async fn keep(&self, stream: &'static str, messages: &[Delivered], news: &News, stop: &CancellationToken) -> bool {
+        if messages.is_empty() {
+            return true;
+        }
+        let mut bisect = Bisect::new(news.len());
         let mut failures = 0;
         while let Some(range) = bisect.next() {
-            match self.traces.write(&events[range]).await {
+            match news.write(&self.traces, range).await {
                 Ok(written) => {
                     self.wrote(stream, written, failures);
                     failures = 0;
@@ -41,26 +76,32 @@ impl Recorder {
                     pause(plan::backoff(failures), stop).await;
                     failures += 1;
                     if stop.is_cancelled() {
-                        hand_back(&messages).await;
+                        hand_back(messages).await;
                         return false;
                     }
                 }
             }
         }
-        self.settle_all(stream, &messages, &bisect).await;
+        self.settle_all(stream, messages, &bisect).await;
         self.meters.lag(stream, messages.last());
         true
     }
 
-    /// Reads each message; what is no event is settled here and leaves the batch.
-    async fn read(&self, stream: &'static str, batch: Vec<Delivered>) -> (Vec<Delivered>, Vec<TraceEvent>) {
+    /// Reads each message, events and receipts apart; what is neither is settled here and leaves the
+    /// batch.
+    async fn read(&self, stream: &'static str, batch: Vec<Delivered>) -> [(Vec<Delivered>, News); 2] {
         let mut messages = Vec::with_capacity(batch.len());
         let mut events = Vec::with_capacity(batch.len());
+        let (mut more, mut receipts) = (Vec::new(), Vec::new());
         for message in batch {
             match plan::read(&message.payload) {
                 Reading::Event(event) => {
                     events.push(*event);
                     messages.push(message);
+                }
+                Reading::Receipt(receipt) => {
+                    receipts.push(receipt);
+                    more.push(message);
                 }
                 Reading::Newer => settle(&message, AckKind::Nak(Some(NEWER_WAIT))).await,
                 Reading::Unreadable(reason) => {
@@ -68,7 +109,7 @@ impl Recorder {
                 }
             }
         }
-        (messages, events)
+        [(messages, News::Events(events)), (more, News::Receipts(receipts))]
     }
 
     fn wrote(&self, stream: &'static str, written: trace::Written, failures: u32) {

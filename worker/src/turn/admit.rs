@@ -5,6 +5,8 @@ use omnihub_common::{
     instance::{GroupSettings, GroupTrigger, Instance, Spent},
 };
 
+use super::own::Own;
+
 /// Why a message gets no answer: the `outcome_reason` of an ignored one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ignored {
@@ -53,28 +55,24 @@ impl Ignored {
     }
 }
 
-/// Whether a message gets a turn; `own_id` is our own id at the channel, where it is known.
-pub(super) fn admit(instance: &Instance, message: &InboundMessage, own_id: Option<&str>) -> Result<(), Ignored> {
+/// Whether a message gets a turn; `own` is who we are to it.
+pub(super) fn admit(instance: &Instance, message: &InboundMessage, own: &Own<'_>) -> Result<(), Ignored> {
     if !instance.is_active {
         return Err(Ignored::Inactive);
     }
-    worth_an_answer(instance, message, own_id)
+    worth_an_answer(instance, message, own)
 }
 
 /// The same of an instance that was active when the turn began.
-pub(super) fn worth_an_answer(
-    instance: &Instance,
-    message: &InboundMessage,
-    own_id: Option<&str>,
-) -> Result<(), Ignored> {
+pub(super) fn worth_an_answer(instance: &Instance, message: &InboundMessage, own: &Own<'_>) -> Result<(), Ignored> {
     meant_for_somebody(message)?;
-    if message.is_group { asks_us(&instance.groups, message, own_id) } else { Ok(()) }
+    if message.is_group { asks_us(&instance.groups, message, own) } else { Ok(()) }
 }
 
 /// Whether a message may withdraw a question that was asked before it, whatever its instance says:
 /// in a group only one that is surely meant for us.
 pub(super) fn surely_asks(message: &InboundMessage, own_id: Option<&str>) -> bool {
-    meant_for_somebody(message).is_ok() && (!message.is_group || addresses_us(message, own_id))
+    meant_for_somebody(message).is_ok() && (!message.is_group || addresses_us(message, &Own::of(own_id)))
 }
 
 /// Whether a person said something in a chat that takes answers.
@@ -92,12 +90,12 @@ fn meant_for_somebody(message: &InboundMessage) -> Result<(), Ignored> {
 }
 
 /// Whether a message in a group is one that the instance answers.
-fn asks_us(groups: &GroupSettings, message: &InboundMessage, own_id: Option<&str>) -> Result<(), Ignored> {
+fn asks_us(groups: &GroupSettings, message: &InboundMessage, own: &Own<'_>) -> Result<(), Ignored> {
     let text = || message.content.text.as_deref().unwrap_or_default();
     match groups.trigger {
         GroupTrigger::Always => Ok(()),
         GroupTrigger::Never => Err(Ignored::GroupNever),
-        GroupTrigger::Mention | GroupTrigger::Keyword if addresses_us(message, own_id) => Ok(()),
+        GroupTrigger::Mention | GroupTrigger::Keyword if addresses_us(message, own) => Ok(()),
         GroupTrigger::Keyword if groups.has_keyword(text()) => Ok(()),
         GroupTrigger::Mention => Err(Ignored::NotMentioned),
         GroupTrigger::Keyword => Err(Ignored::NoKeyword),
@@ -119,25 +117,28 @@ fn says_something(content: &Content) -> Result<(), Ignored> {
     }
 }
 
-/// In a group: a mention of our number, or a reply to something we wrote. Groups that hide numbers
-/// mention us by another id; then the text names our number.
-fn addresses_us(message: &InboundMessage, own_id: Option<&str>) -> bool {
-    let Some(own) = own_id.map(bare) else { return false };
+/// In a group: a mention of us, or a reply to something we wrote. Groups that hide numbers mention
+/// us by another id; while it is not known, the text may name our number.
+fn addresses_us(message: &InboundMessage, own: &Own<'_>) -> bool {
+    let Some(phone) = own.id.map(bare) else { return false };
+    let lid = own.lid.as_deref().map(bare);
     let quoted = message.quoted.as_ref().and_then(|quoted| quoted.author.as_deref());
-    let named = || message.content.text.as_deref().is_some_and(|text| names(text, own.0));
-    message.mentions.iter().map(String::as_str).chain(quoted).any(|id| bare(id) == own)
+    let named = || message.content.text.as_deref().is_some_and(|text| names(text, phone.0));
+    let is_us = |id: &str| bare(id) == phone || Some(bare(id)) == lid;
+    own.is_quoted
+        || message.mentions.iter().map(String::as_str).chain(quoted).any(is_us)
         || (!message.mentions.is_empty() && named())
 }
 
 /// Whether a text has `@` and this number.
-fn names(text: &str, number: &str) -> bool {
+pub(super) fn names(text: &str, number: &str) -> bool {
     let follows =
         |after: &str| after.strip_prefix(number).is_some_and(|rest| !rest.starts_with(|c: char| c.is_ascii_digit()));
     text.split('@').skip(1).any(follows)
 }
 
 /// An id without the device (`5511:3@s.whatsapp.net` is the same person on another device).
-fn bare(id: &str) -> (&str, &str) {
+pub(super) fn bare(id: &str) -> (&str, &str) {
     let (user, server) = id.split_once('@').unwrap_or((id, "s.whatsapp.net"));
     (user.split(':').next().unwrap_or(user), server)
 }
@@ -150,6 +151,10 @@ mod tests {
     use crate::turn::tests::instance;
 
     const OWN: Option<&str> = Some("5511999990000:7@s.whatsapp.net");
+
+    fn admit(instance: &Instance, message: &InboundMessage, own_id: Option<&str>) -> Result<(), Ignored> {
+        super::admit(instance, message, &Own::of(own_id))
+    }
 
     fn text(chat: &str) -> InboundMessage {
         InboundMessage {
@@ -213,6 +218,23 @@ mod tests {
         {
             assert_eq!(admit(&instance(), &said(words, mentions), OWN), Err(Ignored::NotMentioned), "{words}");
         }
+    }
+
+    #[test]
+    fn our_hidden_id_and_our_bubbles_are_known() {
+        let group = "120363042000000001@g.us";
+        let mentioned = InboundMessage { mentions: vec!["112233445566778@lid".into()], ..text(group) };
+        let author = Some("112233445566778:3@lid".into());
+        let reply = InboundMessage { quoted: Some(Quoted { author, ..Quoted::default() }), ..text(group) };
+        let lid = Some("112233445566778@lid".to_owned());
+        for message in [&mentioned, &reply] {
+            let known = Own { lid: lid.clone(), ..Own::of(OWN) };
+            assert_eq!(super::admit(&instance(), message, &known), Ok(()));
+            let another = Own { lid: Some("1@lid".to_owned()), ..Own::of(OWN) };
+            assert_eq!(super::admit(&instance(), message, &another), Err(Ignored::NotMentioned));
+        }
+        let quoted = Own { is_quoted: true, ..Own::of(OWN) };
+        assert_eq!(super::admit(&instance(), &reply, &quoted), Ok(()));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use omnihub_common::{
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Opened, admit::admit, question::question, tests::instance};
+use super::{Opened, admit::admit, own::Own, question::question, tests::instance};
 use crate::agent;
 
 /// What comes of a recorded message.
@@ -47,7 +47,7 @@ fn readings(path: &PathBuf) -> Vec<(InboundMessage, Reading)> {
     let reading = |part: omnihub_common::channel::whatsapp::webhook::Part| {
         let message = read_message(&part.data);
         let session_name = whatsapp_session_name(None, "acme", &part.address());
-        let reading = match admit(&instance(), &message, own_id.as_deref()) {
+        let reading = match admit(&instance(), &message, &Own::of(own_id.as_deref())) {
             Err(ignored) => Reading::Ignored(ignored.reason()),
             Ok(()) => Reading::Asked(asked(&message, session_name)),
         };

@@ -20,7 +20,7 @@ use tokio::sync::{
     broadcast::{self, error::RecvError},
 };
 
-use super::{Beginner, Receipts, Wait};
+use super::{Beginner, OwnLids, Receipts, Wait};
 use crate::{agent::Client, breaker::Breakers, files::FileDesk};
 
 /// Shared by all turns of a worker.
@@ -52,6 +52,8 @@ pub(crate) struct Kit {
     pub(crate) files: FileDesk,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
+    /// Who we are in groups that hide numbers.
+    pub(crate) own_lids: OwnLids,
     pub(crate) breakers: Arc<Breakers>,
     /// Who may call a channel without anybody who waits for it: to show that somebody is typing, or
     /// that a message was read.

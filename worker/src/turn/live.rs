@@ -44,9 +44,9 @@ impl Turn {
         mut heard: watch::Receiver<String>,
     ) -> Result<A::Output, Exit> {
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
-        let parcel = Parcel::answer(&opened.instance, &number).quoting(&opened.message);
+        let parcel = Parcel::answer(opened, &number);
         let (stop, withdraw) = (self.reins.stop.clone(), self.reins.withdraw.clone());
-        self.settle(story, &mut growing.answer);
+        self.settle(&parcel, story, &mut growing.answer).await?;
         loop {
             if stop.is_cancelled() {
                 self.keep_growing(growing);

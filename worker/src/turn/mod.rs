@@ -7,7 +7,7 @@
 //!
 //! Wherever it is cut, the checkpoint tells the next owner where to go on: the agent is asked
 //! again with the same key, a stored answer is never asked for again, and of the bubbles only the
-//! one whose send had begun may go out twice.
+//! one whose send had begun may go out twice, where the channel cannot tell whether it is out.
 
 mod admit;
 mod answer;
@@ -15,6 +15,7 @@ mod ask;
 mod beginning;
 mod bury;
 mod correct;
+mod doubt;
 mod end;
 mod forward;
 #[cfg(test)]
@@ -23,6 +24,7 @@ mod growing;
 mod kit;
 mod leave;
 mod live;
+mod own;
 mod part;
 mod presence;
 mod progress;
@@ -56,6 +58,7 @@ pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, Reins, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
+pub(crate) use own::OwnLids;
 pub(crate) use part::is_answerable;
 pub(crate) use presence::seats as typing_seats;
 pub(crate) use progress::Progress;
@@ -244,7 +247,7 @@ impl Turn {
         };
         story.answered(&answer);
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
-        let parcel = Parcel::answer(&opened.instance, &number).quoting(&opened.message);
+        let parcel = Parcel::answer(opened, &number);
         Box::pin(self.send(&parcel, story, answer)).await
     }
 

@@ -141,10 +141,10 @@ impl Turn {
             };
             story.read(TraceDetails::of(&message));
             // Who was admitted before the first bubble went out stays so.
-            let own_id = envelope.own_id.as_deref();
+            let own = self.own_to(&message, envelope.own_id.as_deref()).await;
             let admitted = match sending {
-                true => worth_an_answer(instance, &message, own_id),
-                false => admit(instance, &message, own_id),
+                true => worth_an_answer(instance, &message, &own),
+                false => admit(instance, &message, &own),
             };
             part.end = match admitted {
                 Err(why) => Some((Outcome::Ignored, why.reason().to_owned())),

@@ -1,17 +1,18 @@
 //! Sending an answer, or what a program sends, bubble by bubble.
 
-use std::time::Instant;
+use std::{borrow::Cow, time::Instant};
 
 use omnihub_common::{
     channel::{
-        InboundMessage, Outgoing,
+        Outgoing,
         whatsapp::{
-            call::Call,
+            call::{Call, mention_of, with_mention},
             outbound::{Evolution, SendError, Sent},
+            sent::Sought,
         },
     },
     conversation::Decision,
-    instance::{ChannelSettings, Instance},
+    instance::{ChannelSettings, Instance, MentionInGroups},
     queue::{Answer, Phase, now_ms},
     telemetry::propagation,
     trace::{Stage, TraceStatus},
@@ -19,7 +20,7 @@ use omnihub_common::{
 use serde_json::{Value, json};
 
 use super::{
-    Exit, Kit, Running, Turn,
+    Exit, Kit, Opened, Running, Turn,
     reception::{ended_instead, is_out_of_office},
     story::Story,
 };
@@ -46,35 +47,54 @@ pub(super) fn evolution(kit: &Kit, instance: &Instance) -> Result<Evolution, Sen
 /// What goes out bubble by bubble, through whom and to whom.
 #[derive(Clone, Copy)]
 pub(super) struct Parcel<'a> {
-    instance: &'a Instance,
+    pub(super) instance: &'a Instance,
     number: &'a str,
     /// What a program sends; none when it is an agent's answer.
     outgoing: Option<&'a Outgoing>,
     /// The id of the message that the first bubble of an answer quotes.
     quoted: Option<&'a str>,
+    /// Whom the first bubble of an answer mentions.
+    mentioned: Option<&'a str>,
 }
 
 impl<'a> Parcel<'a> {
-    /// An agent's answer.
-    pub(super) fn answer(instance: &'a Instance, number: &'a str) -> Self {
-        Self { instance, number, outgoing: None, quoted: None }
-    }
-
-    /// The same quoting the message that it answers, where the instance wants that.
-    pub(super) fn quoting(self, message: &'a InboundMessage) -> Self {
-        let quotes = self.instance.reply.quote.applies(message.is_group) && !message.provider_id.is_empty();
-        Self { quoted: quotes.then_some(message.provider_id.as_str()), ..self }
+    /// An agent's answer: where the instance wants that, it quotes the message that it answers, and
+    /// mentions in a group who wrote that.
+    pub(super) fn answer(Opened { instance, message, .. }: &'a Opened, number: &'a str) -> Self {
+        let quotes = instance.reply.quote.applies(message.is_group) && !message.provider_id.is_empty();
+        let mentions = message.is_group && instance.reply.mention == MentionInGroups::Sender;
+        let quoted = quotes.then_some(message.provider_id.as_str());
+        let mentioned = mention_of(&message.sender).filter(|_| mentions);
+        Self { instance, number, outgoing: None, quoted, mentioned }
     }
 
     /// What a program sends.
     pub(super) fn outgoing(instance: &'a Instance, number: &'a str, outgoing: &'a Outgoing) -> Self {
-        Self { instance, number, outgoing: Some(outgoing), quoted: None }
+        Self { instance, number, outgoing: Some(outgoing), quoted: None, mentioned: None }
+    }
+
+    /// What to look for where a bubble may be out; none where it could not be told from another.
+    pub(super) fn sought<'b>(&'b self, bubble: &'b str, first: bool) -> Option<Sought<'b>> {
+        match self.outgoing {
+            Some(outgoing) => Sought::of(outgoing, self.number, bubble),
+            None => Some(Sought::text(self.number, self.words(bubble, first))),
+        }
     }
 
     fn call(&self, bubble: &str, first: bool) -> Call {
         match self.outgoing {
             Some(outgoing) => Call::of(outgoing, bubble, first),
-            None => Call::text(self.number, bubble).quoting(self.quoted.filter(|_| first)),
+            None => Call::text(self.number, &self.words(bubble, first))
+                .quoting(self.quoted.filter(|_| first))
+                .mentioning(self.mentioned.filter(|_| first)),
+        }
+    }
+
+    /// The words of an answer's bubble.
+    fn words<'b>(&self, bubble: &'b str, first: bool) -> Cow<'b, str> {
+        match self.mentioned.filter(|_| first) {
+            Some(person) => with_mention(person, bubble).into(),
+            None => bubble.into(),
         }
     }
 }
@@ -87,7 +107,7 @@ impl Turn {
         story: &mut Story,
         mut answer: Answer,
     ) -> Result<(), Exit> {
-        self.settle(story, &mut answer);
+        self.settle(parcel, story, &mut answer).await?;
         let payload = (Stage::ChannelSend, None, outgoing(parcel.number, &answer, None));
         story.step(TraceStatus::Formatted, Some(payload)).await;
         while answer.sent.len() < answer.bubbles.len() {
@@ -106,15 +126,16 @@ impl Turn {
         }
     }
 
-    /// What is known of the bubbles that are out already, or may be.
-    pub(super) fn settle(&self, story: &mut Story, answer: &mut Answer) {
+    /// What is known, or can be, of the bubbles that are out already, or may be.
+    pub(super) async fn settle(
+        &mut self,
+        parcel: &Parcel<'_>,
+        story: &mut Story,
+        answer: &mut Answer,
+    ) -> Result<(), Exit> {
         self.kit.receipts.complete(&self.turn_id(), answer);
         note_out(story, answer);
-        if answer.in_doubt {
-            let bubble = answer.sent.len() + 1;
-            let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
-            story.details().warnings.push(warning);
-        }
+        if answer.in_doubt { Box::pin(self.settle_doubt(parcel, story, answer)).await } else { Ok(()) }
     }
 
     /// Sends the first bubble that is not out.

@@ -13,7 +13,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use omnihub_common::{
-    channel::{InboundMessage, whatsapp::inbound::read_message},
+    channel::{
+        InboundMessage,
+        whatsapp::{call::without_mention, inbound::read_message},
+    },
     instance::{Instance, TakeoverSettings},
     queue::{Answer, Checkpoint, Command, EnvelopeBody, InstanceToken, MessageId, OpenTurn, Phase, now_ms},
     trace::{Outcome, TraceDetails},
@@ -53,6 +56,7 @@ impl Turn {
             // What is so large is no bubble of ours and no keyword.
             EnvelopeBody::Object(_) => read_message(&Value::Null),
         };
+        self.learn_from(&message, envelope.own_id.as_deref()).await;
         let done = match command {
             Some(Command::Revoke) => self.revoke(&mut story, &message),
             _ => self.own_message(instance, &mut story, &session, &message, at).await,
@@ -168,8 +172,10 @@ fn is_ours(checkpoint: &mut Checkpoint, id: MessageId, message: &InboundMessage)
         return true;
     }
     let doubtful = answer.bubbles.get(answer.sent.len()).filter(|_| answer.in_doubt);
-    let confirms =
-        doubtful.is_some() && doubtful.map(|text| text.trim()) == message.content.text.as_deref().map(str::trim);
+    let words = message.content.text.as_deref().map(str::trim);
+    // In a group the first one may mention who asked.
+    let bare = words.map(without_mention).filter(|_| message.is_group && answer.sent.is_empty());
+    let confirms = doubtful.is_some_and(|text| words == Some(text.trim()) || bare == Some(text.trim()));
     if confirms {
         answer.sent.push(message.provider_id.clone());
         answer.in_doubt = false;
@@ -227,6 +233,12 @@ mod tests {
         checkpoint.overtaken = sending(Answer { in_doubt: true, ..answer.clone() });
         assert!(!is_ours(&mut checkpoint, own("D"), &written("D", "three")), "not that one");
         assert!(is_ours(&mut checkpoint, own("D"), &written("D", " two\n")));
+        let first = Answer { sent: Vec::new(), in_doubt: true, ..answer.clone() };
+        for (chat, is_confirmed) in [("1@g.us", true), ("14155550001@s.whatsapp.net", false)] {
+            let mut sending_first = Checkpoint { overtaken: sending(first.clone()), ..Checkpoint::new() };
+            let mentioning = InboundMessage { is_group: chat.ends_with("@g.us"), ..written("E", "@5511 one") };
+            assert_eq!(is_ours(&mut sending_first, own("E"), &mentioning), is_confirmed, "{chat}");
+        }
         let confirmed = Answer { sent: vec!["C".into(), "D".into()], ..answer };
         assert_eq!(checkpoint.overtaken, sending(confirmed));
     }

@@ -11,7 +11,7 @@ use super::{
     outbound::recipient,
     recipient::{address_of, phone_of},
 };
-use crate::channel::{ContactCard, Outgoing, OutgoingContent};
+use crate::channel::{ContactCard, Outgoing, OutgoingContent, Person};
 
 /// One request.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +41,15 @@ impl Call {
         self
     }
 
+    /// The same mentioning a person by [`mention_of`]; the words have it already.
+    #[must_use]
+    pub fn mentioning(mut self, person: Option<&str>) -> Self {
+        if let (Some(person), Value::Object(body)) = (person, &mut self.body) {
+            put(body, "mentioned", Some(json!([person])));
+        }
+        self
+    }
+
     /// A part of what a program sends: the whole of it, or of a text that is split this `bubble`.
     /// Only the `first` one replies and mentions, and shows typing.
     #[must_use]
@@ -57,6 +66,35 @@ impl Call {
         let held_for = Duration::from_millis(delay_ms.unwrap_or_default().into());
         Self { operation, body: Value::Object(body), held_for }
     }
+}
+
+/// How a person is mentioned: by the phone where it is known, else by the hidden id.
+#[must_use]
+pub fn mention_of(person: &Person) -> Option<&str> {
+    let hidden = || {
+        [Some(person.id.as_str()), person.alt_id.as_deref()]
+            .into_iter()
+            .flatten()
+            .find(|id| id.ends_with("@lid") && !id.contains(':'))
+    };
+    person.phone.as_deref().or_else(hidden)
+}
+
+/// Words that begin with a mention, as WhatsApp shows one.
+#[must_use]
+pub fn with_mention(person: &str, words: &str) -> String {
+    let name = person.split_once('@').map_or(person, |(name, _)| name);
+    format!("@{name} {words}")
+}
+
+/// The words behind a mention that they begin with; those of a text without one.
+#[must_use]
+pub fn without_mention(words: &str) -> &str {
+    let behind = || {
+        let (name, rest) = words.strip_prefix('@')?.split_once(' ')?;
+        (!name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit())).then_some(rest)
+    };
+    behind().unwrap_or(words)
 }
 
 /// What Evolution makes use of beside the content.
@@ -153,6 +191,28 @@ fn put(body: &mut Map<String, Value>, name: &str, value: Option<impl Into<Value>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mention_stands_before_the_words_and_is_found_again() {
+        let person = |id: &str, phone: Option<&str>| Person {
+            id: id.into(),
+            phone: phone.map(str::to_owned),
+            ..Person::default()
+        };
+        assert_eq!(mention_of(&person("7@lid", Some("5511"))), Some("5511"));
+        assert_eq!(mention_of(&person("7@lid", None)), Some("7@lid"));
+        assert_eq!(mention_of(&person("7@g.us", None)), None);
+        for person in ["5511", "7@lid"] {
+            assert_eq!(without_mention(&with_mention(person, "hi @5 there")), "hi @5 there");
+        }
+        assert_eq!(with_mention("7@lid", "hi"), "@7 hi");
+        for words in ["", "@", "@ana hi", "hi @5511 you", "@5511"] {
+            assert_eq!(without_mention(words), words);
+        }
+        let call = Call::text("1@g.us", "@5511 hi").mentioning(Some("5511"));
+        assert_eq!(call.body, json!({"number": "1@g.us", "text": "@5511 hi", "mentioned": ["5511"]}));
+        assert_eq!(Call::text("1", "hi").mentioning(None), Call::text("1", "hi"));
+    }
 
     fn outgoing(content: OutgoingContent) -> Outgoing {
         Outgoing {

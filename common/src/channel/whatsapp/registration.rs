@@ -8,8 +8,13 @@ use crate::secret::Secret;
 /// What the hub reads, and so all that it asks Evolution to post: each event more costs calls, and
 /// some hold up others while their receiver is away. So do those of an account that is unpaired or
 /// removed (its name stays taken until they are delivered), which the hub reads where they come.
-pub const EVENTS: [&str; 5] =
-    ["MESSAGES_UPSERT", "MESSAGES_EDITED", "MESSAGES_DELETE", "CONNECTION_UPDATE", "QRCODE_UPDATED"];
+///
+/// What is sent over Evolution's REST API (`SEND_MESSAGE`) is not asked for. Of our own sends it tells the
+/// id that the answer has a moment later; where no answer comes, Evolution is asked for what it has
+/// ([`sent`](super::sent)), also by another worker, and receipts are kept by that id whether it is
+/// known yet or not. What other programs send there is neither a message to us nor a person who takes over.
+pub const EVENTS: [&str; 6] =
+    ["MESSAGES_UPSERT", "MESSAGES_UPDATE", "MESSAGES_EDITED", "MESSAGES_DELETE", "CONNECTION_UPDATE", "QRCODE_UPDATED"];
 
 /// Characters that Evolution keeps of an address.
 pub const MAX_URL: usize = 500;

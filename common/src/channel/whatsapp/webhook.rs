@@ -11,8 +11,11 @@ use base64::{
 use serde_json::{Map, Value};
 
 pub use super::event::Event;
-use super::{connection::read_connection, correction::Correction, surrogates, wire};
-use crate::{channel::ConnectionNews, queue::PersonIds};
+use super::{connection::read_connection, correction::Correction, delivery::read_deliveries, surrogates, wire};
+use crate::{
+    channel::{ConnectionNews, Delivery},
+    queue::PersonIds,
+};
 
 /// How many envelopes or base64 layers may lie inside each other.
 const MAX_LAYERS: usize = 3;
@@ -46,6 +49,8 @@ pub struct Webhook {
     pub correction: Option<Correction>,
     /// What it tells of the account's connection.
     pub connection: Option<ConnectionNews>,
+    /// How far bubbles of ours have come.
+    pub deliveries: Vec<Delivery>,
 }
 
 /// One message of a webhook.
@@ -125,6 +130,8 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
         let date_time = fields.get("date_time").and_then(Value::as_str);
         read_connection(event.as_str(), fields.get("data").unwrap_or(&Value::Null), date_time)
     });
+    let told = named.zip(fields.get("data"));
+    let deliveries = told.map_or_else(Vec::new, |(event, data)| read_deliveries(event, data));
     let found = match &head.event {
         None | Some(Event::MessagesUpsert) => messages(Value::Object(fields), &mut head, MAX_LAYERS),
         Some(_) => Ok(Vec::new()),
@@ -134,7 +141,7 @@ pub fn read_webhook(body: &[u8], event_in_path: Option<&str>) -> Result<Webhook,
         Event::MessagesUpsert => found?.into_iter().enumerate().map(|(index, data)| part(index, data)).collect(),
         _ => Ok(Vec::new()),
     }?;
-    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, correction, connection })
+    Ok(Webhook { event, instance: head.instance, own_id: head.own_id, parts, correction, connection, deliveries })
 }
 
 impl Part {

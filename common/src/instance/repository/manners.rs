@@ -1,7 +1,7 @@
 //! The columns of what an instance may spend, when it answers, and how.
 
 use super::{super::entity::Model, error::RowError};
-use crate::instance::{BudgetSettings, OfficeSettings, OpeningHours, QuoteReplies, ReplySettings};
+use crate::instance::{BudgetSettings, MentionInGroups, OfficeSettings, OpeningHours, QuoteReplies, ReplySettings};
 
 pub(super) fn budget(row: &Model) -> Result<BudgetSettings, RowError> {
     let number = |column: &'static str, value: Option<i32>| {
@@ -33,6 +33,7 @@ pub(super) fn reply(row: &Model) -> Result<ReplySettings, RowError> {
         enable_auto_split: row.enable_auto_split,
         split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
         quote: QuoteReplies::parse(&row.quote_replies).ok_or(RowError::Column("quote_replies"))?,
+        mention: MentionInGroups::parse(&row.mention_in_groups).ok_or(RowError::Column("mention_in_groups"))?,
         mark_read: row.mark_read,
         stream: row.stream_replies,
     })

@@ -153,6 +153,24 @@ fn a_death_says_what_is_left_to_do() {
 }
 
 #[test]
+fn what_the_channel_says_of_the_bubbles_is_told() {
+    use crate::{channel::DeliveryState, trace::BubbleState};
+    let row = row(|row| ended(row, "answered", None, 3));
+    let bubble = |state, told: bool| BubbleState { message_id: "3EB0".into(), state, at: told.then(|| at(9)) };
+    let told = |bubbles: &[BubbleState]| explain(&row, None, None, at(5000)).with_bubbles(bubbles).sentences;
+    let silent = told(&[bubble(DeliveryState::Sent, false)]);
+    assert_eq!(silent.len(), 2, "nothing was told");
+    let bubbles = [(DeliveryState::Read, true), (DeliveryState::Failed, true), (DeliveryState::Sent, false)];
+    assert_eq!(
+        told(&bubbles.map(|(state, told)| bubble(state, told)))[2..],
+        [
+            "Of the 3 messages that went out the channel says: 1 read.",
+            "Worth a look: the channel could not deliver bubble 2 (3EB0).",
+        ]
+    );
+}
+
+#[test]
 fn an_unheard_of_reason_is_named() {
     let row = row(|row| ended(row, "ignored", Some("levitating"), 3));
     let told = explain(&row, None, None, at(5000));
@@ -175,12 +193,13 @@ const MAKERS: [&str; 9] = [
     "Outcome::Ignored, \"",
 ];
 /// What a reason of a single word stands right behind.
-const CALLS: [&str; 9] = [
+const CALLS: [&str; 10] = [
     "Dead(",
     "Hold(",
     "dead(",
     "misconfigured(",
     "=> ",
+    "Outcome::Answered, ",
     "Outcome::Dead, ",
     "Outcome::Ignored, ",
     "retry::HOLD, ",

@@ -3,8 +3,8 @@
 use omnihub_common::{
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSession,
-        GroupSettings, GroupTrigger, OnEdit, OpeningHours, Overlap, QuoteReplies, TakeoverSettings, TurnSettings,
-        WEEKDAYS,
+        GroupSettings, GroupTrigger, MentionInGroups, OnEdit, OpeningHours, Overlap, QuoteReplies, TakeoverSettings,
+        TurnSettings, WEEKDAYS,
     },
     trace::RETENTION_DAYS,
 };
@@ -90,6 +90,10 @@ fn sessions() -> Value {
 
 fn quotings() -> Value {
     json!({"type": "string", "enum": QuoteReplies::ALL.map(QuoteReplies::as_str)})
+}
+
+fn mentionings() -> Value {
+    json!({"type": "string", "enum": MentionInGroups::ALL.map(MentionInGroups::as_str)})
 }
 
 fn opening_hours() -> Value {
@@ -198,7 +202,7 @@ fn account() -> Vec<Field> {
 }
 
 /// What it may spend, when it answers, and how.
-fn manners() -> [Field; 8] {
+fn manners() -> [Field; 9] {
     let whole = Kind::Whole(*BudgetSettings::RANGE.start(), *BudgetSettings::RANGE.end());
     [
         field("budget_turns_per_minute", whole, "Turns that may begin within a minute."),
@@ -207,6 +211,7 @@ fn manners() -> [Field; 8] {
         field("opening_hours", Kind::Such(opening_hours), "When its agent is asked; always unless said."),
         text("out_of_office_message", "What a person is told outside of `opening_hours`, once a day."),
         field("quote_replies", Kind::Such(quotings), "Where an answer quotes what it answers; `never` unless said."),
+        field("mention_in_groups", Kind::Such(mentionings), "Whom an answer in a group mentions; `off` unless said."),
         flag("mark_read", "WhatsApp: whether messages are marked as read when their turn begins."),
         flag("stream_replies", "With `agent_stream_mode`: whether each paragraph goes out as soon as it has ended."),
     ]

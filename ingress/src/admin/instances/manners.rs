@@ -1,7 +1,8 @@
 //! The fields of what an instance may spend, when it answers, and how.
 
 use omnihub_common::instance::{
-    BudgetPatch, BudgetSettings, OfficePatch, OfficeSettings, OpeningHours, QuoteReplies, ReplyPatch, ReplySettings,
+    BudgetPatch, BudgetSettings, MentionInGroups, OfficePatch, OfficeSettings, OpeningHours, QuoteReplies, ReplyPatch,
+    ReplySettings,
 };
 use serde_json::Value;
 
@@ -52,11 +53,16 @@ pub(super) fn reply(fields: &mut Fields) -> ReplyPatch {
         let words = QuoteReplies::ALL.map(QuoteReplies::as_str).join(", ");
         QuoteReplies::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
     });
+    let mention = fields.text("mention_in_groups").check(fields, "mention_in_groups", |word| {
+        let words = MentionInGroups::ALL.map(MentionInGroups::as_str).join(", ");
+        MentionInGroups::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
+    });
     let split_over = fields.number("split_over", 0..=MAX_SPLIT_OVER).check(fields, "split_over", usize::try_from);
     ReplyPatch {
         enable_auto_split: fields.flag("enable_auto_split").or_default(default.enable_auto_split),
         split_over: split_over.or_default(default.split_over),
         quote: quote.or_default(default.quote),
+        mention: mention.or_default(default.mention),
         mark_read: fields.flag("mark_read").or_default(default.mark_read),
         stream: fields.flag("stream_replies").or_default(default.stream),
     }

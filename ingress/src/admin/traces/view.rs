@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use omnihub_common::trace::{
-    Stage, decompress,
+    BubbleState, Stage, decompress,
     entity::{message_trace, trace_payload},
 };
 use serde::Serialize;
@@ -43,10 +43,16 @@ pub(super) struct TraceDetail {
     agent_request_payload: Option<Value>,
     agent_response_payload: Option<Value>,
     outgoing_payload: Option<Value>,
+    /// How far each bubble of `reply_message_ids` has come on its way to the person.
+    reply_states: Vec<BubbleState>,
 }
 
 impl TraceDetail {
-    pub(super) fn new(trace: message_trace::Model, payloads: &[trace_payload::Model]) -> Self {
+    pub(super) fn new(
+        trace: message_trace::Model,
+        payloads: &[trace_payload::Model],
+        reply_states: Vec<BubbleState>,
+    ) -> Self {
         let of = |stage: Stage| payloads.iter().find(|payload| payload.stage == stage.as_str()).and_then(unpacked);
         Self {
             trace: trace.into(),
@@ -54,6 +60,7 @@ impl TraceDetail {
             agent_request_payload: of(Stage::AgentRequest),
             agent_response_payload: of(Stage::AgentResponse),
             outgoing_payload: of(Stage::ChannelSend),
+            reply_states,
         }
     }
 }

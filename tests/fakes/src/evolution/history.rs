@@ -25,6 +25,8 @@ pub(super) struct History {
     messages: Vec<Value>,
     /// As of a version that knows no filter by time.
     ignores_times: bool,
+    /// As where messages are not kept: what is sent leaves no trace.
+    forgets_sent: bool,
     /// The files of messages, by their ids, in base64.
     files: BTreeMap<String, String>,
 }
@@ -40,9 +42,28 @@ impl FakeEvolution {
         self.state.change(name, |known| known.account.history.files.insert(id.to_owned(), base64.to_owned()));
     }
 
+    /// The account's server is set up to keep nothing of what is sent.
+    pub fn forget_sent(&self, name: &str) {
+        self.state.change(name, |known| known.account.history.forgets_sent = true);
+    }
+
     /// The account is on a version that knows no filter by time.
     pub fn ignore_times(&self, name: &str) {
         self.state.change(name, |known| known.account.history.ignores_times = true);
+    }
+}
+
+impl History {
+    /// Keeps what the account has sent.
+    pub(super) fn keep_sent(&mut self, message: Value) {
+        if !self.forgets_sent {
+            self.messages.push(message);
+        }
+    }
+
+    /// The rows that a filter takes.
+    fn wanted(&self, body: &Map<String, Value>) -> Vec<Value> {
+        self.messages.iter().filter(|row| self.ignores_times || is_wanted(row, body)).cloned().collect()
     }
 }
 
@@ -84,11 +105,7 @@ async fn find_messages(
     serve(&state, "findMessages", &name, (&headers, &body), |body| {
         authorize(&state, &name, &headers)?;
         note_unknown(&state, "findMessages", &unknown(body, &["where", "page", "offset"]));
-        let history = state.read(&name, |known| known.account.history.clone()).unwrap_or_default();
-        let mut rows = history.messages;
-        if !history.ignores_times {
-            rows.retain(|row| is_wanted(row, body));
-        }
+        let mut rows = state.read(&name, |known| known.account.history.wanted(body)).unwrap_or_default();
         // Newest first, and of the same second the later one.
         rows.reverse();
         rows.sort_by_key(|row| std::cmp::Reverse(row["messageTimestamp"].as_i64()));

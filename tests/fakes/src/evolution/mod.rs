@@ -161,6 +161,11 @@ impl FakeEvolution {
         *lock(&self.state.delay) = delay;
     }
 
+    /// Every send from now on reaches the person at once, and is answered only so long after.
+    pub fn answer_after(&self, delay: Duration) {
+        *lock(&self.state.answered_after) = delay;
+    }
+
     /// Every text sent so far, in the order of acceptance.
     #[must_use]
     pub fn sent(&self) -> Vec<Sent> {
@@ -236,6 +241,7 @@ struct State {
     global_key: Mutex<Option<String>>,
     failures: Mutex<VecDeque<Failure>>,
     delay: Mutex<Duration>,
+    answered_after: Mutex<Duration>,
     sent: Record<Sent>,
     presences: Record<Presence>,
     read: Record<Marked>,
@@ -257,6 +263,7 @@ impl State {
             global_key: Mutex::default(),
             failures: Mutex::default(),
             delay: Mutex::default(),
+            answered_after: Mutex::default(),
             sent: Record::new(),
             presences: Record::new(),
             read: Record::new(),

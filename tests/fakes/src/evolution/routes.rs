@@ -85,12 +85,15 @@ async fn deliver(state: Arc<State>, instance: String, key: String, message: Mess
         return refuse(&state, instance, operation, (StatusCode::BAD_REQUEST, wire::not_connected()));
     }
     let message_id = state.next_message_id();
-    let answer = wire::sent_message(&text, &message_id, now_seconds());
+    let answer = wire::sent_message(&text, &message_id, now_seconds(), &whole);
+    state.change(&instance, |known| known.account.history.keep_sent(answer.clone()));
     let headers = map_of(&headers);
     let at = Instant::now();
     let name = instance.clone();
     let wire::Text { number, text } = text;
     state.sent.push(Sent { instance, key, number, text, operation, body: whole, headers, started, at, message_id });
+    let answered_after = *lock(&state.answered_after);
+    wait(&state, answered_after).await;
     match failure {
         Some(Failure { status, body, .. }) => refuse(&state, name, operation, (status, body)),
         None => (StatusCode::CREATED, Json(answer)).into_response(),

@@ -107,18 +107,27 @@ pub(super) fn message_id(n: u64) -> String {
 }
 
 /// The 201 of `sendText`, as recorded from 2.3.6.
-pub(super) fn sent_message(text: &Text, id: &str, at_seconds: u64) -> Value {
+pub(super) fn sent_message(text: &Text, id: &str, at_seconds: u64, body: &Value) -> Value {
+    let (kind, message) = content(text, body);
     json!({
         "key": { "remoteJid": jid(&text.number), "fromMe": true, "id": id },
         "pushName": "Você",
         "status": "PENDING",
-        "message": { "conversation": text.text },
+        "message": message,
         "contextInfo": null,
-        "messageType": "conversation",
+        "messageType": kind,
         "messageTimestamp": at_seconds,
         "instanceId": INSTANCE_ID,
         "source": "web",
     })
+}
+
+/// What a sent message holds: a file with its caption, or words.
+fn content(text: &Text, body: &Value) -> (String, Value) {
+    match body["mediatype"].as_str() {
+        Some(kind) => (format!("{kind}Message"), json!({ format!("{kind}Message"): {"caption": text.text} })),
+        None => ("conversation".to_owned(), json!({ "conversation": text.text })),
+    }
 }
 
 /// The `instanceId` in the answer to every send; nothing may rely on it.
