@@ -75,6 +75,8 @@ mod tenants;
 #[cfg(test)]
 mod traces;
 #[cfg(test)]
+mod transcription;
+#[cfg(test)]
 mod troubleshooting;
 #[cfg(test)]
 mod turns;

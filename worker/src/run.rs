@@ -27,6 +27,7 @@ use crate::{
     retention::Retention,
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
+    transcription::Listener,
     turn::{Beginner, Kit, Receipts, TurnMetrics, typing_seats},
 };
 
@@ -120,6 +121,10 @@ impl Worker {
         let links = Links::new(settings.media_store.clone())?;
         let Tenants { directory, gate, budgets, pauses, profiles } = tenants;
         let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
+        let (files, breakers) =
+            (Arc::new(FileDesk::new(media.clone(), links, settings.media_to_agent as u64)), Arc::new(Breakers::new()));
+        let patience = settings.transcript_patience;
+        let listener = Listener::new(http.clone(), media.clone(), Arc::clone(&files), Arc::clone(&breakers), patience);
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
             directory,
@@ -133,11 +138,12 @@ impl Worker {
             traces: TraceBus::new(nats.clone()),
             outcomes: SendOutcomes::new(nats.clone()),
             dead,
-            files: FileDesk::new(media.clone(), links, settings.media_to_agent as u64),
+            files,
+            listener,
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
-            breakers: Arc::new(Breakers::new()),
+            breakers,
             typing: typing_seats(),
             beginner: Beginner::new(),
         };

@@ -50,6 +50,10 @@ pub(super) const CLEARABLE: &[&str] = &[
     "split_over",
     "takeover_minutes",
     "trace_retention_days",
+    "transcript_api_key",
+    "transcript_api_url",
+    "transcript_language",
+    "transcript_model",
     "turns_per_minute",
     "webhook_base64",
     "webhook_secret",
@@ -346,6 +350,22 @@ pub struct FieldArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mark_read: Option<bool>,
+    /// Who writes down what is said in voice messages: an OpenAI-compatible server.
+    #[arg(long, value_name = "URL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript_api_url: Option<String>,
+    /// The key there, if it wants one.
+    #[arg(long, value_name = "KEY", value_parser = secret)]
+    #[serde(skip)]
+    transcript_api_key: Option<Secret>,
+    /// The model there; without it whisper-1.
+    #[arg(long, value_name = "MODEL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript_model: Option<String>,
+    /// What is spoken, as pt or en; without it the server finds out.
+    #[arg(long, value_name = "LANGUAGE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transcript_language: Option<String>,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -459,6 +479,7 @@ impl FieldArgs {
         let Ok(Value::Object(mut map)) = serde_json::to_value(self) else { return Map::new() };
         put(&mut map, "webhook_secret", self.webhook_secret.as_ref());
         put(&mut map, "agent_webhook_secret", self.agent_webhook_secret.as_ref());
+        put(&mut map, "transcript_api_key", self.transcript_api_key.as_ref());
         put(&mut map, "discord_bot_token", self.discord_bot_token.as_ref());
         put(&mut map, "slack_bot_token", self.slack_bot_token.as_ref());
         put(&mut map, "slack_signing_secret", self.slack_signing_secret.as_ref());

@@ -60,6 +60,12 @@ pub struct Model {
     pub out_of_office_message: Option<String>,
     pub quote_replies: String,
     pub mark_read: bool,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub transcript_api_url: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub transcript_api_key: Option<String>,
+    pub transcript_model: Option<String>,
+    pub transcript_language: Option<String>,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

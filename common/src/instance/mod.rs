@@ -14,6 +14,7 @@ mod entity;
 mod follow;
 mod groups;
 mod lookup;
+mod media;
 mod model;
 mod office;
 mod patch;
@@ -40,6 +41,7 @@ pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
 pub use groups::{GroupPatch, GroupSession, GroupSettings, GroupTrigger};
 pub use lookup::Lookup;
+pub use media::{MediaPatch, MediaSettings, TranscriptSettings};
 pub use model::{
     AccountWatch, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES, ReplySettings,
     SlackSettings, WhatsappSettings,

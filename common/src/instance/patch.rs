@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance, OfficePatch,
-    QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch, WhatsappSettings,
+    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance, MediaPatch,
+    OfficePatch, QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch, WhatsappSettings,
 };
 use crate::secret::Secret;
 
@@ -29,6 +29,7 @@ pub struct Patch {
     pub budget: BudgetPatch,
     pub office: OfficePatch,
     pub reply: ReplyPatch,
+    pub media: MediaPatch,
     pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
     pub whatsapp: WhatsappPatch,
@@ -123,6 +124,7 @@ impl Patch {
         self.budget.apply(&mut instance.budget);
         self.office.apply(&mut instance.office);
         self.reply.apply(&mut instance.reply);
+        self.media.apply(&mut instance.media);
         put(&mut instance.trace_retention_days, self.trace_retention_days);
         let agent = &mut instance.agent;
         put(&mut agent.api_url, self.agent.api_url);
@@ -187,14 +189,14 @@ impl SlackPatch {
     }
 }
 
-fn put<T>(field: &mut T, new: Option<T>) {
+pub(super) fn put<T>(field: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *field = new;
     }
 }
 
 /// Empties, replaces or leaves a secret that may be missing.
-fn change_secret(field: &mut Option<Secret>, change: Option<Option<Secret>>) {
+pub(super) fn change_secret(field: &mut Option<Secret>, change: Option<Option<Secret>>) {
     match change {
         None => {}
         Some(None) => *field = None,

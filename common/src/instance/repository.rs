@@ -11,7 +11,7 @@ use sea_orm::{
 
 use super::{
     AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance, InstanceName, InstanceView, Lookup,
-    OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
+    MediaSettings, OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
     channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -24,6 +24,7 @@ use crate::{
 mod agent;
 mod error;
 mod manners;
+mod media;
 mod names;
 mod page;
 mod resolve;
@@ -57,6 +58,7 @@ pub struct NewInstance {
     pub budget: BudgetSettings,
     pub office: OfficeSettings,
     pub reply: ReplySettings,
+    pub media: MediaSettings,
     pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
 }
@@ -297,6 +299,7 @@ impl Instances {
             budget: new.budget,
             office: new.office,
             reply: new.reply,
+            media: new.media,
             trace_retention_days: new.trace_retention_days,
             channel: new.channel,
             created_at: now,
@@ -311,6 +314,7 @@ impl Instances {
             agent_api_key: Set(String::new()),
             agent_webhook_secret: Set(None),
             agent_webhook_secret_previous: Set(None),
+            transcript_api_key: Set(None),
             channel_settings: Set(serde_json::json!({})),
             ..ActiveModelTrait::reset_all(draft.into_active_model())
         };
@@ -321,6 +325,7 @@ impl Instances {
             agent_api_key: Set(row.agent_api_key),
             agent_webhook_secret: Set(row.agent_webhook_secret),
             agent_webhook_secret_previous: Set(row.agent_webhook_secret_previous),
+            transcript_api_key: Set(row.transcript_api_key),
             channel_settings: Set(row.channel_settings),
             ..Default::default()
         };
@@ -367,6 +372,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let (turns, takeover) = (rows::turns(&row)?, rows::takeover(&row)?);
     let (groups, agent) = (rows::groups(&row)?, agent::read(&row, &seal)?);
     let (budget, office, reply) = (manners::budget(&row)?, manners::office(&row)?, manners::reply(&row)?);
+    let media = media::read(&row, &seal)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     Ok(Instance {
         id: row.id,
@@ -382,6 +388,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         budget,
         office,
         reply,
+        media,
         trace_retention_days: rows::days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -390,7 +397,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
 
 fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> {
     let seal = RowSeal { keyring, id: instance.id };
-    let agent = &instance.agent;
+    let (agent, transcript) = (&instance.agent, &instance.media.transcript);
     let whatsapp_instance = match &instance.channel {
         ChannelSettings::Whatsapp(settings) => Some(settings.whatsapp_instance.clone()),
         ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => None,
@@ -439,6 +446,10 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         out_of_office_message: instance.office.message.clone(),
         quote_replies: instance.reply.quote.as_str().to_owned(),
         mark_read: instance.reply.mark_read,
+        transcript_api_url: transcript.api_url.clone(),
+        transcript_api_key: seal.encrypt_some("transcript_api_key", transcript.api_key.as_ref())?,
+        transcript_model: transcript.model.clone(),
+        transcript_language: transcript.language.clone(),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

@@ -58,6 +58,10 @@ pub struct InstanceView {
     out_of_office_message: Option<String>,
     quote_replies: &'static str,
     mark_read: bool,
+    transcript_api_url: Option<String>,
+    transcript_api_key: Option<String>,
+    transcript_model: Option<String>,
+    transcript_language: Option<String>,
     trace_retention_days: Option<u32>,
 }
 
@@ -145,6 +149,10 @@ impl InstanceView {
             out_of_office_message: instance.office.message.clone(),
             quote_replies: instance.reply.quote.as_str(),
             mark_read: instance.reply.mark_read,
+            transcript_api_url: instance.media.transcript.api_url.clone(),
+            transcript_api_key: instance.media.transcript.api_key.as_ref().map(Secret::mask),
+            transcript_model: instance.media.transcript.model.clone(),
+            transcript_language: instance.media.transcript.language.clone(),
             trace_retention_days: instance.trace_retention_days,
         }
     }

@@ -63,7 +63,7 @@ impl File {
     }
 
     /// Its media type.
-    pub(super) fn media_type(&self) -> String {
+    pub(crate) fn media_type(&self) -> String {
         media_type(&self.about)
     }
 

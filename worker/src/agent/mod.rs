@@ -26,6 +26,7 @@ use answer::answered;
 pub use client::Client;
 use file::Show;
 pub use file::{File, Files};
+pub(crate) use openai::openai_url;
 
 /// What an agent is asked, the same for every protocol.
 #[derive(Clone, Debug)]

@@ -80,17 +80,17 @@ pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
 
 /// What goes over the wire.
 pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
-    let url = completions_url(&instance.agent.api_url).ok_or(Failure::Unusable)?;
+    let url = openai_url(&instance.agent.api_url, ["chat", "completions"]).ok_or(Failure::Unusable)?;
     let call = call_to(url.as_str(), instance, request, context)?;
     Ok(Call { dialect: Some(Dialect::Openai), ..call })
 }
 
 /// The version is part of the address with some, and added for the others.
-fn completions_url(base: &str) -> Option<Url> {
+pub(crate) fn openai_url(base: &str, place: [&str; 2]) -> Option<Url> {
     let mut url = Url::parse(base).ok()?;
     let has_version = url.path_segments()?.rfind(|segment| !segment.is_empty()) == Some("v1");
     let version = if has_version { &[][..] } else { &["v1"] };
-    url.path_segments_mut().ok()?.pop_if_empty().extend(version).extend(["chat", "completions"]);
+    url.path_segments_mut().ok()?.pop_if_empty().extend(version).extend(place);
     Some(url)
 }
 
@@ -194,7 +194,7 @@ mod tests {
             ("http://m.test/openai/v1", "http://m.test/openai/v1/chat/completions"),
             ("http://m.test/api?version=3", "http://m.test/api/v1/chat/completions?version=3"),
         ] {
-            assert_eq!(completions_url(base).unwrap().as_str(), url);
+            assert_eq!(openai_url(base, ["chat", "completions"]).unwrap().as_str(), url);
         }
     }
 

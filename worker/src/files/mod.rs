@@ -26,7 +26,7 @@ use omnihub_common::{
 };
 use serde_json::Value;
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
@@ -50,11 +50,16 @@ const SLACK: u64 = 64 * 1024;
 /// How long to wait before Evolution is asked a second time.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a file is not given, for people.
+const TOO_LARGE: &str = "it is too large";
+
 /// Where the file of a message may be.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRef {
     message_id: String,
     object: String,
+    /// The object of what is said in it.
+    transcript: String,
     link: Option<String>,
     key: Option<FileKey>,
 }
@@ -70,9 +75,15 @@ impl FileRef {
         Some(Box::new(Self {
             message_id: message.provider_id.clone(),
             object: Media::name(&instance, envelope.id, "media"),
+            transcript: Media::name(&instance, envelope.id, "transcript"),
             link: data["message"]["mediaUrl"].as_str().filter(|link| link.len() <= LONGEST_LINK).map(str::to_owned),
             key: FileKey::of(data),
         }))
+    }
+
+    /// The name of the object that holds what is said in it.
+    pub(crate) fn transcript(&self) -> String {
+        self.transcript.clone()
     }
 
     /// Whether this is told of its message's file.
@@ -158,10 +169,31 @@ impl FileDesk {
         gathered
     }
 
+    /// One file of at most so many bytes, with its room in memory; or why it is not to be had.
+    pub(crate) async fn fetch(
+        &self,
+        at: &FileRef,
+        about: &Value,
+        most: u64,
+        evolution: Option<&Evolution>,
+    ) -> Result<(File, OwnedSemaphorePermit), String> {
+        let wanted = Wanted { at, about: about.clone() };
+        let plan = self.plan_one(wanted, most).await.map_err(|_| TOO_LARGE.to_owned())?;
+        let late = Instant::now() + PATIENCE;
+        let seat = timeout_at(late, Arc::clone(&self.room).acquire_many_owned(room(plan.most))).await;
+        let Ok(Ok(seat)) = seat else { return Err("the worker has no memory for it".to_owned()) };
+        match timeout_at(late, self.bring(&plan, evolution)).await {
+            Ok(Ok(bytes)) => Ok((File { about: plan.wanted.about, bytes }, seat)),
+            Ok(Err(Absent::TooLarge)) => Err(TOO_LARGE.to_owned()),
+            Ok(Err(Absent::Because(why))) => Err(why),
+            Err(_) => Err("it took too long to get it".to_owned()),
+        }
+    }
+
     /// Removes what was kept for an instance that was deleted meanwhile.
     pub(crate) async fn forget(&self, files: &[FileRef]) {
-        for file in files {
-            if let Err(error) = self.media.remove(&file.object).await {
+        for object in files.iter().flat_map(|file| [&file.object, &file.transcript]) {
+            if let Err(error) = self.media.remove(object).await {
                 tracing::debug!(error.message = %error, "a file of a deleted instance stays until it is too old");
             }
         }
@@ -171,18 +203,25 @@ impl FileDesk {
     async fn plan<'a>(&self, wanted: Vec<Wanted<'a>>, gathered: &mut Gathered) -> Vec<Plan<'a>> {
         let mut planned = Vec::new();
         for wanted in wanted {
-            let stored = self.media.size(&wanted.at.object).await.ok();
-            let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
-            let known = stored.or(told);
-            // What a person's phone says of its size need not be exact.
-            let most =
-                stored.or(told.map(|size| size.saturating_add(size / 8).saturating_add(SLACK))).unwrap_or(self.most);
-            match known {
-                Some(size) if size > self.most => gathered.refuse(wanted.at),
-                _ => planned.push(Plan { wanted, known, most: most.min(self.most), is_stored: stored.is_some() }),
+            match self.plan_one(wanted, self.most).await {
+                Ok(plan) => planned.push(plan),
+                Err(wanted) => gathered.refuse(wanted.at),
             }
         }
         planned
+    }
+
+    /// What a file may take, of at most so many bytes; itself again where it is known to have more.
+    async fn plan_one<'a>(&self, wanted: Wanted<'a>, limit: u64) -> Result<Plan<'a>, Wanted<'a>> {
+        let stored = self.media.size(&wanted.at.object).await.ok();
+        let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
+        let known = stored.or(told);
+        // What a person's phone says of its size need not be exact.
+        let most = stored.or(told.map(|size| size.saturating_add(size / 8).saturating_add(SLACK))).unwrap_or(limit);
+        match known {
+            Some(size) if size > limit => Err(wanted),
+            _ => Ok(Plan { wanted, known, most: most.min(limit), is_stored: stored.is_some() }),
+        }
     }
 
     async fn bring(&self, plan: &Plan<'_>, evolution: Option<&Evolution>) -> Result<Vec<u8>, Absent> {
@@ -248,7 +287,7 @@ impl From<FileError> for Absent {
 impl Gathered {
     fn refuse(&mut self, at: &FileRef) {
         let id = &at.message_id;
-        self.warnings.push(format!("the agent was told of the file of message {id} only: it is too large"));
+        self.warnings.push(format!("the agent was told of the file of message {id} only: {TOO_LARGE}"));
         self.too_large.push(id.clone());
     }
 }

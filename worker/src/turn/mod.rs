@@ -22,6 +22,7 @@ mod goldens;
 mod kit;
 mod leave;
 mod part;
+mod prepare;
 mod presence;
 mod progress;
 mod question;
@@ -218,9 +219,9 @@ impl Turn {
         }
         Box::pin(self.admit(parts, &instance)).await?;
         // Where none gets an answer, each ends as was decided.
-        let Some((opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
+        let Some((mut opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
         tracing::Span::current().record("trace.id", tracing::field::display(opened.envelope.trace_id));
-        let done = self.answer(&opened, parts, &mut story).await;
+        let done = self.answer(&mut opened, parts, &mut story).await;
         if let Some(lead) = part::lead(parts) {
             lead.story = Some(story);
         }
@@ -228,7 +229,7 @@ impl Turn {
     }
 
     /// The straight path.
-    async fn answer(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<(), Exit> {
+    async fn answer(&mut self, opened: &mut Opened, parts: &mut [Part], story: &mut Story) -> Result<(), Exit> {
         let answer = match self.open_turn().map(|open| &open.phase) {
             Some(Phase::Sending(answer)) => {
                 let answer = answer.clone();
@@ -244,7 +245,8 @@ impl Turn {
                     self.mark_read(opened);
                     Box::pin(story.step(TraceStatus::Processing, None)).await;
                     Box::pin(part::tell_others(parts)).await;
-                    self.ask(opened, story, permit).await?
+                    let gathered = Box::pin(self.prepare(opened, parts, story)).await?;
+                    self.ask(opened, story, (permit, gathered)).await?
                 }
             },
         };

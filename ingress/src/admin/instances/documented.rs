@@ -29,7 +29,7 @@ pub(super) fn fields() -> Vec<Field> {
         text("phone_number", "WhatsApp: the number of the phone that the account is meant for; Evolution keeps it."),
         field("integration", Kind::OneOf(&["WHATSAPP-BAILEYS"]), "WhatsApp: the kind of account that is made."),
     ];
-    fields.extend(others().into_iter().chain(manners()).chain(switches()).chain(evolution()));
+    fields.extend(others().into_iter().chain(manners()).chain(media()).chain(switches()).chain(evolution()));
     fields
 }
 
@@ -40,7 +40,11 @@ pub(super) fn changes() -> Vec<Field> {
         field("agent_api_key", SECRET, "What the agent is shown; a secret, or a reference to one.").kept(),
     ];
     fields.extend(
-        others().into_iter().chain(manners()).chain(switches().into_iter().chain(evolution()).map(Field::kept)),
+        others()
+            .into_iter()
+            .chain(manners())
+            .chain(media())
+            .chain(switches().into_iter().chain(evolution()).map(Field::kept)),
     );
     fields
 }
@@ -208,6 +212,20 @@ fn manners() -> [Field; 7] {
         text("out_of_office_message", "What a person is told outside of `opening_hours`, once a day."),
         field("quote_replies", Kind::Such(quotings), "Where an answer quotes what it answers; `never` unless said."),
         flag("mark_read", "WhatsApp: whether messages are marked as read when their turn begins."),
+    ]
+}
+
+fn language() -> Value {
+    json!({"type": "string", "pattern": r"^\s*[a-z]{2,3}\s*$"})
+}
+
+/// What becomes of files.
+fn media() -> [Field; 4] {
+    [
+        field("transcript_api_url", Kind::Url, "Who writes down what is said in voice messages; nobody unless said."),
+        field("transcript_api_key", PRINTABLE, "What they are shown; a secret, or a reference to one."),
+        text("transcript_model", "The model that they are to use; `whisper-1` unless said."),
+        field("transcript_language", Kind::Such(language), "What is spoken, as ISO 639-1; they find out unless said."),
     ]
 }
 

@@ -20,6 +20,7 @@ mod documented;
 mod elsewhere;
 mod lifecycle;
 mod manners;
+mod media;
 mod provision;
 pub(super) mod reached;
 mod removal;
