@@ -19,6 +19,7 @@ use crate::{
     doctor::DoctorDesk,
     evolution::{CatchUp, Connections, Door, EvolutionDesk, watch::Watch},
     live::Live,
+    media::MediaState,
     purge::Purger,
     server::{Doors, serve},
     settings::IngressSettings,
@@ -96,7 +97,7 @@ async fn open_doors(
     let Beginning { tenants, nats, layout, media, letters } = beginning;
     let settings = IngressSettings::load(&*ground.settings)?;
     let admin_key = admin_key(&ground)?;
-    let intake = Intake::new(nats.clone(), layout.clone(), media, settings.in_flight);
+    let intake = Intake::new(nats.clone(), layout.clone(), media.clone(), settings.in_flight);
     let redriver = Redriver::new(letters, intake.clone());
     add_health(&ground, &nats, &layout);
     let _following = tenants.directory.follow(nats.clone());
@@ -144,6 +145,7 @@ async fn open_doors(
             live: Live::new(nats, layout, stop.clone()),
         },
         webhook,
+        media: MediaState { media, links: tenants.media_links },
         health: ground.health,
         metrics: ground.metrics,
     };

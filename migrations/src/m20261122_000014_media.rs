@@ -1,5 +1,5 @@
 //! `instance_configs`: who writes down what is said in voice messages (`transcript_*`; the key is
-//! encrypted).
+//! encrypted), and how agents get files (`media_delivery`).
 
 use sea_orm_migration::{prelude::*, schema::*};
 
@@ -7,6 +7,8 @@ use sea_orm_migration::{prelude::*, schema::*};
 const TABLE: &str = "instance_configs";
 
 const COLUMNS: [&str; 4] = ["transcript_api_url", "transcript_api_key", "transcript_model", "transcript_language"];
+
+const DELIVERY: &str = "media_delivery";
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -19,11 +21,12 @@ impl MigrationTrait for Migration {
             let column = text_null(column).to_owned();
             manager.alter_table(Table::alter().table(TABLE).add_column(column).to_owned()).await?;
         }
-        Ok(())
+        let delivery = string(DELIVERY).default("base64").to_owned();
+        manager.alter_table(Table::alter().table(TABLE).add_column(delivery).to_owned()).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for column in COLUMNS.iter().rev() {
+        for column in COLUMNS.iter().chain([&DELIVERY]).rev() {
             manager.alter_table(Table::alter().table(TABLE).drop_column(*column).to_owned()).await?;
         }
         Ok(())

@@ -49,6 +49,8 @@ mod matrix;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod media_links;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;

@@ -4,6 +4,7 @@ use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use omnihub_common::{
     config::{ConfigError, Settings, number_or, write_private},
+    instance::public_url,
     trace::{DEFAULT_RETENTION_DAYS, RETENTION_DAYS},
 };
 use url::Url;
@@ -34,6 +35,8 @@ pub struct WorkerSettings {
     /// The files that an agent is given with one question have so many bytes together,
     /// `OMNIHUB_MEDIA_TO_AGENT`; 0 = it is told of them only.
     pub media_to_agent: usize,
+    /// The hub's address as agents reach it, `OMNIHUB_PUBLIC_URL`, for links to files.
+    pub public_url: Option<String>,
     /// How long a server may take to write down what is said in a message,
     /// `OMNIHUB_TRANSCRIPT_TIMEOUT` in seconds.
     pub transcript_patience: Duration,
@@ -68,6 +71,7 @@ impl WorkerSettings {
                 60,
                 TRANSCRIPT_TIMEOUT,
             )? as u64),
+            public_url: public_url(settings)?,
             media_store: media_store(settings)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })

@@ -36,6 +36,7 @@ pub(super) const CLEARABLE: &[&str] = &[
     "group_trigger",
     "mark_read",
     "max_backlog",
+    "media_delivery",
     "on_edit",
     "opening_hours",
     "out_of_office_message",
@@ -366,6 +367,10 @@ pub struct FieldArgs {
     #[arg(long, value_name = "LANGUAGE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     transcript_language: Option<String>,
+    /// How agents get files: base64, or url for links to the hub.
+    #[arg(long, value_name = "HOW")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    media_delivery: Option<String>,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -66,6 +66,7 @@ pub struct Model {
     pub transcript_api_key: Option<String>,
     pub transcript_model: Option<String>,
     pub transcript_language: Option<String>,
+    pub media_delivery: String,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

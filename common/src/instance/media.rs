@@ -3,11 +3,43 @@
 use super::patch::{change_secret, put};
 use crate::secret::Secret;
 
+/// How agents get the files of a question (`media_delivery`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaDelivery {
+    /// In the question itself.
+    #[default]
+    Base64,
+    /// As a link to the hub, where the agent's protocol has a place for one.
+    Url,
+}
+
+impl MediaDelivery {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Base64, Self::Url];
+
+    /// The word used in rows and answers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Url => "url",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|delivery| delivery.as_str() == word)
+    }
+}
+
 /// What becomes of files.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MediaSettings {
     /// Who writes down what is said in voice messages; unset = nobody.
     pub transcript: TranscriptSettings,
+    /// How agents get them.
+    pub delivery: MediaDelivery,
 }
 
 /// An OpenAI-compatible server that writes down what is said (`POST .../v1/audio/transcriptions`).
@@ -42,6 +74,7 @@ pub struct MediaPatch {
     pub transcript_api_key: Option<Option<Secret>>,
     pub transcript_model: Option<Option<String>>,
     pub transcript_language: Option<Option<String>>,
+    pub delivery: Option<MediaDelivery>,
 }
 
 impl MediaPatch {
@@ -52,6 +85,7 @@ impl MediaPatch {
         change_secret(&mut transcript.api_key, self.transcript_api_key);
         put(&mut transcript.model, self.transcript_model);
         put(&mut transcript.language, self.transcript_language);
+        put(&mut settings.delivery, self.delivery);
     }
 }
 

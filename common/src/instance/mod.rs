@@ -41,7 +41,7 @@ pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
 pub use groups::{GroupPatch, GroupSession, GroupSettings, GroupTrigger};
 pub use lookup::Lookup;
-pub use media::{MediaPatch, MediaSettings, TranscriptSettings};
+pub use media::{MediaDelivery, MediaPatch, MediaSettings, TranscriptSettings};
 pub use model::{
     AccountWatch, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES, ReplySettings,
     SlackSettings, WhatsappSettings,
@@ -56,5 +56,5 @@ pub(crate) use row_id::{row_id, row_ids, summary};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use takeover::{TakeoverPatch, TakeoverSettings};
 pub use turns::{OnEdit, Overlap, TurnPatch, TurnSettings};
-pub use url::{UrlProblem, service_url};
+pub use url::{UrlProblem, public_url, service_url};
 pub use view::InstanceView;

@@ -450,6 +450,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         transcript_api_key: seal.encrypt_some("transcript_api_key", transcript.api_key.as_ref())?,
         transcript_model: transcript.model.clone(),
         transcript_language: transcript.language.clone(),
+        media_delivery: instance.media.delivery.as_str().to_owned(),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

@@ -116,7 +116,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),
         reply: ReplySettings::default(),
-        media: MediaSettings { transcript: transcript(settings)? },
+        media: MediaSettings { transcript: transcript(settings)?, ..MediaSettings::default() },
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: service_url(&evolution_url)

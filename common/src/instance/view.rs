@@ -62,6 +62,7 @@ pub struct InstanceView {
     transcript_api_key: Option<String>,
     transcript_model: Option<String>,
     transcript_language: Option<String>,
+    media_delivery: &'static str,
     trace_retention_days: Option<u32>,
 }
 
@@ -153,6 +154,7 @@ impl InstanceView {
             transcript_api_key: instance.media.transcript.api_key.as_ref().map(Secret::mask),
             transcript_model: instance.media.transcript.model.clone(),
             transcript_language: instance.media.transcript.language.clone(),
+            media_delivery: instance.media.delivery.as_str(),
             trace_retention_days: instance.trace_retention_days,
         }
     }

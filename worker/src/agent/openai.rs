@@ -56,6 +56,11 @@ pub(super) fn takes(about: &Value) -> bool {
     (IMAGES.contains(&media_type.as_str()) && !moves) || sound(&media_type).is_some()
 }
 
+/// Whether a link to it will do: sounds have none.
+pub(super) fn takes_link(about: &Value) -> bool {
+    sound(&media_type(about)).is_none()
+}
+
 fn sound(media_type: &str) -> Option<&'static str> {
     SOUNDS.iter().find(|(known, _)| *known == media_type).map(|(_, format)| *format)
 }
@@ -70,7 +75,10 @@ pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
         match sound(&media_type) {
             Some(format) => json!({"type": "input_audio", "input_audio": {"data": show(file), "format": format}}),
             None => {
-                let url = format!("data:{media_type};base64,{}", show(file));
+                let url = match file.link {
+                    Some(_) => show(file),
+                    None => format!("data:{media_type};base64,{}", show(file)),
+                };
                 json!({"type": "image_url", "image_url": {"url": url}})
             }
         }
@@ -175,11 +183,15 @@ mod tests {
         assert_eq!(taken.map(|media_type| takes(&about(media_type))), [true, true, true, false, false, false]);
         assert!(!takes(&json!({"mime_type": "image/webp", "animated": true})));
         let mut body = request(&instance(), &question("what is it?"), &[]);
-        attach(&mut body, &[file(about("image/png")), file(about("audio/x-wav"))], File::data);
+        assert!(takes_link(&about("image/png")) && !takes_link(&about("audio/x-wav")));
+        let linked = File { link: Some("http://hub.test/media/t".into()), ..file(about("image/png")) };
+        let files = [file(about("image/png")), file(about("audio/x-wav")), linked];
+        attach(&mut body, &files, File::data);
         let parts = json!([
             {"type": "text", "text": "what is it?"},
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}},
             {"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}},
+            {"type": "image_url", "image_url": {"url": "http://hub.test/media/t"}},
         ]);
         assert_eq!(body["messages"][0], json!({"role": "user", "content": parts}));
     }

@@ -5,12 +5,14 @@
 //! behind a link (Evolution has an S3 store) ->  fetched, kept in the store, read
 //! nowhere else                              ->  asked of Evolution, kept in the store, read
 //! not to be had, or too large               ->  the agent is told of it only, and a warning says why
+//! wanted as a link                          ->  kept in the store, and not read
 //! ```
 //!
 //! What has been set aside in memory for files is bounded over all turns of a worker: a turn whose
 //! files find no room waits for it, and after a while goes without them. What is absent: no file is a reason to fail a message.
 
 mod link;
+mod own;
 
 use std::{sync::Arc, time::Duration};
 
@@ -30,9 +32,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use crate::agent::{File, Files};
+use crate::agent::{self, File, Files};
 pub(crate) use link::Links;
 use link::{LONGEST_LINK, LinkError};
+pub(crate) use own::OwnLinks;
 
 /// What the files of all turns may take at once, in KiB of memory.
 const ROOM: u32 = 512 * 1024;
@@ -98,6 +101,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) at: &'a FileRef,
     /// What is told of it.
     pub(crate) about: Value,
+    /// Whether a link to it will do.
+    pub(crate) as_link: bool,
 }
 
 /// What has come of it.
@@ -115,19 +120,33 @@ pub(crate) struct Gathered {
 pub(crate) struct FileDesk {
     media: Media,
     links: Links,
+    /// None where nobody says how agents reach the hub.
+    own: Option<OwnLinks>,
     room: Arc<Semaphore>,
     most: u64,
 }
 
 impl FileDesk {
     /// The files of one question together may have `most` bytes; 0 = none are given.
-    pub(crate) fn new(media: Media, links: Links, most: u64) -> Self {
-        Self { media, links, room: Arc::new(Semaphore::new(ROOM as usize)), most }
+    pub(crate) fn new(media: Media, links: Links, own: Option<OwnLinks>, most: u64) -> Self {
+        Self { media, links, own, room: Arc::new(Semaphore::new(ROOM as usize)), most }
     }
 
     /// Whether files are given at all.
     pub(crate) fn gives(&self) -> bool {
         self.most > 0
+    }
+
+    /// Whether agents can be given links.
+    pub(crate) fn has_links(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// A file that is in the store, as a link.
+    fn linked(&self, wanted: &Wanted<'_>) -> Option<File> {
+        let own = self.own.as_ref().filter(|_| wanted.as_link)?;
+        let link = own.to(wanted.at, agent::media_type(&wanted.about));
+        Some(File { about: wanted.about.clone(), bytes: Vec::new(), link: Some(link) })
     }
 
     /// Brings the files together; `evolution` is where those are asked for that no webhook brought.
@@ -146,6 +165,10 @@ impl FileDesk {
         };
         gathered.files.seat = Some(seat);
         for mut plan in planned {
+            if let Some(linked) = self.linked(&plan.wanted).filter(|_| plan.is_stored) {
+                gathered.files.list.push(linked);
+                continue;
+            }
             if plan.known.is_some_and(|size| size > left) {
                 gathered.refuse(plan.wanted.at);
                 continue;
@@ -153,9 +176,11 @@ impl FileDesk {
             plan.most = plan.most.min(left);
             let brought = timeout_at(late, self.bring(&plan, evolution)).await;
             match brought.unwrap_or_else(|_| Err(Absent::Because("it took too long to get it".to_owned()))) {
-                Ok(bytes) => {
-                    left = left.saturating_sub(bytes.len() as u64);
-                    gathered.files.list.push(File { about: plan.wanted.about, bytes });
+                Ok(Brought { bytes, is_kept }) => {
+                    let linked = self.linked(&plan.wanted).filter(|_| is_kept);
+                    let file = linked.unwrap_or(File { about: plan.wanted.about, bytes, link: None });
+                    left = left.saturating_sub(file.bytes.len() as u64);
+                    gathered.files.list.push(file);
                 }
                 Err(Absent::TooLarge) => gathered.refuse(plan.wanted.at),
                 Err(Absent::Because(why)) => {
@@ -177,13 +202,13 @@ impl FileDesk {
         most: u64,
         evolution: Option<&Evolution>,
     ) -> Result<(File, OwnedSemaphorePermit), String> {
-        let wanted = Wanted { at, about: about.clone() };
+        let wanted = Wanted { at, about: about.clone(), as_link: false };
         let plan = self.plan_one(wanted, most).await.map_err(|_| TOO_LARGE.to_owned())?;
         let late = Instant::now() + PATIENCE;
         let seat = timeout_at(late, Arc::clone(&self.room).acquire_many_owned(room(plan.most))).await;
         let Ok(Ok(seat)) = seat else { return Err("the worker has no memory for it".to_owned()) };
         match timeout_at(late, self.bring(&plan, evolution)).await {
-            Ok(Ok(bytes)) => Ok((File { about: plan.wanted.about, bytes }, seat)),
+            Ok(Ok(Brought { bytes, .. })) => Ok((File { about: plan.wanted.about, bytes, link: None }, seat)),
             Ok(Err(Absent::TooLarge)) => Err(TOO_LARGE.to_owned()),
             Ok(Err(Absent::Because(why))) => Err(why),
             Err(_) => Err("it took too long to get it".to_owned()),
@@ -214,6 +239,9 @@ impl FileDesk {
     /// What a file may take, of at most so many bytes; itself again where it is known to have more.
     async fn plan_one<'a>(&self, wanted: Wanted<'a>, limit: u64) -> Result<Plan<'a>, Wanted<'a>> {
         let stored = self.media.size(&wanted.at.object).await.ok();
+        if stored.is_some() && wanted.as_link {
+            return Ok(Plan { wanted, known: None, most: 0, is_stored: true });
+        }
         let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
         let known = stored.or(told);
         // What a person's phone says of its size need not be exact.
@@ -224,12 +252,12 @@ impl FileDesk {
         }
     }
 
-    async fn bring(&self, plan: &Plan<'_>, evolution: Option<&Evolution>) -> Result<Vec<u8>, Absent> {
+    async fn bring(&self, plan: &Plan<'_>, evolution: Option<&Evolution>) -> Result<Brought, Absent> {
         let at = plan.wanted.at;
         if plan.is_stored
             && let Ok(bytes) = self.media.get(&at.object, plan.most).await
         {
-            return Ok(bytes);
+            return Ok(Brought { bytes, is_kept: true });
         }
         let linked = match &at.link {
             Some(link) => self.links.follow(link, plan.most).await,
@@ -242,12 +270,13 @@ impl FileDesk {
             (Err(LinkError::Dead), ..) => return Err(Absent::Because("there is nobody to ask for it".to_owned())),
         };
         // The next attempt finds it there. A store that is full or away only makes it ask again.
-        if let Err(error) = self.media.put(&at.object, &bytes).await
+        let kept = self.media.put(&at.object, &bytes).await;
+        if let Err(error) = &kept
             && !matches!(error, MediaError::Full)
         {
             tracing::debug!(error.message = %error, "a fetched file could not be kept");
         }
-        Ok(bytes)
+        Ok(Brought { bytes, is_kept: kept.is_ok() })
     }
 }
 
@@ -267,6 +296,12 @@ struct Plan<'a> {
     known: Option<u64>,
     most: u64,
     is_stored: bool,
+}
+
+/// A file, and whether the store has it.
+struct Brought {
+    bytes: Vec<u8>,
+    is_kept: bool,
 }
 
 /// Why a file is not given.

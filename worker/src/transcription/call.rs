@@ -173,6 +173,7 @@ mod tests {
         let file = |media_type: &str| File {
             about: json!({"mime_type": media_type, "file_name": "my secret.exe"}),
             bytes: b"sound".to_vec(),
+            link: None,
         };
         let settings = TranscriptSettings { language: Some("pt".into()), ..TranscriptSettings::default() };
         let written = String::from_utf8(form(&settings, &file("audio/ogg; codecs=opus"), "b")).unwrap();

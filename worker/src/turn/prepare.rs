@@ -96,10 +96,17 @@ impl Turn {
         let told = messages.filter_map(media_content).filter(|about| agent::takes(&opened.instance, about));
         let wanted = told.filter_map(|about| {
             let at = opened.files.iter().find(|file| file.is_of(&about))?;
-            Some(Wanted { at, about })
+            Some(Wanted { at, as_link: agent::takes_link(&opened.instance, &about), about })
         });
         let evolution = evolution(&self.kit, &opened.instance).ok();
-        self.kit.files.gather(wanted.collect(), evolution.as_ref()).await
+        let wanted: Vec<_> = wanted.collect();
+        let unlinked = wanted.iter().any(|wanted| wanted.as_link) && !self.kit.files.has_links();
+        let mut gathered = self.kit.files.gather(wanted, evolution.as_ref()).await;
+        if unlinked {
+            let warning = "the agent was given files in base64: OMNIHUB_PUBLIC_URL is not set where the worker runs";
+            gathered.warnings.push(warning.to_owned());
+        }
+        gathered
     }
 }
 

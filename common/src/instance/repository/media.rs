@@ -1,7 +1,7 @@
 //! The columns of what becomes of files.
 
 use super::{super::entity::Model, error::RowError};
-use crate::instance::{MediaSettings, TranscriptSettings, channel_settings::RowSeal};
+use crate::instance::{MediaDelivery, MediaSettings, TranscriptSettings, channel_settings::RowSeal};
 
 /// What becomes of files, its secret decrypted.
 pub(super) fn read(row: &Model, seal: &RowSeal<'_>) -> Result<MediaSettings, RowError> {
@@ -12,5 +12,6 @@ pub(super) fn read(row: &Model, seal: &RowSeal<'_>) -> Result<MediaSettings, Row
             model: row.transcript_model.clone(),
             language: row.transcript_language.clone(),
         },
+        delivery: MediaDelivery::parse(&row.media_delivery).ok_or(RowError::Column("media_delivery"))?,
     })
 }

@@ -3,8 +3,8 @@
 use omnihub_common::{
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSession,
-        GroupSettings, GroupTrigger, OnEdit, OpeningHours, Overlap, QuoteReplies, TakeoverSettings, TurnSettings,
-        WEEKDAYS,
+        GroupSettings, GroupTrigger, MediaDelivery, OnEdit, OpeningHours, Overlap, QuoteReplies, TakeoverSettings,
+        TurnSettings, WEEKDAYS,
     },
     trace::RETENTION_DAYS,
 };
@@ -219,13 +219,22 @@ fn language() -> Value {
     json!({"type": "string", "pattern": r"^\s*[a-z]{2,3}\s*$"})
 }
 
+fn deliveries() -> Value {
+    json!({"type": "string", "enum": MediaDelivery::ALL.map(MediaDelivery::as_str)})
+}
+
 /// What becomes of files.
-fn media() -> [Field; 4] {
+fn media() -> [Field; 5] {
     [
         field("transcript_api_url", Kind::Url, "Who writes down what is said in voice messages; nobody unless said."),
         field("transcript_api_key", PRINTABLE, "What they are shown; a secret, or a reference to one."),
         text("transcript_model", "The model that they are to use; `whisper-1` unless said."),
         field("transcript_language", Kind::Such(language), "What is spoken, as ISO 639-1; they find out unless said."),
+        field(
+            "media_delivery",
+            Kind::Such(deliveries),
+            "How agents get files: in the question, or as links to the hub.",
+        ),
     ]
 }
 
