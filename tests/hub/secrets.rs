@@ -90,7 +90,7 @@ async fn no_secret_is_seen_anywhere(database: Database) {
     for secret in [OLD_SIGNING_SECRET, SIGNING_SECRET] {
         site.change_instance(INSTANCE, json!({"agent_webhook_secret": secret})).await;
     }
-    let traces = [traffic(&site).await, spoken(&site).await].concat();
+    let traces = [spoken(&site).await, traffic(&site).await].concat();
 
     for (path, answer) in answers(&site, &traces).await {
         assert_clean(&path, &answer);

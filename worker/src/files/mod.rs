@@ -239,7 +239,7 @@ impl FileDesk {
     /// What a file may take, of at most so many bytes; itself again where it is known to have more.
     async fn plan_one<'a>(&self, wanted: Wanted<'a>, limit: u64) -> Result<Plan<'a>, Wanted<'a>> {
         let stored = self.media.size(&wanted.at.object).await.ok();
-        if stored.is_some() && wanted.as_link {
+        if stored.is_some() && wanted.as_link && self.has_links() {
             return Ok(Plan { wanted, known: None, most: 0, is_stored: true });
         }
         let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
