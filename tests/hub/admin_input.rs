@@ -39,6 +39,7 @@ const KNOWN: &str = r#"{
     "on_edit": "new_turn", "group_trigger": "always", "group_keywords": ["bot"], "group_session": "user",
     "budget_turns_per_minute": 5, "budget_turns_per_day": 6, "budget_tokens_per_day": 7, "quote_replies": "groups",
     "opening_hours": {"time_zone": "UTC", "monday": ["09:00-18:00"]}, "out_of_office_message": "later", "mark_read": true,
+    "stream_replies": true,
     "transcript_api_url": "http://127.0.0.1:9", "transcript_api_key": "k", "transcript_model": "m",
     "transcript_language": "pt", "media_delivery": "url",
     "instances": ["globex"], "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z",

@@ -43,6 +43,8 @@ mod keys;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod manners;
 #[cfg(test)]
 mod matrix;

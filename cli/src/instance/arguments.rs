@@ -49,6 +49,7 @@ pub(super) const CLEARABLE: &[&str] = &[
     "slack_signing_secret",
     "slack_workspace_id",
     "split_over",
+    "stream_replies",
     "takeover_minutes",
     "trace_retention_days",
     "transcript_api_key",
@@ -351,6 +352,10 @@ pub struct FieldArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mark_read: Option<bool>,
+    /// Whether each paragraph of a streamed answer goes out as soon as it has ended.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_replies: Option<bool>,
     /// Who writes down what is said in voice messages: an OpenAI-compatible server.
     #[arg(long, value_name = "URL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -60,6 +60,7 @@ pub struct Model {
     pub out_of_office_message: Option<String>,
     pub quote_replies: String,
     pub mark_read: bool,
+    pub stream_replies: bool,
     #[sea_orm(column_type = "Text", nullable)]
     pub transcript_api_url: Option<String>,
     #[sea_orm(column_type = "Text", nullable)]

@@ -446,6 +446,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         out_of_office_message: instance.office.message.clone(),
         quote_replies: instance.reply.quote.as_str().to_owned(),
         mark_read: instance.reply.mark_read,
+        stream_replies: instance.reply.stream,
         transcript_api_url: transcript.api_url.clone(),
         transcript_api_key: seal.encrypt_some("transcript_api_key", transcript.api_key.as_ref())?,
         transcript_model: transcript.model.clone(),

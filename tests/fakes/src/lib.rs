@@ -18,7 +18,7 @@ mod server;
 pub mod transcription;
 pub mod vault;
 
-pub use agent::{AgentCall, Answer, Behaviour, FakeAgent, Pieces};
+pub use agent::{AgentCall, Answer, Behaviour, FakeAgent, Pieces, Voice};
 pub use evolution::{AdminCall, FakeEvolution, Marked, Presence, Rejected, Sent};
 pub use transcription::{FakeTranscriber, Hears, Recording};
 pub use vault::{FakeVault, VaultRead};

@@ -10,11 +10,13 @@ use omnihub_common::{
     trace::{Outcome, PastTurn, Stage, TraceStatus},
 };
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::{
     Exit, Opened, Turn,
     admit::Ignored,
-    answer::{apology, stored},
+    answer::{after, apology, shortened, stored},
+    growing::Growing,
     ignored,
     presence::Typing,
     question::{note_too_large, question},
@@ -46,10 +48,13 @@ impl Turn {
         let payload = (Stage::AgentRequest, None, agent::shown(&opened.instance, &request, &files));
         Box::pin(story.step(TraceStatus::AgentCalled, Some(payload))).await;
 
+        let (hears, heard) = watch::channel(String::new());
+        let mut growing = self.growing(opened, asked_at);
         let context = CallContext {
             idempotency_key: self.turn_id(),
             request_id: opened.envelope.trace_id.to_string(),
             trace_headers: propagation::inject_current(),
+            heard: growing.is_some().then_some(hears),
         };
         if !self.partition.may_act() {
             return Err(Exit::Fenced);
@@ -57,15 +62,11 @@ impl Turn {
         self.progress.asking(self.attempts() + 1);
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
-        let asking = Box::pin(agent::ask_with_files(&self.kit.agents, &opened.instance, request, files, context));
-        let (replied, without_files) = tokio::select! {
-            biased;
-            replied = asking => replied,
-            () = self.reins.withdraw.cancelled() => {
-                self.checkpoint.open = None;
-                return Err(Exit::Withdrawn);
-            }
-            () = self.reins.stop.cancelled() => return Err(Exit::Stopped),
+        let kit = self.kit.clone();
+        let asking = Box::pin(agent::ask_with_files(&kit.agents, &opened.instance, request, files, context));
+        let (replied, without_files) = match &mut growing {
+            Some(growing) => Box::pin(self.hear_out(asking, (opened, story), growing, heard)).await?,
+            None => self.wait_for(asking).await?,
         };
         drop(typing);
         if without_files {
@@ -82,8 +83,21 @@ impl Turn {
             return Err(Exit::Vanish);
         }
         match replied {
-            Ok(reply) => Box::pin(self.replied(opened, story, &reply, asked_at)).await,
-            Err(error) => Box::pin(self.agent_failed(opened, story, error, asked_at)).await,
+            Ok(reply) => Box::pin(self.replied(opened, story, &reply, (asked_at, growing))).await,
+            Err(error) => Box::pin(self.agent_failed(opened, story, error, (asked_at, growing))).await,
+        }
+    }
+
+    /// Waits for the agent, unless the question is withdrawn.
+    async fn wait_for<A: Future>(&mut self, asking: A) -> Result<A::Output, Exit> {
+        tokio::select! {
+            biased;
+            replied = asking => Ok(replied),
+            () = self.reins.withdraw.cancelled() => {
+                self.checkpoint.open = None;
+                Err(Exit::Withdrawn)
+            }
+            () = self.reins.stop.cancelled() => Err(Exit::Stopped),
         }
     }
 
@@ -132,8 +146,8 @@ impl Turn {
     pub(super) fn count_turn(&mut self, opened: &Opened) -> Result<(), Exit> {
         let envelope = &opened.envelope;
         let came = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
-        let again = envelope.redrive.is_some() || self.open_turn().is_some_and(|open| open.attempt > 0);
-        let again = again || self.checkpoint.prepaid;
+        let again = self.is_sending() || self.open_turn().is_some_and(|open| open.attempt > 0);
+        let again = again || envelope.redrive.is_some() || self.checkpoint.prepaid;
         if again || self.checkpoint.may_ask(came, opened.instance.turns.turns_per_minute) {
             return Ok(());
         }
@@ -151,10 +165,13 @@ impl Turn {
         opened: &Opened,
         story: &mut Story,
         reply: &Reply,
-        asked_at: i64,
+        (asked_at, growing): (i64, Option<Box<Growing>>),
     ) -> Result<Answer, Exit> {
         let answered_at = now_ms();
-        let (answer, shortened) = stored(&opened.instance, reply, asked_at, answered_at);
+        let (answer, trouble) = match growing {
+            Some(growing) => self.heard_out(story, *growing, reply, answered_at),
+            None => (stored(&opened.instance, reply, asked_at, answered_at), None),
+        };
         let known = self.checkpoint.session.clone().unwrap_or_default();
         let given = |id: &Option<String>| id.clone().filter(|id| id.len() <= LONGEST_ID);
         self.checkpoint.session = Some(AgentSession {
@@ -162,7 +179,7 @@ impl Turn {
             user_id: given(&reply.user_id).or(known.user_id),
         })
         .filter(|session| *session != AgentSession::default());
-        if shortened {
+        if shortened(&reply.text).len() < reply.text.len() {
             story.details().warnings.push("the agent's answer was shortened to 64 KiB".to_owned());
         }
         story.answered(&answer);
@@ -172,7 +189,7 @@ impl Turn {
         if answer.bubbles.is_empty() {
             return Err(ignored(Ignored::EmptyAnswer));
         }
-        Ok(answer)
+        trouble.map_or(Ok(answer), Err)
     }
 
     async fn agent_failed(
@@ -180,7 +197,7 @@ impl Turn {
         opened: &Opened,
         story: &mut Story,
         error: AgentError,
-        asked_at: i64,
+        (asked_at, growing): (i64, Option<Box<Growing>>),
     ) -> Result<Answer, Exit> {
         self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
         let now = now_ms();
@@ -188,12 +205,14 @@ impl Turn {
         details.agent_response_success = Some(false);
         details.agent_processing_time_ms = i32::try_from(now - asked_at).ok();
         let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
-        let exit = self.fail(story, "agent", error.decision, Phase::Asking);
+        let (out, trouble) = growing.map_or((None, None), |growing| self.broken_off(*growing));
+        let phase = out.clone().map_or(Phase::Asking, Phase::Sending);
+        let exit = trouble.unwrap_or_else(|| self.fail(story, "agent", error.decision, phase));
         story.failed("agent_called", &error.message, payload).await;
         self.progress.failed(story.error_message());
         match (exit, opened.instance.agent.error_message.as_deref()) {
             (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {
-                Ok(apology(&opened.instance, text, &reason, now))
+                Ok(after(out, apology(&opened.instance, text, &reason, now)))
             }
             (exit, _) => Err(exit),
         }

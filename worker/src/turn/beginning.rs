@@ -127,6 +127,7 @@ impl Turn {
             // Nobody outside is asked.
             Some(Phase::Asking) if self.is_command() => return Ok(()),
             Some(Phase::Asking) if self.is_send() => (Address::channel(instance), "channel_breaker_open"),
+            Some(Phase::Sending(answer)) if answer.growing => (Some(Address::agent(instance)), "agent_breaker_open"),
             Some(Phase::Asking) => (Some(Address::agent(instance)), "agent_breaker_open"),
             Some(Phase::Sending(_)) => (Address::channel(instance), "channel_breaker_open"),
             None => return Ok(()),

@@ -19,8 +19,10 @@ mod end;
 mod forward;
 #[cfg(test)]
 mod goldens;
+mod growing;
 mod kit;
 mod leave;
+mod live;
 mod part;
 mod prepare;
 mod presence;
@@ -230,30 +232,33 @@ impl Turn {
 
     /// The straight path.
     async fn answer(&mut self, opened: &mut Opened, parts: &mut [Part], story: &mut Story) -> Result<(), Exit> {
-        let answer = match self.open_turn().map(|open| &open.phase) {
-            Some(Phase::Sending(answer)) => {
-                let answer = answer.clone();
+        let known = match self.answer_so_far().cloned() {
+            Some(answer) => {
                 Box::pin(self.find_not_taken_over(opened, story, &answer)).await?;
-                answer
+                Some(answer).filter(|answer| !answer.growing)
             }
-            _ => match self.out_of_office(opened)? {
-                Some(notice) => notice,
-                None => {
-                    self.count_turn(opened)?;
-                    let permit = self.permit_to_ask(opened)?;
-                    Box::pin(self.spend_turn(opened, story)).await?;
-                    self.mark_read(opened);
-                    Box::pin(story.step(TraceStatus::Processing, None)).await;
-                    Box::pin(part::tell_others(parts)).await;
-                    let gathered = Box::pin(self.prepare(opened, parts, story)).await?;
-                    self.ask(opened, story, (permit, gathered)).await?
-                }
-            },
+            None => self.out_of_office(opened)?,
+        };
+        let answer = match known {
+            Some(answer) => answer,
+            None => self.consult(opened, parts, story).await?,
         };
         story.answered(&answer);
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
         let parcel = Parcel::answer(&opened.instance, &number).quoting(&opened.message);
         Box::pin(self.send(&parcel, story, answer)).await
+    }
+
+    /// Asks the agent, if it may be asked.
+    async fn consult(&mut self, opened: &mut Opened, parts: &mut [Part], story: &mut Story) -> Result<Answer, Exit> {
+        self.count_turn(opened)?;
+        let permit = self.permit_to_ask(opened)?;
+        Box::pin(self.spend_turn(opened, story)).await?;
+        self.mark_read(opened);
+        Box::pin(story.step(TraceStatus::Processing, None)).await;
+        Box::pin(part::tell_others(parts)).await;
+        let gathered = Box::pin(self.prepare(opened, parts, story)).await?;
+        self.ask(opened, story, (permit, gathered)).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next

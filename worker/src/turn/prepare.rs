@@ -35,7 +35,8 @@ impl Turn {
         parts: &mut [Part],
         story: &mut Story,
     ) -> Result<Gathered, Exit> {
-        let reins = self.reins.clone();
+        // What is out of an answer, in an earlier attempt, cannot be taken back.
+        let (reins, is_unasked) = (self.reins.clone(), !self.is_sending());
         let preparing = async {
             let heard = self.heard(opened).await;
             (heard, self.files(opened).await)
@@ -44,8 +45,8 @@ impl Turn {
             biased;
             prepared = preparing => prepared,
             () = reins.stop.cancelled() => return Err(Exit::Stopped),
-            () = reins.join.cancelled() => return Err(self.taken_back()),
-            () = reins.withdraw.cancelled() => return Err(self.taken_back()),
+            () = reins.join.cancelled(), if is_unasked => return Err(self.taken_back()),
+            () = reins.withdraw.cancelled(), if is_unasked => return Err(self.taken_back()),
         };
         self.checkpoint.prepaid = false;
         for (id, heard) in heard {
