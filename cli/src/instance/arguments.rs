@@ -1,11 +1,14 @@
 //! What `omnihub instance` takes, and the bodies that come of it.
 
-use std::convert::Infallible;
-
 use clap::{Args, Subcommand};
 use omnihub_common::secret::Secret;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::{
+    media::MediaArgs,
+    values::{json, put, secret},
+};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
 pub(super) const CLEARABLE: &[&str] = &[
@@ -356,26 +359,9 @@ pub struct FieldArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_replies: Option<bool>,
-    /// Who writes down what is said in voice messages: an OpenAI-compatible server.
-    #[arg(long, value_name = "URL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transcript_api_url: Option<String>,
-    /// The key there, if it wants one.
-    #[arg(long, value_name = "KEY", value_parser = secret)]
-    #[serde(skip)]
-    transcript_api_key: Option<Secret>,
-    /// The model there; without it whisper-1.
-    #[arg(long, value_name = "MODEL")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transcript_model: Option<String>,
-    /// What is spoken, as pt or en; without it the server finds out.
-    #[arg(long, value_name = "LANGUAGE")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transcript_language: Option<String>,
-    /// How agents get files: base64, or url for links to the hub.
-    #[arg(long, value_name = "HOW")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    media_delivery: Option<String>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    media: MediaArgs,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -489,17 +475,11 @@ impl FieldArgs {
         let Ok(Value::Object(mut map)) = serde_json::to_value(self) else { return Map::new() };
         put(&mut map, "webhook_secret", self.webhook_secret.as_ref());
         put(&mut map, "agent_webhook_secret", self.agent_webhook_secret.as_ref());
-        put(&mut map, "transcript_api_key", self.transcript_api_key.as_ref());
+        put(&mut map, "transcript_api_key", self.media.transcript_api_key.as_ref());
         put(&mut map, "discord_bot_token", self.discord_bot_token.as_ref());
         put(&mut map, "slack_bot_token", self.slack_bot_token.as_ref());
         put(&mut map, "slack_signing_secret", self.slack_signing_secret.as_ref());
         map
-    }
-}
-
-fn put(body: &mut Map<String, Value>, name: &str, value: Option<&Secret>) {
-    if let Some(value) = value {
-        body.insert(name.to_owned(), value.expose().into());
     }
 }
 
@@ -510,12 +490,4 @@ fn clearable(text: &str) -> Result<String, String> {
         true => Ok(field),
         false => Err(format!("these can be emptied: {}", CLEARABLE.join(", "))),
     }
-}
-
-fn json(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
 }

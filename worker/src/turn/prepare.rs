@@ -36,7 +36,8 @@ impl Turn {
         story: &mut Story,
     ) -> Result<Gathered, Exit> {
         // What is out of an answer, in an earlier attempt, cannot be taken back.
-        let (reins, is_unasked) = (self.reins.clone(), !self.is_sending());
+        let (reins, is_unsent) = (self.reins.clone(), !self.is_sending());
+        let is_unasked = is_unsent && self.open_turn().is_none_or(|open| open.attempt == 0);
         let preparing = async {
             let heard = self.heard(opened).await;
             (heard, self.files(opened).await)
@@ -45,8 +46,8 @@ impl Turn {
             biased;
             prepared = preparing => prepared,
             () = reins.stop.cancelled() => return Err(Exit::Stopped),
-            () = reins.join.cancelled(), if is_unasked => return Err(self.taken_back()),
-            () = reins.withdraw.cancelled(), if is_unasked => return Err(self.taken_back()),
+            () = reins.join.cancelled(), if is_unasked => return Err(self.taken_back(is_unasked)),
+            () = reins.withdraw.cancelled(), if is_unsent => return Err(self.taken_back(is_unasked)),
         };
         self.checkpoint.prepaid = false;
         for (id, heard) in heard {
@@ -62,9 +63,9 @@ impl Turn {
         Ok(gathered)
     }
 
-    /// The agent knows of nothing, so the turn that takes its place is not counted again.
-    fn taken_back(&mut self) -> Exit {
-        (self.checkpoint.open, self.checkpoint.prepaid) = (None, true);
+    /// Where it was counted and has not asked, the turn that takes its place is not counted again.
+    fn taken_back(&mut self, is_unasked: bool) -> Exit {
+        (self.checkpoint.open, self.checkpoint.prepaid) = (None, is_unasked);
         Exit::Withdrawn
     }
 
