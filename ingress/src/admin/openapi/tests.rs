@@ -155,6 +155,7 @@ fn what_a_key_needs_is_said() {
         "/api/v1/redoc",
         "/health",
         "/livez",
+        "/media",
         "/metrics",
         "/readyz",
         "/webhook",
