@@ -53,6 +53,8 @@ mod media;
 #[cfg(test)]
 mod media_links;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;

@@ -14,6 +14,7 @@ mod late;
 mod meters;
 mod quota;
 mod route;
+mod session;
 mod verify;
 
 pub(crate) use accept::received;
@@ -45,6 +46,7 @@ use uuid::Uuid;
 
 pub use meters::WebhookMeters;
 pub use quota::Quota;
+pub use session::Sessions;
 
 use crate::{
     admin::door::{Routes, open_post},
@@ -73,6 +75,8 @@ pub struct WebhookState {
     pub webhooks: WebhookMeters,
     /// How accounts are connected.
     pub connections: Connections,
+    /// Which conversations messages belong to.
+    pub sessions: Sessions,
 }
 
 /// Larger bodies are not read on the threads that serve everybody.
