@@ -7,6 +7,7 @@ pub mod admin;
 pub mod doctor;
 pub mod evolution;
 pub mod live;
+pub mod media;
 pub mod problem;
 pub mod purge;
 pub mod role;

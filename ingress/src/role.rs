@@ -21,6 +21,7 @@ use crate::{
     doctor::DoctorDesk,
     evolution::{CatchUp, Connections, Door, EvolutionDesk, watch::Watch},
     live::Live,
+    media::MediaState,
     purge::Purger,
     server::{Doors, serve},
     settings::IngressSettings,
@@ -96,9 +97,8 @@ async fn open_doors(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Beginning { tenants, nats, layout, media, letters } = beginning;
-    let settings = IngressSettings::load(&*ground.settings)?;
-    let admin_key = admin_key(&ground)?;
-    let intake = Intake::new(nats.clone(), layout.clone(), media, settings.in_flight);
+    let (settings, admin_key) = (IngressSettings::load(&*ground.settings)?, admin_key(&ground)?);
+    let intake = Intake::new(nats.clone(), layout.clone(), media.clone(), settings.in_flight);
     let redriver = Redriver::new(letters, intake.clone());
     add_health(&ground, &nats, &layout);
     let _following = tenants.directory.follow(nats.clone());
@@ -125,9 +125,7 @@ async fn open_doors(
         sessions: sessions.clone(),
     };
     let catch_up = CatchUp::new(evolution.clone(), tenants.instances.clone(), traces, webhook.clone());
-    if let Some(every) = settings.account_check {
-        tokio::spawn(stop.clone().run_until_cancelled_owned(catch_up.run(every, opened)));
-    }
+    keep_up(catch_up, settings.account_check, opened, &stop);
     let doors = Doors {
         admin: AppState {
             database: ground.database,
@@ -149,6 +147,7 @@ async fn open_doors(
             live: Live::new(nats, layout, stop.clone()),
         },
         webhook,
+        media: MediaState { media, links: tenants.media_links },
         health: ground.health,
         metrics: ground.metrics,
     };
@@ -168,6 +167,13 @@ fn hear_of_connections(nats: &Nats, stop: &CancellationToken) -> (Connections, m
     let (opened, names) = mpsc::unbounded_channel();
     tokio::spawn(stop.clone().run_until_cancelled_owned(connections.clone().keep(opened)));
     (connections, names)
+}
+
+/// Looks for what no webhook has brought until told to stop, unless nobody wants it.
+fn keep_up(catch_up: CatchUp, every: Option<Duration>, opened: mpsc::UnboundedReceiver<i64>, stop: &CancellationToken) {
+    if let Some(every) = every {
+        tokio::spawn(stop.clone().run_until_cancelled_owned(catch_up.run(every, opened)));
+    }
 }
 
 /// Looks at the registered webhooks until told to stop, unless nobody wants it.

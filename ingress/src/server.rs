@@ -18,6 +18,7 @@ use tower_http::{catch_panic::CatchPanicLayer, normalize_path::NormalizePathLaye
 
 use crate::{
     admin::{self, send::LONGEST_WAIT},
+    media::{self, MediaState},
     problem::Problem,
     settings::IngressSettings,
     state::AppState,
@@ -30,6 +31,8 @@ pub struct Doors {
     pub admin: AppState,
     /// For the webhooks.
     pub webhook: WebhookState,
+    /// For the files that agents fetch.
+    pub media: MediaState,
     /// For `/health` and its siblings.
     pub health: Health,
     /// For `/metrics`.
@@ -69,6 +72,7 @@ fn app(doors: Doors, settings: &IngressSettings) -> tower_http::normalize_path::
     let api = Router::new()
         .merge(admin::quick_routes().with_state(doors.admin.clone()))
         .merge(webhook::routes(settings.webhook_limit).with_state(doors.webhook))
+        .merge(media::routes().with_state(doors.media))
         .fallback(|| async { Problem::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path") })
         .method_not_allowed_fallback(wrong_method);
     let waiting = admin::waiting_routes().with_state(doors.admin).method_not_allowed_fallback(wrong_method);
@@ -93,10 +97,10 @@ fn stack(api: Router, limit: &GlobalConcurrencyLimitLayer, timeout: Duration, me
         async move { problem }
     };
     let layers = ServiceBuilder::new()
-        // A span per request, without its query: a token may stand there.
+        // A span per request, without its query and without what opens a file: tokens stand there.
         // Failures are counted and logged where they are understood.
         .layer(TraceLayer::new_for_http().on_failure(()).make_span_with(|request: &Request| {
-            tracing::debug_span!("http", http.method = %request.method(), http.path = request.uri().path())
+            tracing::debug_span!("http", http.method = %request.method(), http.path = shown(request.uri().path()))
         }))
         // A bug costs one request.
         .layer(CatchPanicLayer::custom(panicked))
@@ -108,6 +112,11 @@ fn stack(api: Router, limit: &GlobalConcurrencyLimitLayer, timeout: Duration, me
         // Evolution gives up after 30 s; an answer after that would only make it post again.
         .timeout(timeout);
     api.layer(layers)
+}
+
+/// A path as the log may have it.
+fn shown(path: &str) -> &str {
+    if path.starts_with("/media/") { "/media/{token}" } else { path }
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);

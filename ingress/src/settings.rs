@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use omnihub_common::{
     config::{ConfigError, Settings, number_or},
-    instance::service_url,
+    instance::public_url,
 };
 
 /// What no program that works rightly asks for: two hundred a second.
@@ -68,10 +68,4 @@ fn seconds_or_never(
 ) -> Result<Option<Duration>, ConfigError> {
     let seconds = number_or(settings, name, default, 0..=86_400)? as u64;
     Ok((seconds > 0).then_some(Duration::from_secs(seconds)))
-}
-
-fn public_url(settings: &dyn Settings) -> Result<Option<String>, ConfigError> {
-    let name = "OMNIHUB_PUBLIC_URL";
-    let url = settings.get(name).map(|url| service_url(&url)).transpose();
-    url.map_err(|problem| ConfigError::bad(name, problem.to_string()))
 }

@@ -21,6 +21,7 @@ mod m20261122_000010_trace_retention;
 mod m20261122_000011_agents;
 mod m20261122_000012_groups;
 mod m20261122_000013_takeover;
+mod m20261122_000014_media;
 mod m20261122_000015_hours;
 mod m20261122_000017_mentions;
 mod m20261122_000017_receipts;
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000011_agents::Migration),
             Box::new(m20261122_000012_groups::Migration),
             Box::new(m20261122_000013_takeover::Migration),
+            Box::new(m20261122_000014_media::Migration),
             Box::new(m20261122_000015_hours::Migration),
             Box::new(m20261122_000017_receipts::Migration),
             Box::new(m20261122_000017_mentions::Migration),

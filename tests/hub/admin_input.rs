@@ -41,6 +41,8 @@ const KNOWN: &str = r#"{
     "mention_in_groups": "sender",
     "opening_hours": {"time_zone": "UTC", "monday": ["09:00-18:00"]}, "out_of_office_message": "later", "mark_read": true,
     "stream_replies": true,
+    "transcript_api_url": "http://127.0.0.1:9", "transcript_api_key": "k", "transcript_model": "m",
+    "transcript_language": "pt", "media_delivery": "url",
     "instances": ["globex"], "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z",
     "phone_number": "14155558800", "phone": "14155558800", "action": "block", "rule_type": "allow",
     "reason": "spam", "instance_name": "globex", "email": "a@b.test", "user_data": {"plan": "gold"},

@@ -51,6 +51,8 @@ mod matrix;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod media_links;
+#[cfg(test)]
 mod names;
 #[cfg(test)]
 mod outages;
@@ -80,6 +82,8 @@ mod takeover;
 mod tenants;
 #[cfg(test)]
 mod traces;
+#[cfg(test)]
+mod transcription;
 #[cfg(test)]
 mod troubleshooting;
 #[cfg(test)]

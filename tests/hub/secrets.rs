@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use axum::http::StatusCode;
-use omnihub_fakes::{Answer, Behaviour, FakeAgent, customers};
+use omnihub_fakes::{Answer, Behaviour, FakeAgent, FakeTranscriber, Hears, customers};
 use reqwest::Method;
 use sea_orm::{ConnectionTrait, DatabaseBackend, Statement};
 use serde_json::{Value, json};
@@ -23,9 +23,10 @@ const DATABASE_PASSWORD: &str = "planted-database-password-e0b1";
 const ENCRYPTION_KEY: &str = "cGxhbnRlZC1lbmNyeXB0aW9uLWtleS0zMi1ieXRlcyE=";
 
 /// Everything that must not be seen.
-fn planted() -> [&'static str; 10] {
+fn planted() -> [&'static str; 11] {
     [
         FakeAgent::KEY,
+        FakeTranscriber::KEY,
         EVOLUTION_KEY,
         WEBHOOK_SECRET,
         OLD_WEBHOOK_SECRET,
@@ -41,7 +42,8 @@ fn planted() -> [&'static str; 10] {
 /// The secrets that an instance has, in one text: what an agent that repeats all it knows says.
 fn everything() -> String {
     let signing = format!("{SIGNING_SECRET} {OLD_SIGNING_SECRET}");
-    format!("keys: {} {EVOLUTION_KEY} {WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET} {signing}", FakeAgent::KEY)
+    let keys = [FakeAgent::KEY, FakeTranscriber::KEY].join(" ");
+    format!("keys: {keys} {EVOLUTION_KEY} {WEBHOOK_SECRET} {OLD_WEBHOOK_SECRET} {signing}")
 }
 
 fn assert_clean(place: &str, text: &str) {
@@ -88,7 +90,7 @@ async fn no_secret_is_seen_anywhere(database: Database) {
     for secret in [OLD_SIGNING_SECRET, SIGNING_SECRET] {
         site.change_instance(INSTANCE, json!({"agent_webhook_secret": secret})).await;
     }
-    let traces = traffic(&site).await;
+    let traces = [spoken(&site).await, traffic(&site).await].concat();
 
     for (path, answer) in answers(&site, &traces).await {
         assert_clean(&path, &answer);
@@ -167,6 +169,27 @@ async fn traffic(site: &Site) -> Vec<String> {
     traces
 }
 
+/// Voice messages whose server repeats all that it knows, and fails; answers their traces.
+async fn spoken(site: &Site) -> Vec<String> {
+    let server = FakeTranscriber::start(Hears::Words(everything())).await.expect("a fake server");
+    let key = json!({"transcript_api_url": server.url(), "transcript_api_key": FakeTranscriber::KEY});
+    site.change_instance(INSTANCE, key).await;
+    let mut traces = Vec::new();
+    let broken = Hears::Raw(StatusCode::BAD_REQUEST, "text/html".to_owned(), everything().into_bytes());
+    for (phone, hears) in [("14155555050", Hears::Words(everything())), ("14155555051", broken)] {
+        server.set(hears);
+        let mut voice = webhook(phone, "");
+        voice["data"]["messageType"] = "audioMessage".into();
+        voice["data"]["message"] = json!({"audioMessage": {"ptt": true}, "base64": "T2dnUw=="});
+        let path = format!("/webhook/evolution/{INSTANCE}?token={WEBHOOK_SECRET}");
+        let trace = site.accepted(&path, &voice).await.remove(0);
+        site.ended(&trace).await;
+        traces.push(trace);
+    }
+    assert_eq!(server.calls().len(), 2);
+    traces
+}
+
 /// Everything that the API has to say.
 async fn answers(site: &Site, traces: &[String]) -> Vec<(String, String)> {
     let mut paths: Vec<String> =
@@ -201,6 +224,9 @@ fn check_outgoing(site: &Site) {
         // A person's own words reach the agent as they are, and so does the person's name.
         if body["message"] == everything() {
             body["message"] = Value::Null;
+        }
+        if body["media_contents"][0]["transcript"] == everything() {
+            body["media_contents"][0]["transcript"] = Value::Null;
         }
         if body["user"]["user_data"]["name"] == everything() {
             body["user"]["user_data"]["name"] = Value::Null;

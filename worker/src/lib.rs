@@ -8,6 +8,7 @@
 //! - [`turn`]: the steps of one turn.
 //! - [`agent`]: one file per agent protocol.
 //! - `breaker`: which agents and Evolution servers are not called for a while, since they fail.
+//! - `files`, `transcription`: what came with messages beside their words, and what is said in it.
 //! - `outbound`: what every call that leaves the worker has in common.
 //! - [`recorder`]: writes the traces to the database, for all workers together.
 //! - [`retention`]: removes those that are old enough, in one worker for all.
@@ -24,6 +25,7 @@ pub mod retention;
 pub mod role;
 pub mod scheduler;
 pub mod settings;
+mod transcription;
 pub mod turn;
 
 mod run;

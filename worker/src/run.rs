@@ -10,8 +10,8 @@ use omnihub_common::{
     person::Profiles,
     process::GroundError,
     queue::{
-        Accounts, Claimant, DeadLetters, Layout, Lease, Media, MediaError, MembershipError, Nats, Roll, SendOutcomes,
-        TraceBus,
+        Accounts, Claimant, DeadLetters, Layout, Lease, Media, MediaError, MediaLinks, MembershipError, Nats, Roll,
+        SendOutcomes, TraceBus,
     },
     trace::{History, Traces},
 };
@@ -21,13 +21,14 @@ use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use crate::{
     agent,
     breaker::Breakers,
-    files::{FileDesk, Links},
+    files::{FileDesk, Links, OwnLinks},
     outbound,
     ownership::{Heart, HeartError, Life, Owned, Ownership},
     recorder::{Recorder, RecorderHealth},
     retention::Retention,
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
+    transcription::Listener,
     turn::{Beginner, Kit, OwnLids, Receipts, TurnMetrics, typing_seats},
 };
 
@@ -82,6 +83,8 @@ pub struct Tenants {
     pub pauses: Pauses,
     /// What operators have told of people.
     pub profiles: Profiles,
+    /// Links to files, for agents.
+    pub media_links: MediaLinks,
 }
 
 /// A worker that has joined the others and is about to run.
@@ -118,8 +121,9 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
-        let links = Links::new(settings.media_store.clone())?;
-        let Tenants { directory, gate, budgets, pauses, profiles } = tenants;
+        let Tenants { directory, gate, budgets, pauses, profiles, media_links } = tenants;
+        let breakers = Arc::new(Breakers::new());
+        let (files, listener) = desks(&settings, &http, &media, media_links, &breakers)?;
         let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
@@ -134,12 +138,13 @@ impl Worker {
             traces: TraceBus::new(nats.clone()),
             outcomes: SendOutcomes::new(nats.clone()),
             dead,
-            files: FileDesk::new(media.clone(), links, settings.media_to_agent as u64),
+            files,
+            listener,
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
             own_lids: OwnLids::new(Accounts::new(nats.clone())),
-            breakers: Arc::new(Breakers::new()),
+            breakers,
             typing: typing_seats(),
             beginner: Beginner::new(),
         };
@@ -203,6 +208,22 @@ impl Worker {
         }
         ended
     }
+}
+
+/// Who brings what came with messages, and who listens to it.
+fn desks(
+    settings: &WorkerSettings,
+    http: &reqwest::Client,
+    media: &Media,
+    media_links: MediaLinks,
+    breakers: &Arc<Breakers>,
+) -> Result<(Arc<FileDesk>, Arc<Listener>), reqwest::Error> {
+    let links = Links::new(settings.media_store.clone())?;
+    let own = settings.public_url.as_deref().map(|url| OwnLinks::new(url, media_links));
+    let files = Arc::new(FileDesk::new(media.clone(), links, own, settings.media_to_agent as u64));
+    let patience = settings.transcript_patience;
+    let listener = Listener::new(http.clone(), media.clone(), files.clone(), breakers.clone(), patience);
+    Ok((files, listener))
 }
 
 /// Owns partitions until told to stop. A stop goes

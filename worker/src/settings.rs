@@ -1,15 +1,19 @@
 //! What an operator may set about a worker.
 
-use std::{path::Path, time::Duration};
+use std::{ops::RangeInclusive, path::Path, time::Duration};
 
 use omnihub_common::{
     config::{ConfigError, Settings, number_or, write_private},
+    instance::public_url,
     trace::{DEFAULT_RETENTION_DAYS, RETENTION_DAYS},
 };
 use url::Url;
 
 /// What agents are given of files unless an operator says.
 const MEDIA_TO_AGENT: usize = 20 * 1024 * 1024;
+
+/// What `OMNIHUB_TRANSCRIPT_TIMEOUT` may be, in seconds.
+const TRANSCRIPT_TIMEOUT: RangeInclusive<usize> = 1..=300;
 
 /// More is never given.
 pub(crate) const MOST_TO_AGENT: usize = 64 * 1024 * 1024;
@@ -31,6 +35,11 @@ pub struct WorkerSettings {
     /// The files that an agent is given with one question have so many bytes together,
     /// `OMNIHUB_MEDIA_TO_AGENT`; 0 = it is told of them only.
     pub media_to_agent: usize,
+    /// The hub's address as agents reach it, `OMNIHUB_PUBLIC_URL`, for links to files.
+    pub public_url: Option<String>,
+    /// How long a server may take to write down what is said in a message,
+    /// `OMNIHUB_TRANSCRIPT_TIMEOUT` in seconds.
+    pub transcript_patience: Duration,
     /// Where Evolution's file store is reached, `EVOLUTION_MINIO_URL`, when only Evolution's own
     /// network knows the host in its links.
     pub media_store: Option<Url>,
@@ -56,6 +65,13 @@ impl WorkerSettings {
             payload_bytes: number_or(settings, "OMNIHUB_WORKER_PAYLOADS", 256, 1..=1_000_000)? * 1_000_000,
             trace_retention_days: retention_days(settings)?,
             media_to_agent: number_or(settings, "OMNIHUB_MEDIA_TO_AGENT", MEDIA_TO_AGENT, 0..=MOST_TO_AGENT)?,
+            transcript_patience: Duration::from_secs(number_or(
+                settings,
+                "OMNIHUB_TRANSCRIPT_TIMEOUT",
+                60,
+                TRANSCRIPT_TIMEOUT,
+            )? as u64),
+            public_url: public_url(settings)?,
             media_store: media_store(settings)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })

@@ -119,6 +119,7 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
             split_over: 0,
             ..ReplySettings::default()
         },
+        media: Default::default(),
         trace_retention_days: None,
         channel,
         name,

@@ -1,11 +1,14 @@
 //! What `omnihub instance` takes, and the bodies that come of it.
 
-use std::convert::Infallible;
-
 use clap::{Args, Subcommand};
 use omnihub_common::secret::Secret;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::{
+    media::MediaArgs,
+    values::{json, put, secret},
+};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
 pub(super) const CLEARABLE: &[&str] = &[
@@ -36,6 +39,7 @@ pub(super) const CLEARABLE: &[&str] = &[
     "group_trigger",
     "mark_read",
     "max_backlog",
+    "media_delivery",
     "mention_in_groups",
     "on_edit",
     "opening_hours",
@@ -52,6 +56,10 @@ pub(super) const CLEARABLE: &[&str] = &[
     "stream_replies",
     "takeover_minutes",
     "trace_retention_days",
+    "transcript_api_key",
+    "transcript_api_url",
+    "transcript_language",
+    "transcript_model",
     "turns_per_minute",
     "webhook_base64",
     "webhook_secret",
@@ -356,6 +364,9 @@ pub struct FieldArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     stream_replies: Option<bool>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    media: MediaArgs,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -469,16 +480,11 @@ impl FieldArgs {
         let Ok(Value::Object(mut map)) = serde_json::to_value(self) else { return Map::new() };
         put(&mut map, "webhook_secret", self.webhook_secret.as_ref());
         put(&mut map, "agent_webhook_secret", self.agent_webhook_secret.as_ref());
+        put(&mut map, "transcript_api_key", self.media.transcript_api_key.as_ref());
         put(&mut map, "discord_bot_token", self.discord_bot_token.as_ref());
         put(&mut map, "slack_bot_token", self.slack_bot_token.as_ref());
         put(&mut map, "slack_signing_secret", self.slack_signing_secret.as_ref());
         map
-    }
-}
-
-fn put(body: &mut Map<String, Value>, name: &str, value: Option<&Secret>) {
-    if let Some(value) = value {
-        body.insert(name.to_owned(), value.expose().into());
     }
 }
 
@@ -489,12 +495,4 @@ fn clearable(text: &str) -> Result<String, String> {
         true => Ok(field),
         false => Err(format!("these can be emptied: {}", CLEARABLE.join(", "))),
     }
-}
-
-fn json(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
 }

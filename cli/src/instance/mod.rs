@@ -2,9 +2,11 @@
 
 mod arguments;
 mod life;
+mod media;
 mod table;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use anyhow::bail;
 use reqwest::Method;

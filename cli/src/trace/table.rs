@@ -6,7 +6,13 @@ use super::tail::head;
 use crate::show;
 
 /// The payloads of a trace, which are long.
-const PAYLOADS: [&str; 4] = ["incoming_payload", "agent_request_payload", "agent_response_payload", "outgoing_payload"];
+const PAYLOADS: [&str; 5] = [
+    "incoming_payload",
+    "transcription_payload",
+    "agent_request_payload",
+    "agent_response_payload",
+    "outgoing_payload",
+];
 /// Other names of columns that are shown already.
 const ALIASES: [&str; 4] = ["whatsapp_message_id", "sender_jid", "agent_session_id", "evolution_send_at"];
 

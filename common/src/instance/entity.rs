@@ -62,6 +62,13 @@ pub struct Model {
     pub mention_in_groups: String,
     pub mark_read: bool,
     pub stream_replies: bool,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub transcript_api_url: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub transcript_api_key: Option<String>,
+    pub transcript_model: Option<String>,
+    pub transcript_language: Option<String>,
+    pub media_delivery: String,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

@@ -14,6 +14,7 @@ mod entity;
 mod follow;
 mod groups;
 mod lookup;
+mod media;
 mod mentioning;
 mod model;
 mod office;
@@ -41,6 +42,7 @@ pub use directory::{Change, Directory, DirectorySettings, Unavailable};
 pub use follow::{Announcer, Following};
 pub use groups::{GroupPatch, GroupSession, GroupSettings, GroupTrigger};
 pub use lookup::Lookup;
+pub use media::{MediaDelivery, MediaPatch, MediaSettings, TranscriptSettings};
 pub use mentioning::MentionInGroups;
 pub use model::{
     AccountWatch, ChannelSettings, DiscordSettings, Instance, InstanceName, NameError, RESERVED_NAMES, ReplySettings,
@@ -56,5 +58,5 @@ pub(crate) use row_id::{row_id, row_ids, summary};
 pub use seed::{EvolutionFallback, Seeded, seed_default};
 pub use takeover::{TakeoverPatch, TakeoverSettings};
 pub use turns::{OnEdit, Overlap, TurnPatch, TurnSettings};
-pub use url::{UrlProblem, service_url};
+pub use url::{UrlProblem, public_url, service_url};
 pub use view::InstanceView;

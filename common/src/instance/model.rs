@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgentSettings, BudgetSettings, GroupSettings, MentionInGroups, OfficeSettings, QuoteReplies, TakeoverSettings,
-    TurnSettings,
+    AgentSettings, BudgetSettings, GroupSettings, MediaSettings, MentionInGroups, OfficeSettings, QuoteReplies,
+    TakeoverSettings, TurnSettings,
 };
 use crate::{channel::ChannelType, secret::Secret};
 
@@ -144,6 +144,8 @@ pub struct Instance {
     pub office: OfficeSettings,
     /// How answers are sent.
     pub reply: ReplySettings,
+    /// What becomes of files.
+    pub media: MediaSettings,
     /// For how many days its traces are kept; unset = the hub's `OMNIHUB_TRACE_RETENTION_DAYS`.
     pub trace_retention_days: Option<u32>,
     /// The channel account.
@@ -171,6 +173,7 @@ impl Instance {
         let mut secrets = vec![&self.agent.api_key];
         let options = &self.agent.options;
         secrets.extend(options.webhook_secret.iter().chain(&options.webhook_secret_previous));
+        secrets.extend(&self.media.transcript.api_key);
         match &self.channel {
             ChannelSettings::Whatsapp(whatsapp) => {
                 secrets.push(&whatsapp.evolution_key);
@@ -187,6 +190,7 @@ impl Instance {
         let mut secrets = vec![&mut self.agent.api_key];
         let options = &mut self.agent.options;
         secrets.extend(options.webhook_secret.iter_mut().chain(&mut options.webhook_secret_previous));
+        secrets.extend(&mut self.media.transcript.api_key);
         match &mut self.channel {
             ChannelSettings::Whatsapp(whatsapp) => {
                 secrets.push(&mut whatsapp.evolution_key);

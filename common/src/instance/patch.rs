@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance,
+    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance, MediaPatch,
     MentionInGroups, OfficePatch, QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch,
     WhatsappSettings,
 };
@@ -30,6 +30,7 @@ pub struct Patch {
     pub budget: BudgetPatch,
     pub office: OfficePatch,
     pub reply: ReplyPatch,
+    pub media: MediaPatch,
     pub trace_retention_days: Option<Option<u32>>,
     /// Only looked at when the instance is on WhatsApp.
     pub whatsapp: WhatsappPatch,
@@ -126,6 +127,7 @@ impl Patch {
         self.budget.apply(&mut instance.budget);
         self.office.apply(&mut instance.office);
         self.reply.apply(&mut instance.reply);
+        self.media.apply(&mut instance.media);
         put(&mut instance.trace_retention_days, self.trace_retention_days);
         let agent = &mut instance.agent;
         put(&mut agent.api_url, self.agent.api_url);
@@ -192,14 +194,14 @@ impl SlackPatch {
     }
 }
 
-fn put<T>(field: &mut T, new: Option<T>) {
+pub(super) fn put<T>(field: &mut T, new: Option<T>) {
     if let Some(new) = new {
         *field = new;
     }
 }
 
 /// Empties, replaces or leaves a secret that may be missing.
-fn change_secret(field: &mut Option<Secret>, change: Option<Option<Secret>>) {
+pub(super) fn change_secret(field: &mut Option<Secret>, change: Option<Option<Secret>>) {
     match change {
         None => {}
         Some(None) => *field = None,

@@ -11,7 +11,7 @@ use sea_orm::{
 
 use super::{
     AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance, InstanceName, InstanceView, Lookup,
-    OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
+    MediaSettings, OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
     channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -24,6 +24,7 @@ use crate::{
 mod agent;
 mod error;
 mod manners;
+mod media;
 mod names;
 mod page;
 mod resolve;
@@ -57,6 +58,7 @@ pub struct NewInstance {
     pub budget: BudgetSettings,
     pub office: OfficeSettings,
     pub reply: ReplySettings,
+    pub media: MediaSettings,
     pub trace_retention_days: Option<u32>,
     pub channel: ChannelSettings,
 }
@@ -297,6 +299,7 @@ impl Instances {
             budget: new.budget,
             office: new.office,
             reply: new.reply,
+            media: new.media,
             trace_retention_days: new.trace_retention_days,
             channel: new.channel,
             created_at: now,
@@ -311,6 +314,7 @@ impl Instances {
             agent_api_key: Set(String::new()),
             agent_webhook_secret: Set(None),
             agent_webhook_secret_previous: Set(None),
+            transcript_api_key: Set(None),
             channel_settings: Set(serde_json::json!({})),
             ..ActiveModelTrait::reset_all(draft.into_active_model())
         };
@@ -321,6 +325,7 @@ impl Instances {
             agent_api_key: Set(row.agent_api_key),
             agent_webhook_secret: Set(row.agent_webhook_secret),
             agent_webhook_secret_previous: Set(row.agent_webhook_secret_previous),
+            transcript_api_key: Set(row.transcript_api_key),
             channel_settings: Set(row.channel_settings),
             ..Default::default()
         };
@@ -367,6 +372,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let (turns, takeover) = (rows::turns(&row)?, rows::takeover(&row)?);
     let (groups, agent) = (rows::groups(&row)?, agent::read(&row, &seal)?);
     let (budget, office, reply) = (manners::budget(&row)?, manners::office(&row)?, manners::reply(&row)?);
+    let media = media::read(&row, &seal)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
     Ok(Instance {
         id: row.id,
@@ -382,6 +388,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         budget,
         office,
         reply,
+        media,
         trace_retention_days: rows::days(row.trace_retention_days)?,
         created_at: row.created_at,
         updated_at: row.updated_at,
@@ -390,11 +397,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
 
 fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> {
     let seal = RowSeal { keyring, id: instance.id };
-    let agent = &instance.agent;
-    let whatsapp_instance = match &instance.channel {
-        ChannelSettings::Whatsapp(settings) => Some(settings.whatsapp_instance.clone()),
-        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => None,
-    };
+    let (agent, transcript) = (&instance.agent, &instance.media.transcript);
     Ok(Model {
         id: instance.id,
         name: instance.name.to_string(),
@@ -402,12 +405,12 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         is_active: instance.is_active,
         is_default: instance.is_default,
         session_id_prefix: instance.session_id_prefix.clone(),
-        whatsapp_instance,
+        whatsapp_instance: whatsapp_instance(&instance.channel),
         agent_api_url: agent.api_url.clone(),
         agent_api_key: seal.encrypt("agent_api_key", &agent.api_key)?,
         agent_id: agent.agent_id.clone(),
         default_agent: agent.default_agent.clone(),
-        agent_timeout: i32::try_from(agent.timeout.as_secs()).map_err(|_| RowError::Column("agent_timeout"))?,
+        agent_timeout: rows::integer(agent.timeout.as_secs(), "agent_timeout")?,
         agent_instance_type: agent.protocol.as_str().to_owned(),
         agent_error_message: agent.error_message.clone(),
         agent_type: agent.options.kind.as_str().to_owned(),
@@ -418,10 +421,9 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         agent_webhook_secret_previous: seal
             .encrypt_some("agent_webhook_secret_previous", agent.options.webhook_secret_previous.as_ref())?,
         enable_auto_split: instance.reply.enable_auto_split,
-        split_over: i32::try_from(instance.reply.split_over).map_err(|_| RowError::Column("split_over"))?,
-        debounce_ms: i32::try_from(instance.turns.debounce_ms).map_err(|_| RowError::Column("debounce_ms"))?,
-        debounce_max_ms: i32::try_from(instance.turns.debounce_max_ms)
-            .map_err(|_| RowError::Column("debounce_max_ms"))?,
+        split_over: rows::integer(instance.reply.split_over, "split_over")?,
+        debounce_ms: rows::integer(instance.turns.debounce_ms, "debounce_ms")?,
+        debounce_max_ms: rows::integer(instance.turns.debounce_max_ms, "debounce_max_ms")?,
         overlap: instance.turns.overlap.as_str().to_owned(),
         max_backlog: instance.turns.max_backlog.map(|limit| i32::try_from(limit).unwrap_or(i32::MAX)),
         turns_per_minute: i32::try_from(instance.turns.turns_per_minute).unwrap_or(i32::MAX),
@@ -441,10 +443,22 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         mention_in_groups: instance.reply.mention.as_str().to_owned(),
         mark_read: instance.reply.mark_read,
         stream_replies: instance.reply.stream,
+        transcript_api_url: transcript.api_url.clone(),
+        transcript_api_key: seal.encrypt_some("transcript_api_key", transcript.api_key.as_ref())?,
+        transcript_model: transcript.model.clone(),
+        transcript_language: transcript.language.clone(),
+        media_delivery: instance.media.delivery.as_str().to_owned(),
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,
     })
+}
+
+fn whatsapp_instance(channel: &ChannelSettings) -> Option<String> {
+    match channel {
+        ChannelSettings::Whatsapp(settings) => Some(settings.whatsapp_instance.clone()),
+        ChannelSettings::Discord(_) | ChannelSettings::Slack(_) => None,
+    }
 }
 
 /// What the audit log keeps of an instance; a view of our own always is JSON.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{
     AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings,
-    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, StoreError, TakeoverSettings, TurnSettings,
-    UrlProblem, WhatsappSettings, service_url,
+    InstanceName, Instances, MediaSettings, NewInstance, OfficeSettings, ReplySettings, StoreError, TakeoverSettings,
+    TranscriptSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -49,8 +49,8 @@ impl EvolutionFallback {
 }
 
 /// Makes the default instance from `WHATSAPP_INSTANCE`, `SESSION_ID_PREFIX`, `EVOLUTION_API_URL`,
-/// `EVOLUTION_API_KEY`, `AGENT_API_URL`, `AGENT_API_KEY`, `DEFAULT_AGENT_NAME` and
-/// `AGENT_API_TIMEOUT`, if the table is empty and they describe one. A description that is no
+/// `EVOLUTION_API_KEY`, `AGENT_API_URL`, `AGENT_API_KEY`, `DEFAULT_AGENT_NAME`,
+/// `AGENT_API_TIMEOUT`, `EVOLUTION_TRANSCRIPT_API` and `EVOLUTION_TRANSCRIPT_API_KEY`, if the table is empty and they describe one. A description that is no
 /// good is logged and stops nothing: the instance can still be made by API or command line.
 ///
 /// # Errors
@@ -116,6 +116,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),
         reply: ReplySettings::default(),
+        media: MediaSettings { transcript: transcript(settings)?, ..MediaSettings::default() },
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: service_url(&evolution_url)
@@ -136,6 +137,18 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
 /// else `default`.
 fn name_after(slug: Option<&str>) -> InstanceName {
     slug.and_then(|slug| InstanceName::parse(slug).ok()).unwrap_or_default()
+}
+
+/// Who writes down what is said, as the older system's environment names it.
+fn transcript(settings: &dyn Settings) -> Result<TranscriptSettings, SeedProblem> {
+    const URL: &str = "EVOLUTION_TRANSCRIPT_API";
+    let get = |name: &str| settings.get(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+    let api_url = get(URL).map(|url| service_url(&url)).transpose();
+    Ok(TranscriptSettings {
+        api_url: api_url.map_err(|problem| SeedProblem::Url(URL, problem))?,
+        api_key: get("EVOLUTION_TRANSCRIPT_API_KEY").map(Secret::read),
+        ..TranscriptSettings::default()
+    })
 }
 
 fn timeout(given: Option<String>) -> Result<Duration, SeedProblem> {
@@ -164,6 +177,8 @@ mod tests {
             ("AGENT_API_KEY", "planted-agent-key"),
             ("DEFAULT_AGENT_NAME", "bot"),
             ("AGENT_API_TIMEOUT", "90"),
+            ("EVOLUTION_TRANSCRIPT_API", "http://localhost:9000"),
+            ("EVOLUTION_TRANSCRIPT_API_KEY", "planted-transcript-key"),
         ];
         base.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
@@ -176,6 +191,12 @@ mod tests {
         let first = table.instances.default().await.unwrap().unwrap();
         assert_eq!(first.agent.timeout, Duration::from_secs(90));
         assert_eq!(first.agent.effective_agent(), "bot");
+        let transcript = first.media.transcript;
+        let key = transcript.api_key.as_ref().map(Secret::expose);
+        assert_eq!(
+            (transcript.api_url.as_deref(), key),
+            (Some("http://localhost:9000"), Some("planted-transcript-key"))
+        );
 
         let changed = settings(&[("AGENT_API_URL", "http://other.test"), ("WHATSAPP_INSTANCE", "other")]);
         assert_eq!(seed_default(&table.instances, &changed).await.unwrap(), Seeded::NotEmpty);
@@ -202,9 +223,12 @@ mod tests {
         let table = TestTable::new().await;
         let seed = async |name, value| seed_default(&table.instances, &settings(&[(name, value)])).await.unwrap();
         assert_eq!(seed("AGENT_API_URL", "").await, Seeded::NotDescribed);
-        for (name, value) in
-            [("AGENT_API_KEY", ""), ("EVOLUTION_API_URL", "evolution:8080"), ("AGENT_API_TIMEOUT", "601")]
-        {
+        for (name, value) in [
+            ("AGENT_API_KEY", ""),
+            ("EVOLUTION_API_URL", "evolution:8080"),
+            ("AGENT_API_TIMEOUT", "601"),
+            ("EVOLUTION_TRANSCRIPT_API", "stt:9000"),
+        ] {
             assert_eq!(seed(name, value).await, Seeded::Unusable, "{name}");
             let problem = describe(&settings(&[(name, value)])).unwrap_err().to_string();
             assert!(problem.contains(name), "{problem}");

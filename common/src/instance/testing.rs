@@ -33,6 +33,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         budget: new.budget,
         office: new.office,
         reply: new.reply,
+        media: new.media,
         trace_retention_days: new.trace_retention_days,
         channel: new.channel,
         created_at: DateTime::UNIX_EPOCH,
@@ -63,6 +64,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),
         reply: ReplySettings::default(),
+        media: Default::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: "http://evolution.test".to_owned(),

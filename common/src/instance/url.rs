@@ -2,6 +2,18 @@
 
 use url::Url;
 
+use crate::config::{ConfigError, Settings};
+
+/// The hub's own address, as others reach it: `OMNIHUB_PUBLIC_URL`.
+///
+/// # Errors
+/// When it is set and is no base URL.
+pub fn public_url(settings: &dyn Settings) -> Result<Option<String>, ConfigError> {
+    let name = "OMNIHUB_PUBLIC_URL";
+    let url = settings.get(name).map(|url| service_url(&url)).transpose();
+    url.map_err(|problem| ConfigError::bad(name, problem.to_string()))
+}
+
 /// Why an address is refused. The address itself is not shown: it may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum UrlProblem {

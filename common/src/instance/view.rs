@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ChannelSettings, DiscordSettings, Instance, OpeningHours, SlackSettings, WhatsappSettings};
+use super::{ChannelSettings, DiscordSettings, Instance, OpeningHours, ReplySettings, SlackSettings, WhatsappSettings};
 use crate::secret::Secret;
 
 /// What API answers and the audit log hold of an instance. Field names and their order are the
@@ -38,8 +38,8 @@ pub struct InstanceView {
     agent_history_turns: u32,
     agent_webhook_secret: Option<String>,
     agent_webhook_secret_previous: Option<String>,
-    enable_auto_split: bool,
-    split_over: usize,
+    #[serde(flatten)]
+    reply: ReplyView,
     debounce_ms: u32,
     debounce_max_ms: u32,
     overlap: &'static str,
@@ -56,10 +56,11 @@ pub struct InstanceView {
     budget_tokens_per_day: Option<u32>,
     opening_hours: Option<serde_json::Value>,
     out_of_office_message: Option<String>,
-    quote_replies: &'static str,
-    mention_in_groups: &'static str,
-    mark_read: bool,
-    stream_replies: bool,
+    transcript_api_url: Option<String>,
+    transcript_api_key: Option<String>,
+    transcript_model: Option<String>,
+    transcript_language: Option<String>,
+    media_delivery: &'static str,
     trace_retention_days: Option<u32>,
 }
 
@@ -82,6 +83,17 @@ struct DiscordView {
     discord_client_id: Option<String>,
     discord_guild_id: Option<String>,
     discord_default_channel_id: Option<String>,
+}
+
+/// How answers are sent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct ReplyView {
+    enable_auto_split: bool,
+    split_over: usize,
+    quote_replies: &'static str,
+    mention_in_groups: &'static str,
+    mark_read: bool,
+    stream_replies: bool,
 }
 
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
@@ -127,8 +139,7 @@ impl InstanceView {
             agent_history_turns: agent.options.history_turns,
             agent_webhook_secret: agent.options.webhook_secret.as_ref().map(Secret::mask),
             agent_webhook_secret_previous: agent.options.webhook_secret_previous.as_ref().map(Secret::mask),
-            enable_auto_split: instance.reply.enable_auto_split,
-            split_over: instance.reply.split_over,
+            reply: ReplyView::new(&instance.reply),
             debounce_ms: instance.turns.debounce_ms,
             debounce_max_ms: instance.turns.debounce_max_ms,
             overlap: instance.turns.overlap.as_str(),
@@ -145,10 +156,11 @@ impl InstanceView {
             budget_tokens_per_day: instance.budget.tokens_per_day,
             opening_hours: instance.office.hours.as_ref().map(OpeningHours::to_json),
             out_of_office_message: instance.office.message.clone(),
-            quote_replies: instance.reply.quote.as_str(),
-            mention_in_groups: instance.reply.mention.as_str(),
-            mark_read: instance.reply.mark_read,
-            stream_replies: instance.reply.stream,
+            transcript_api_url: instance.media.transcript.api_url.clone(),
+            transcript_api_key: instance.media.transcript.api_key.as_ref().map(Secret::mask),
+            transcript_model: instance.media.transcript.model.clone(),
+            transcript_language: instance.media.transcript.language.clone(),
+            media_delivery: instance.media.delivery.as_str(),
             trace_retention_days: instance.trace_retention_days,
         }
     }
@@ -187,6 +199,19 @@ impl SlackView {
             has_slack_bot_token: settings.bot_token.is_some(),
             has_slack_signing_secret: settings.signing_secret.is_some(),
             slack_workspace_id: settings.workspace_id.clone(),
+        }
+    }
+}
+
+impl ReplyView {
+    fn new(settings: &ReplySettings) -> Self {
+        Self {
+            enable_auto_split: settings.enable_auto_split,
+            split_over: settings.split_over,
+            quote_replies: settings.quote.as_str(),
+            mention_in_groups: settings.mention.as_str(),
+            mark_read: settings.mark_read,
+            stream_replies: settings.stream,
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     health::Health,
     instance::{Directory, DirectorySettings, Instances, StoreError, seed_default},
     key::Keys,
-    queue::{self, ConnectError, Layout, Nats, PrepareError},
+    queue::{self, ConnectError, Layout, MediaLinks, Nats, PrepareError},
     sealed::{MissingKeys, SealedValues},
     secret::{CreateMissing, Keyring, SecretSource},
     telemetry::MetricsPage,
@@ -97,6 +97,8 @@ pub struct Tenants {
     pub keys: Keys,
     /// What lies encrypted, for whoever changes the key.
     pub sealed: SealedValues,
+    /// Links to files, for agents.
+    pub media_links: MediaLinks,
 }
 
 impl Ground {
@@ -110,6 +112,7 @@ impl Ground {
         let secrets = SecretSource::load(Arc::clone(&self.settings))?;
         let instances = Instances::new(self.database.clone(), Arc::clone(&keyring)).with_secrets(secrets);
         let instances = Arc::new(instances);
+        let media_links = MediaLinks::new(&keyring);
         let keys = Keys::new(self.database.clone(), Arc::clone(&keyring));
         let sealed = SealedValues::new(self.database.clone(), keyring);
         let missing = || async { Ok(sealed.missing_keys(&*self.settings).await?) };
@@ -118,7 +121,7 @@ impl Ground {
         }
         patiently(|| seed_default(&instances, &*self.settings)).await?;
         let directory = Directory::new(Arc::clone(&instances), DirectorySettings::load(&*self.settings)?);
-        Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed })
+        Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed, media_links })
     }
 
     /// The queue: a connection under this name, and the layout its streams were made with.

@@ -49,6 +49,10 @@ pub struct Checkpoint {
     /// they were.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minute: Option<(i64, u32)>,
+    /// Whether a turn was counted that was taken back before it asked: the one in its place is not
+    /// counted again. Known only while its owner lives.
+    #[serde(skip)]
+    pub prepaid: bool,
 }
 
 /// An id that a lane has done with.

@@ -1,13 +1,14 @@
 //! The object store: media taken out of webhooks, and bodies too large for a queue message.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, io, time::Duration};
 
 use async_nats::jetstream::{
     Context,
     object_store::{Object, ObjectStore},
 };
-use futures_util::TryStreamExt;
-use tokio::io::{AsyncRead, AsyncReadExt};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Stream, TryStreamExt, stream};
+use tokio::io::{AsyncRead, AsyncReadExt, copy as io_copy, sink};
 
 use super::{
     InstanceToken, MessageId,
@@ -18,6 +19,9 @@ use super::{
 
 /// How long reading an object may take.
 const READ_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A piece of an object has at most so many bytes.
+const PIECE: usize = 64 * 1024;
 
 /// Objects of one message, named so that an instance's can be found and removed.
 #[derive(Clone)]
@@ -166,6 +170,33 @@ impl Media {
         let read = tokio::time::timeout(READ_PATIENCE, object.take(limit).read_to_end(&mut bytes)).await;
         read.map_err(unavailable)?.map_err(unavailable)?;
         Ok(bytes)
+    }
+
+    /// A part of an object, piece by piece, each within `patience`: so many bytes from this one on.
+    ///
+    /// # Errors
+    /// [`MediaError::Absent`] when it is gone.
+    pub async fn pieces(
+        &self,
+        name: &str,
+        from: u64,
+        length: u64,
+        patience: Duration,
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, MediaError> {
+        let mut object = self.object(name).await?;
+        // A chunk that was removed meanwhile is waited for without end by the client.
+        let skipped = tokio::time::timeout(patience, io_copy(&mut (&mut object).take(from), &mut sink())).await;
+        skipped.map_err(unavailable)?.map_err(unavailable)?;
+        Ok(stream::try_unfold((object, length), move |(mut object, left)| async move {
+            if left == 0 {
+                return Ok(None);
+            }
+            let mut piece = BytesMut::with_capacity(PIECE);
+            match tokio::time::timeout(patience, (&mut object).take(left).read_buf(&mut piece)).await?? {
+                0 => Err(io::ErrorKind::UnexpectedEof.into()),
+                read => Ok(Some((piece.freeze(), (object, left - read as u64)))),
+            }
+        }))
     }
 
     /// Removes the objects of some messages of an instance, which are known by their traces.

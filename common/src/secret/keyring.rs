@@ -201,6 +201,12 @@ impl Keyring {
         self.encrypt(place, &self.decrypt(place, text)?).map(Some)
     }
 
+    /// A key of its own for one purpose out of each key, in their order.
+    #[must_use]
+    pub fn derive(&self, purpose: &'static str) -> Vec<Zeroizing<[u8; KEY_BYTES]>> {
+        self.keys().map(|key| Zeroizing::new(blake3::derive_key(purpose, key.key.as_slice()))).collect()
+    }
+
     fn keys(&self) -> impl Iterator<Item = &RingKey> {
         std::iter::once(&self.first).chain(&self.others)
     }

@@ -104,6 +104,8 @@ impl Outcome {
 pub enum Stage {
     /// The message as the channel posted it: the guide's `incoming_payload`.
     WebhookReceived,
+    /// What is said in the message, as a server wrote it down: `transcription_payload`.
+    Transcription,
     /// What the agent was asked: `agent_request_payload`.
     AgentRequest,
     /// What the agent answered: `agent_response_payload`.
@@ -114,13 +116,15 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in the order of a message's way.
-    pub const ALL: [Self; 4] = [Self::WebhookReceived, Self::AgentRequest, Self::AgentResponse, Self::ChannelSend];
+    pub const ALL: [Self; 5] =
+        [Self::WebhookReceived, Self::Transcription, Self::AgentRequest, Self::AgentResponse, Self::ChannelSend];
 
     /// The word in rows and answers.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::WebhookReceived => "webhook_received",
+            Self::Transcription => "transcription",
             Self::AgentRequest => "agent_request",
             Self::AgentResponse => "agent_response",
             Self::ChannelSend => "channel_send",

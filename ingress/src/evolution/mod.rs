@@ -45,6 +45,12 @@ pub struct EvolutionDesk {
 }
 
 impl EvolutionDesk {
+    /// Whether it is known how others reach the hub.
+    #[must_use]
+    pub fn has_public_url(&self) -> bool {
+        self.door.public.is_some()
+    }
+
     /// With the server of the settings, whose key may make accounts there.
     ///
     /// # Errors

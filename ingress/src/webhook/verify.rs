@@ -128,6 +128,7 @@ mod tests {
             budget: BudgetSettings::default(),
             office: OfficeSettings::default(),
             reply: ReplySettings::default(),
+            media: Default::default(),
             trace_retention_days: None,
             channel: ChannelSettings::Whatsapp(WhatsappSettings {
                 evolution_url: "http://evolution".into(),

@@ -1,4 +1,4 @@
-//! Fakes of what stands outside the hub: Evolution, agents, customers, Vault.
+//! Fakes of what stands outside the hub: Evolution, agents, customers, Vault, transcription.
 //!
 //! The hub itself, its queue and its database are never faked. [`FakeEvolution`] takes the
 //! replies and checks them as the real Evolution API does, [`FakeAgent`] answers turns as the
@@ -15,8 +15,10 @@ pub mod customers;
 pub mod evolution;
 mod record;
 mod server;
+pub mod transcription;
 pub mod vault;
 
 pub use agent::{AgentCall, Answer, Behaviour, FakeAgent, Pieces, Voice};
 pub use evolution::{AdminCall, FakeEvolution, Marked, Presence, Rejected, Sent};
+pub use transcription::{FakeTranscriber, Hears, Recording};
 pub use vault::{FakeVault, VaultRead};

@@ -49,7 +49,7 @@ pub(super) fn request(question: &Question) -> Value {
 /// The files as the Python hub wrote them.
 pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
     let written = files.iter().map(|file| {
-        let mut item = json!({"data": show(file)});
+        let mut item = json!({file.field(): show(file)});
         for (ours, theirs) in FIELDS {
             if let Some(value) = file.about.get(ours) {
                 item[theirs] = value.clone();

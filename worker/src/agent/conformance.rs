@@ -327,6 +327,7 @@ fn instance(target: &Target) -> Instance {
         office: OfficeSettings::default(),
         takeover: TakeoverSettings::default(),
         reply: ReplySettings::default(),
+        media: Default::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Discord(DiscordSettings {
             bot_token: None,

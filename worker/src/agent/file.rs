@@ -12,8 +12,10 @@ use tokio::sync::OwnedSemaphorePermit;
 pub struct File {
     /// What the agent is told of it, as in `media_contents`.
     pub about: Value,
-    /// Its bytes.
+    /// Its bytes; none where it is given as a link.
     pub bytes: Vec<u8>,
+    /// Where the agent fetches it, when it is not given itself.
+    pub link: Option<String>,
 }
 
 /// The files of a question, and the room in memory that was set aside for them.
@@ -38,13 +40,21 @@ impl Files {
 }
 
 impl File {
-    /// Itself, in base64.
+    /// Its link, else itself in base64.
     pub(super) fn data(&self) -> String {
-        STANDARD.encode(&self.bytes)
+        self.link.clone().unwrap_or_else(|| STANDARD.encode(&self.bytes))
     }
 
-    /// What stands for it in a trace.
+    /// The field that holds it.
+    pub(super) fn field(&self) -> &'static str {
+        if self.link.is_some() { "media_url" } else { "data" }
+    }
+
+    /// What stands for it in a trace, which opens nothing.
     pub(super) fn note(&self) -> String {
+        if self.link.is_some() {
+            return "[media link]".to_owned();
+        }
         format!("[media {} bytes]", self.bytes.len())
     }
 
@@ -63,7 +73,7 @@ impl File {
     }
 
     /// Its media type.
-    pub(super) fn media_type(&self) -> String {
+    pub(crate) fn media_type(&self) -> String {
         media_type(&self.about)
     }
 
@@ -82,7 +92,7 @@ impl File {
 
 /// The media type of what is told of a file, in lower case and without its parameters; empty when it
 /// is not one.
-pub(super) fn media_type(about: &Value) -> String {
+pub(crate) fn media_type(about: &Value) -> String {
     let given = about["mime_type"].as_str().unwrap_or_default();
     let essence = given.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'.' | b'-' | b'+' | b'_');
@@ -93,7 +103,7 @@ pub(super) fn media_type(about: &Value) -> String {
 pub(super) fn put_beside<'a>(told: impl Iterator<Item = (String, &'a mut Value)>, files: &[File], show: Show) {
     for (id, about) in told {
         if let Some(file) = files.iter().find(|file| file.message_id() == id) {
-            about["data"] = show(file).into();
+            about[file.field()] = show(file).into();
         }
     }
 }
@@ -109,7 +119,7 @@ mod tests {
 
     #[test]
     fn a_file_has_a_type_and_a_name() {
-        let file = |about: Value| File { about, bytes: b"hello".to_vec() };
+        let file = |about: Value| File { about, bytes: b"hello".to_vec(), link: None };
         let voice = file(json!({"type": "audio", "mime_type": "Audio/OGG; codecs=opus"}));
         assert_eq!((voice.media_type().as_str(), voice.name().as_str()), ("audio/ogg", "audio.ogg"));
         let forged = file(json!({"type": "image", "mime_type": "image/png\r\nx: y", "file_name": "a.png"}));
@@ -122,5 +132,10 @@ mod tests {
             assert_eq!(room.available_permits(), left);
         }
         assert_eq!((voice.data().as_str(), voice.note().as_str()), ("aGVsbG8=", "[media 5 bytes]"));
+        let linked = File { link: Some("http://hub.test/media/t".into()), ..voice };
+        assert_eq!((linked.data().as_str(), linked.note().as_str()), ("http://hub.test/media/t", "[media link]"));
+        let mut about = json!({});
+        put_beside([(String::new(), &mut about)].into_iter(), &[linked], File::data);
+        assert_eq!(about, json!({"media_url": "http://hub.test/media/t"}));
     }
 }

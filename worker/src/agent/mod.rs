@@ -17,7 +17,7 @@ mod webhook;
 
 use omnihub_common::{
     conversation::Decision,
-    instance::{AgentProtocol, Instance},
+    instance::{AgentProtocol, Instance, MediaDelivery},
     trace::PastTurn,
 };
 use serde_json::Value;
@@ -25,7 +25,9 @@ use serde_json::Value;
 use answer::answered;
 pub use client::Client;
 use file::Show;
+pub(crate) use file::media_type;
 pub use file::{File, Files};
+pub(crate) use openai::openai_url;
 pub use stream::Heard;
 
 /// What an agent is asked, the same for every protocol.
@@ -154,6 +156,18 @@ pub fn takes(instance: &Instance, about: &Value) -> bool {
         AgentProtocol::Hive => hive::takes(about),
         AgentProtocol::Openai => openai::takes(about),
     }
+}
+
+/// Whether the agent's protocol has a place for a link to such a file, and the instance wants it there.
+#[must_use]
+pub fn takes_link(instance: &Instance, about: &Value) -> bool {
+    let has_place = match instance.agent.protocol {
+        AgentProtocol::Automagik | AgentProtocol::AutomagikV1 | AgentProtocol::Webhook => true,
+        AgentProtocol::Openai => openai::takes_link(about),
+        // Its files are parts of a form.
+        AgentProtocol::Hive => false,
+    };
+    has_place && instance.media.delivery == MediaDelivery::Url
 }
 
 /// The request as a trace shows it: with a note in the place of each file.

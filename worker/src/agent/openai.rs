@@ -56,6 +56,11 @@ pub(super) fn takes(about: &Value) -> bool {
     (IMAGES.contains(&media_type.as_str()) && !moves) || sound(&media_type).is_some()
 }
 
+/// Whether a link to it will do: sounds have none.
+pub(super) fn takes_link(about: &Value) -> bool {
+    sound(&media_type(about)).is_none()
+}
+
 fn sound(media_type: &str) -> Option<&'static str> {
     SOUNDS.iter().find(|(known, _)| *known == media_type).map(|(_, format)| *format)
 }
@@ -70,7 +75,10 @@ pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
         match sound(&media_type) {
             Some(format) => json!({"type": "input_audio", "input_audio": {"data": show(file), "format": format}}),
             None => {
-                let url = format!("data:{media_type};base64,{}", show(file));
+                let url = match file.link {
+                    Some(_) => show(file),
+                    None => format!("data:{media_type};base64,{}", show(file)),
+                };
                 json!({"type": "image_url", "image_url": {"url": url}})
             }
         }
@@ -80,17 +88,17 @@ pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
 
 /// What goes over the wire.
 pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
-    let url = completions_url(&instance.agent.api_url).ok_or(Failure::Unusable)?;
+    let url = openai_url(&instance.agent.api_url, ["chat", "completions"]).ok_or(Failure::Unusable)?;
     let call = call_to(url.as_str(), instance, request, context)?;
     Ok(Call { ear: Some(Dialect::Openai.into()), ..call })
 }
 
 /// The version is part of the address with some, and added for the others.
-fn completions_url(base: &str) -> Option<Url> {
+pub(crate) fn openai_url(base: &str, place: [&str; 2]) -> Option<Url> {
     let mut url = Url::parse(base).ok()?;
     let has_version = url.path_segments()?.rfind(|segment| !segment.is_empty()) == Some("v1");
     let version = if has_version { &[][..] } else { &["v1"] };
-    url.path_segments_mut().ok()?.pop_if_empty().extend(version).extend(["chat", "completions"]);
+    url.path_segments_mut().ok()?.pop_if_empty().extend(version).extend(place);
     Some(url)
 }
 
@@ -175,11 +183,15 @@ mod tests {
         assert_eq!(taken.map(|media_type| takes(&about(media_type))), [true, true, true, false, false, false]);
         assert!(!takes(&json!({"mime_type": "image/webp", "animated": true})));
         let mut body = request(&instance(), &question("what is it?"), &[]);
-        attach(&mut body, &[file(about("image/png")), file(about("audio/x-wav"))], File::data);
+        assert!(takes_link(&about("image/png")) && !takes_link(&about("audio/x-wav")));
+        let linked = File { link: Some("http://hub.test/media/t".into()), ..file(about("image/png")) };
+        let files = [file(about("image/png")), file(about("audio/x-wav")), linked];
+        attach(&mut body, &files, File::data);
         let parts = json!([
             {"type": "text", "text": "what is it?"},
             {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGVsbG8="}},
             {"type": "input_audio", "input_audio": {"data": "aGVsbG8=", "format": "wav"}},
+            {"type": "image_url", "image_url": {"url": "http://hub.test/media/t"}},
         ]);
         assert_eq!(body["messages"][0], json!({"role": "user", "content": parts}));
     }
@@ -194,7 +206,7 @@ mod tests {
             ("http://m.test/openai/v1", "http://m.test/openai/v1/chat/completions"),
             ("http://m.test/api?version=3", "http://m.test/api/v1/chat/completions?version=3"),
         ] {
-            assert_eq!(completions_url(base).unwrap().as_str(), url);
+            assert_eq!(openai_url(base, ["chat", "completions"]).unwrap().as_str(), url);
         }
     }
 

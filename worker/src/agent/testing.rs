@@ -6,7 +6,7 @@ use super::{File, Question, Said};
 
 /// A file of five bytes, of which this is known.
 pub(super) fn file(about: Value) -> File {
-    File { about, bytes: b"hello".to_vec() }
+    File { about, bytes: b"hello".to_vec(), link: None }
 }
 
 /// A question of one message.

@@ -1,4 +1,4 @@
-//! Circuit breakers: one per agent and one per Evolution server.
+//! Circuit breakers: one per agent, per Evolution server, and per server that writes down what is said.
 //!
 //! While a server keeps failing, its turns wait without burning attempts: the lane is parked, and
 //! woken when the circuit closes. What a circuit does is in [`circuit`]; here they are kept by
@@ -34,6 +34,8 @@ pub(crate) enum Address {
     Agent(String, String),
     /// An Evolution server.
     Evolution(String),
+    /// A server that writes down what is said.
+    Transcript(String),
 }
 
 impl Address {
@@ -104,8 +106,11 @@ impl Breakers {
     pub(crate) fn open(&self) -> (usize, usize) {
         let (circuits, now) = (self.lock(), self.began.elapsed());
         let open = circuits.iter().filter(|(_, breaker)| breaker.lock().is_open(now));
-        let (agents, servers): (Vec<_>, Vec<_>) = open.partition(|(address, _)| matches!(address, Address::Agent(..)));
-        (agents.len(), servers.len())
+        open.fold((0, 0), |(agents, servers), (address, _)| match address {
+            Address::Agent(..) => (agents + 1, servers),
+            Address::Evolution(_) => (agents, servers + 1),
+            Address::Transcript(_) => (agents, servers),
+        })
     }
 
     fn breaker(&self, address: &Address) -> Arc<Breaker> {

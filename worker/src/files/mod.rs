@@ -5,12 +5,14 @@
 //! behind a link (Evolution has an S3 store) ->  fetched, kept in the store, read
 //! nowhere else                              ->  asked of Evolution, kept in the store, read
 //! not to be had, or too large               ->  the agent is told of it only, and a warning says why
+//! wanted as a link                          ->  kept in the store, and not read
 //! ```
 //!
 //! What has been set aside in memory for files is bounded over all turns of a worker: a turn whose
 //! files find no room waits for it, and after a while goes without them. What is absent: no file is a reason to fail a message.
 
 mod link;
+mod own;
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,13 +28,14 @@ use omnihub_common::{
 };
 use serde_json::Value;
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout_at},
 };
 
-use crate::agent::{File, Files};
+use crate::agent::{self, File, Files};
 pub(crate) use link::Links;
 use link::{LONGEST_LINK, LinkError};
+pub(crate) use own::OwnLinks;
 
 /// What the files of all turns may take at once, in KiB of memory.
 const ROOM: u32 = 512 * 1024;
@@ -50,11 +53,16 @@ const SLACK: u64 = 64 * 1024;
 /// How long to wait before Evolution is asked a second time.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a file is not given, for people.
+const TOO_LARGE: &str = "it is too large";
+
 /// Where the file of a message may be.
 #[derive(Clone, Debug)]
 pub(crate) struct FileRef {
     message_id: String,
     object: String,
+    /// The object of what is said in it.
+    transcript: String,
     link: Option<String>,
     key: Option<FileKey>,
 }
@@ -70,9 +78,15 @@ impl FileRef {
         Some(Box::new(Self {
             message_id: message.provider_id.clone(),
             object: Media::name(&instance, envelope.id, "media"),
+            transcript: Media::name(&instance, envelope.id, "transcript"),
             link: data["message"]["mediaUrl"].as_str().filter(|link| link.len() <= LONGEST_LINK).map(str::to_owned),
             key: FileKey::of(data),
         }))
+    }
+
+    /// The name of the object that holds what is said in it.
+    pub(crate) fn transcript(&self) -> String {
+        self.transcript.clone()
     }
 
     /// Whether this is told of its message's file.
@@ -87,6 +101,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) at: &'a FileRef,
     /// What is told of it.
     pub(crate) about: Value,
+    /// Whether a link to it will do.
+    pub(crate) as_link: bool,
 }
 
 /// What has come of it.
@@ -104,19 +120,33 @@ pub(crate) struct Gathered {
 pub(crate) struct FileDesk {
     media: Media,
     links: Links,
+    /// None where nobody says how agents reach the hub.
+    own: Option<OwnLinks>,
     room: Arc<Semaphore>,
     most: u64,
 }
 
 impl FileDesk {
     /// The files of one question together may have `most` bytes; 0 = none are given.
-    pub(crate) fn new(media: Media, links: Links, most: u64) -> Self {
-        Self { media, links, room: Arc::new(Semaphore::new(ROOM as usize)), most }
+    pub(crate) fn new(media: Media, links: Links, own: Option<OwnLinks>, most: u64) -> Self {
+        Self { media, links, own, room: Arc::new(Semaphore::new(ROOM as usize)), most }
     }
 
     /// Whether files are given at all.
     pub(crate) fn gives(&self) -> bool {
         self.most > 0
+    }
+
+    /// Whether agents can be given links.
+    pub(crate) fn has_links(&self) -> bool {
+        self.own.is_some()
+    }
+
+    /// A file that is in the store, as a link.
+    fn linked(&self, wanted: &Wanted<'_>) -> Option<File> {
+        let own = self.own.as_ref().filter(|_| wanted.as_link)?;
+        let link = own.to(wanted.at, agent::media_type(&wanted.about));
+        Some(File { about: wanted.about.clone(), bytes: Vec::new(), link: Some(link) })
     }
 
     /// Brings the files together; `evolution` is where those are asked for that no webhook brought.
@@ -135,6 +165,10 @@ impl FileDesk {
         };
         gathered.files.seat = Some(seat);
         for mut plan in planned {
+            if let Some(linked) = self.linked(&plan.wanted).filter(|_| plan.is_stored) {
+                gathered.files.list.push(linked);
+                continue;
+            }
             if plan.known.is_some_and(|size| size > left) {
                 gathered.refuse(plan.wanted.at);
                 continue;
@@ -142,9 +176,11 @@ impl FileDesk {
             plan.most = plan.most.min(left);
             let brought = timeout_at(late, self.bring(&plan, evolution)).await;
             match brought.unwrap_or_else(|_| Err(Absent::Because("it took too long to get it".to_owned()))) {
-                Ok(bytes) => {
-                    left = left.saturating_sub(bytes.len() as u64);
-                    gathered.files.list.push(File { about: plan.wanted.about, bytes });
+                Ok(Brought { bytes, is_kept }) => {
+                    let linked = self.linked(&plan.wanted).filter(|_| is_kept);
+                    let file = linked.unwrap_or(File { about: plan.wanted.about, bytes, link: None });
+                    left = left.saturating_sub(file.bytes.len() as u64);
+                    gathered.files.list.push(file);
                 }
                 Err(Absent::TooLarge) => gathered.refuse(plan.wanted.at),
                 Err(Absent::Because(why)) => {
@@ -158,10 +194,31 @@ impl FileDesk {
         gathered
     }
 
+    /// One file of at most so many bytes, with its room in memory; or why it is not to be had.
+    pub(crate) async fn fetch(
+        &self,
+        at: &FileRef,
+        about: &Value,
+        most: u64,
+        evolution: Option<&Evolution>,
+    ) -> Result<(File, OwnedSemaphorePermit), String> {
+        let wanted = Wanted { at, about: about.clone(), as_link: false };
+        let plan = self.plan_one(wanted, most).await.map_err(|_| TOO_LARGE.to_owned())?;
+        let late = Instant::now() + PATIENCE;
+        let seat = timeout_at(late, Arc::clone(&self.room).acquire_many_owned(room(plan.most))).await;
+        let Ok(Ok(seat)) = seat else { return Err("the worker has no memory for it".to_owned()) };
+        match timeout_at(late, self.bring(&plan, evolution)).await {
+            Ok(Ok(Brought { bytes, .. })) => Ok((File { about: plan.wanted.about, bytes, link: None }, seat)),
+            Ok(Err(Absent::TooLarge)) => Err(TOO_LARGE.to_owned()),
+            Ok(Err(Absent::Because(why))) => Err(why),
+            Err(_) => Err("it took too long to get it".to_owned()),
+        }
+    }
+
     /// Removes what was kept for an instance that was deleted meanwhile.
     pub(crate) async fn forget(&self, files: &[FileRef]) {
-        for file in files {
-            if let Err(error) = self.media.remove(&file.object).await {
+        for object in files.iter().flat_map(|file| [&file.object, &file.transcript]) {
+            if let Err(error) = self.media.remove(object).await {
                 tracing::debug!(error.message = %error, "a file of a deleted instance stays until it is too old");
             }
         }
@@ -171,26 +228,36 @@ impl FileDesk {
     async fn plan<'a>(&self, wanted: Vec<Wanted<'a>>, gathered: &mut Gathered) -> Vec<Plan<'a>> {
         let mut planned = Vec::new();
         for wanted in wanted {
-            let stored = self.media.size(&wanted.at.object).await.ok();
-            let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
-            let known = stored.or(told);
-            // What a person's phone says of its size need not be exact.
-            let most =
-                stored.or(told.map(|size| size.saturating_add(size / 8).saturating_add(SLACK))).unwrap_or(self.most);
-            match known {
-                Some(size) if size > self.most => gathered.refuse(wanted.at),
-                _ => planned.push(Plan { wanted, known, most: most.min(self.most), is_stored: stored.is_some() }),
+            match self.plan_one(wanted, self.most).await {
+                Ok(plan) => planned.push(plan),
+                Err(wanted) => gathered.refuse(wanted.at),
             }
         }
         planned
     }
 
-    async fn bring(&self, plan: &Plan<'_>, evolution: Option<&Evolution>) -> Result<Vec<u8>, Absent> {
+    /// What a file may take, of at most so many bytes; itself again where it is known to have more.
+    async fn plan_one<'a>(&self, wanted: Wanted<'a>, limit: u64) -> Result<Plan<'a>, Wanted<'a>> {
+        let stored = self.media.size(&wanted.at.object).await.ok();
+        if stored.is_some() && wanted.as_link && self.has_links() {
+            return Ok(Plan { wanted, known: None, most: 0, is_stored: true });
+        }
+        let told = wanted.about["size"].as_u64().filter(|size| *size > 0);
+        let known = stored.or(told);
+        // What a person's phone says of its size need not be exact.
+        let most = stored.or(told.map(|size| size.saturating_add(size / 8).saturating_add(SLACK))).unwrap_or(limit);
+        match known {
+            Some(size) if size > limit => Err(wanted),
+            _ => Ok(Plan { wanted, known, most: most.min(limit), is_stored: stored.is_some() }),
+        }
+    }
+
+    async fn bring(&self, plan: &Plan<'_>, evolution: Option<&Evolution>) -> Result<Brought, Absent> {
         let at = plan.wanted.at;
         if plan.is_stored
             && let Ok(bytes) = self.media.get(&at.object, plan.most).await
         {
-            return Ok(bytes);
+            return Ok(Brought { bytes, is_kept: true });
         }
         let linked = match &at.link {
             Some(link) => self.links.follow(link, plan.most).await,
@@ -203,12 +270,13 @@ impl FileDesk {
             (Err(LinkError::Dead), ..) => return Err(Absent::Because("there is nobody to ask for it".to_owned())),
         };
         // The next attempt finds it there. A store that is full or away only makes it ask again.
-        if let Err(error) = self.media.put(&at.object, &bytes).await
+        let kept = self.media.put(&at.object, &bytes).await;
+        if let Err(error) = &kept
             && !matches!(error, MediaError::Full)
         {
             tracing::debug!(error.message = %error, "a fetched file could not be kept");
         }
-        Ok(bytes)
+        Ok(Brought { bytes, is_kept: kept.is_ok() })
     }
 }
 
@@ -230,6 +298,12 @@ struct Plan<'a> {
     is_stored: bool,
 }
 
+/// A file, and whether the store has it.
+struct Brought {
+    bytes: Vec<u8>,
+    is_kept: bool,
+}
+
 /// Why a file is not given.
 enum Absent {
     TooLarge,
@@ -248,7 +322,7 @@ impl From<FileError> for Absent {
 impl Gathered {
     fn refuse(&mut self, at: &FileRef) {
         let id = &at.message_id;
-        self.warnings.push(format!("the agent was told of the file of message {id} only: it is too large"));
+        self.warnings.push(format!("the agent was told of the file of message {id} only: {TOO_LARGE}"));
         self.too_large.push(id.clone());
     }
 }

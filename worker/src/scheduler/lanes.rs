@@ -7,6 +7,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use omnihub_common::{
@@ -25,6 +26,9 @@ use super::{
 };
 use crate::turn::{TurnEnd, Wait};
 use copies::Copies;
+
+/// What a question is made of is not waited for longer than that.
+const LONGEST_PREPARATION: Duration = Duration::from_secs(600);
 
 /// A message as a lane sees it.
 pub(super) trait Item: Clone {
@@ -55,15 +59,24 @@ pub(super) enum Action<M> {
     Sleep(Arc<LaneAddress>, Wait),
     /// Look at the lane again at this time of the broker's clock, in milliseconds since 1970.
     LookAt(Arc<LaneAddress>, i64),
-    /// This message arrived while the agent is asked about those before it: withdraw the question,
-    /// if the message is one that gets an answer.
-    Supersede(Arc<LaneAddress>, M),
+    /// This message arrived while the turn of those before it runs: withdraw the question, if the
+    /// message is one that gets an answer and it is early enough for that.
+    Supersede(Arc<LaneAddress>, M, Until),
     /// A command waits: the running turn is to stop where it is.
     Stop(Arc<LaneAddress>),
     /// No turn of the partition runs any more, and it was asked to be released.
     Drained(u16),
     /// A turn was fenced: verify the ownership of the partition.
     Doubt(u16),
+}
+
+/// Until when a question may be withdrawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Until its agent is asked: while files are fetched and voice messages listened to.
+    Asked,
+    /// Until its agent has answered.
+    Answered,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -151,16 +164,21 @@ impl<M: Item> Lane<M> {
         }
     }
 
-    /// Whether a message that has just arrived may still change the question that is being asked.
-    fn supersedes(&self, item: &M) -> bool {
-        let Some(first) = self.in_flight.first() else { return false };
+    /// Until when a message that has just arrived may change the question of the turn that runs.
+    ///
+    /// Where messages are gathered, what is fetched and listened to for a question prolongs that.
+    fn supersedes(&self, item: &M) -> Option<Until> {
+        let first = self.in_flight.first()?;
         let since = u64::try_from(item.published() - first.published()).unwrap_or_default();
         // Behind one that stands alone it cannot join those that are asked about.
         let joins = !self.queue.iter().chain([item]).any(Item::stands_alone);
-        self.state == State::Running
-            && joins
-            && self.settings.overlap == Overlap::Supersede
-            && u128::from(since) < self.settings.debounce_max().as_millis()
+        if self.state != State::Running || !joins {
+            return None;
+        }
+        let (since, longest) = (Duration::from_millis(since), self.settings.debounce_max());
+        let supersedes = self.settings.overlap == Overlap::Supersede && since < longest;
+        let gathers = self.settings.debounce_ms > 0 && since < longest + LONGEST_PREPARATION;
+        supersedes.then_some(Until::Answered).or_else(|| gathers.then_some(Until::Asked))
     }
 }
 
@@ -266,7 +284,7 @@ impl<M: Item> Lanes<M> {
             return vec![Action::Ack(vec![item])];
         }
         let Some(item) = lane.copies.first(item) else { return Vec::new() };
-        let supersedes = lane.supersedes(&item).then(|| item.clone());
+        let supersedes = lane.supersedes(&item).map(|until| (item.clone(), until));
         let stops = lane.stops_for(&item);
         lane.queue.push_back(item);
         if fresh {
@@ -274,7 +292,7 @@ impl<M: Item> Lanes<M> {
         }
         let mut actions = self.advance(&address);
         actions.extend(stops.then(|| Action::Stop(address.clone())));
-        actions.extend(supersedes.map(|item| Action::Supersede(address, item)));
+        actions.extend(supersedes.map(|(item, until)| Action::Supersede(address, item, until)));
         actions
     }
 

@@ -36,7 +36,7 @@ use crate::{
 };
 pub(crate) use backlog::SharedBacklog;
 use clock::BrokerClock;
-use lanes::{Action, Item, Lanes};
+use lanes::{Action, Item, Lanes, Until};
 pub(crate) use lookout::Lookout;
 
 /// An acknowledgement is sent so often before its consumer counts as doubtful.
@@ -279,7 +279,7 @@ impl Scheduler {
                 Action::Ack(items) => self.acknowledge(items),
                 Action::Sleep(lane, after) => self.sleep(lane, after),
                 Action::LookAt(lane, at) => self.look_at(lane, at),
-                Action::Supersede(lane, item) => self.supersede(&lane, item),
+                Action::Supersede(lane, item, until) => self.supersede(&lane, item, until),
                 Action::Stop(lane) => self.reins.get(&lane).into_iter().for_each(|reins| reins.stop.cancel()),
                 Action::Drained(partition) => {
                     for done in self.releases.remove(&partition).unwrap_or_default() {
@@ -339,11 +339,14 @@ impl Scheduler {
     /// It is read for that before any beginning of it was counted. So it happens once, when it
     /// first comes, and apart from here: a message that nobody survives reading is found out by
     /// its own turn when it is delivered again.
-    fn supersede(&self, lane: &Arc<LaneAddress>, item: Message) {
+    fn supersede(&self, lane: &Arc<LaneAddress>, item: Message, until: Until) {
         let Some(reins) = self.reins.get(lane).filter(|_| !item.delivery.replayed).cloned() else { return };
         self.tasks.spawn(async move {
             if item.delivery.payload.as_deref().is_some_and(is_answerable) {
-                reins.withdraw.cancel();
+                match until {
+                    Until::Asked => reins.join.cancel(),
+                    Until::Answered => reins.withdraw.cancel(),
+                }
             }
         });
     }

@@ -19,14 +19,13 @@ use super::{
     growing::Growing,
     ignored,
     presence::Typing,
-    question::{media_content, note_too_large, question},
-    send::evolution,
+    question::{note_too_large, question},
     story::Story,
 };
 use crate::{
     agent::{self, AgentError, CallContext, Reply},
     breaker::{Address, Permit},
-    files::{Gathered, Wanted},
+    files::Gathered,
 };
 
 /// Longer ids of an agent are not kept: they would be in every checkpoint.
@@ -34,9 +33,12 @@ const LONGEST_ID: usize = 512;
 
 impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
-    pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
-        let gathered = Box::pin(self.files(opened)).await;
-        story.details().warnings.extend(gathered.warnings.iter().cloned());
+    pub(super) async fn ask(
+        &mut self,
+        opened: &Opened,
+        story: &mut Story,
+        (permit, gathered): (Permit, Gathered),
+    ) -> Result<Answer, Exit> {
         let asked_at = now_ms();
         let profile = Box::pin(self.profile(opened)).await;
         let past = Box::pin(self.past(opened, story)).await;
@@ -105,21 +107,6 @@ impl Turn {
         self.kit.profiles.of(&opened.instance, phone).await
     }
 
-    /// The files that the agent is given: those that it takes, as far as they are to be had.
-    async fn files(&self, opened: &Opened) -> Gathered {
-        if opened.files.is_empty() || !self.kit.files.gives() {
-            return Gathered::default();
-        }
-        let messages = opened.earlier.iter().chain([&opened.message]);
-        let told = messages.filter_map(media_content).filter(|about| agent::takes(&opened.instance, about));
-        let wanted = told.filter_map(|about| {
-            let at = opened.files.iter().find(|file| file.is_of(&about))?;
-            Some(Wanted { at, about })
-        });
-        let evolution = evolution(&self.kit, &opened.instance).ok();
-        self.kit.files.gather(wanted.collect(), evolution.as_ref()).await
-    }
-
     /// What was said before, for an agent that does not remember it. Without it the agent is asked
     /// all the same.
     async fn past(&self, opened: &Opened, story: &mut Story) -> Vec<PastTurn> {
@@ -160,7 +147,7 @@ impl Turn {
         let envelope = &opened.envelope;
         let came = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
         let again = self.is_sending() || self.open_turn().is_some_and(|open| open.attempt > 0);
-        let again = again || envelope.redrive.is_some();
+        let again = again || envelope.redrive.is_some() || self.checkpoint.prepaid;
         if again || self.checkpoint.may_ask(came, opened.instance.turns.turns_per_minute) {
             return Ok(());
         }

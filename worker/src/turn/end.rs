@@ -49,6 +49,8 @@ impl Wait {
 pub(crate) struct Reins {
     /// Take the question back, while the agent is being asked: more messages came.
     pub(crate) withdraw: CancellationToken,
+    /// Take it back unless the agent is being asked already: more messages came that belong to it.
+    pub(crate) join: CancellationToken,
     /// Stop where it is, as soon as it can: a command waits.
     pub(crate) stop: CancellationToken,
 }

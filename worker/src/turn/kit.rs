@@ -21,7 +21,7 @@ use tokio::sync::{
 };
 
 use super::{Beginner, OwnLids, Receipts, Wait};
-use crate::{agent::Client, breaker::Breakers, files::FileDesk};
+use crate::{agent::Client, breaker::Breakers, files::FileDesk, transcription::Listener};
 
 /// Shared by all turns of a worker.
 #[derive(Debug)]
@@ -49,7 +49,9 @@ pub(crate) struct Kit {
     pub(crate) dead: DeadLetters,
     pub(crate) media: Media,
     /// What came with the messages.
-    pub(crate) files: FileDesk,
+    pub(crate) files: Arc<FileDesk>,
+    /// What is said in voice messages.
+    pub(crate) listener: Arc<Listener>,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
     /// Who we are in groups that hide numbers.

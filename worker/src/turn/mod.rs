@@ -26,6 +26,7 @@ mod leave;
 mod live;
 mod own;
 mod part;
+mod prepare;
 mod presence;
 mod progress;
 mod question;
@@ -223,9 +224,9 @@ impl Turn {
         }
         Box::pin(self.admit(parts, &instance)).await?;
         // Where none gets an answer, each ends as was decided.
-        let Some((opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
+        let Some((mut opened, mut story)) = part::take_lead(parts, instance) else { return Ok(()) };
         tracing::Span::current().record("trace.id", tracing::field::display(opened.envelope.trace_id));
-        let done = self.answer(&opened, parts, &mut story).await;
+        let done = self.answer(&mut opened, parts, &mut story).await;
         if let Some(lead) = part::lead(parts) {
             lead.story = Some(story);
         }
@@ -233,7 +234,7 @@ impl Turn {
     }
 
     /// The straight path.
-    async fn answer(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<(), Exit> {
+    async fn answer(&mut self, opened: &mut Opened, parts: &mut [Part], story: &mut Story) -> Result<(), Exit> {
         let known = match self.answer_so_far().cloned() {
             Some(answer) => {
                 Box::pin(self.find_not_taken_over(opened, story, &answer)).await?;
@@ -252,14 +253,15 @@ impl Turn {
     }
 
     /// Asks the agent, if it may be asked.
-    async fn consult(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<Answer, Exit> {
+    async fn consult(&mut self, opened: &mut Opened, parts: &mut [Part], story: &mut Story) -> Result<Answer, Exit> {
         self.count_turn(opened)?;
         let permit = self.permit_to_ask(opened)?;
         Box::pin(self.spend_turn(opened, story)).await?;
         self.mark_read(opened);
         Box::pin(story.step(TraceStatus::Processing, None)).await;
         Box::pin(part::tell_others(parts)).await;
-        self.ask(opened, story, permit).await
+        let gathered = Box::pin(self.prepare(opened, parts, story)).await?;
+        self.ask(opened, story, (permit, gathered)).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next

@@ -71,7 +71,8 @@ pub(super) fn media_content(message: &InboundMessage) -> Option<Value> {
     tell("mime_type", json!(content.mimetype));
     tell("file_name", json!(facts.file_name));
     tell("size", json!(facts.size));
-    tell("caption", json!(content.text));
+    let is_heard = matches!(content.kind, MessageKind::Voice | MessageKind::Audio);
+    tell(if is_heard { "transcript" } else { "caption" }, json!(content.text));
     tell("duration", json!(facts.seconds));
     tell("width", json!(facts.width));
     tell("height", json!(facts.height));

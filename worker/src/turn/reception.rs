@@ -42,7 +42,11 @@ impl Turn {
         if is_paid || !opened.instance.budget.is_any() {
             return Ok(());
         }
-        match self.kit.budgets.begin_turn(&opened.instance, now_ms()).await {
+        let counted = match self.checkpoint.prepaid {
+            true => Ok(Ok(())),
+            false => self.kit.budgets.begin_turn(&opened.instance, now_ms()).await,
+        };
+        match counted {
             Ok(Ok(())) => {
                 let (attempt, failures) = self.open_turn().map_or((0, 0), |open| (open.attempt, open.failures));
                 self.remember(attempt, failures, Phase::Asking, Running::GoesOn);

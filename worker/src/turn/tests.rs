@@ -35,6 +35,7 @@ pub(crate) fn instance() -> Instance {
         budget: BudgetSettings::default(),
         office: OfficeSettings::default(),
         reply: ReplySettings::default(),
+        media: Default::default(),
         trace_retention_days: None,
         channel: ChannelSettings::Whatsapp(WhatsappSettings {
             evolution_url: "http://127.0.0.1:1".into(),

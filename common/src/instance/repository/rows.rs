@@ -37,3 +37,8 @@ pub(super) fn groups(row: &Model) -> Result<GroupSettings, RowError> {
 pub(super) fn days(value: Option<i32>) -> Result<Option<u32>, RowError> {
     value.map(|days| u32::try_from(days).map_err(|_| RowError::Column("trace_retention_days"))).transpose()
 }
+
+/// A number as its column has it.
+pub(super) fn integer(number: impl TryInto<i32>, column: &'static str) -> Result<i32, RowError> {
+    number.try_into().map_err(|_| RowError::Column(column))
+}

@@ -25,6 +25,7 @@ impl InstanceAnswer {
             warnings.extend(address_warning(url).map(|warning| format!("{field} {warning}")));
         };
         address("agent_api_url", &instance.agent.api_url);
+        instance.media.transcript.api_url.iter().for_each(|url| address("transcript_api_url", url));
         match &instance.channel {
             ChannelSettings::Whatsapp(settings) => {
                 address("evolution_url", &settings.evolution_url);

@@ -14,7 +14,7 @@ use omnihub_common::{
     trace::RETENTION_DAYS,
 };
 
-use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, agent, elsewhere, lifecycle, manners};
+use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, agent, elsewhere, lifecycle, manners, media};
 use crate::{
     admin::fields::{Fields, Given},
     problem::Problem,
@@ -41,6 +41,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         budget: manners::new_budget(patch.budget),
         office: manners::new_office(patch.office),
         reply: manners::new_reply(patch.reply),
+        media: media::new(patch.media),
         trace_retention_days: patch.trace_retention_days.flatten(),
         channel: match channel_type {
             ChannelType::Discord => ChannelSettings::Discord(new_discord(patch.discord)),
@@ -128,6 +129,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
         budget: manners::budget(fields),
         office: manners::office(fields),
         reply: manners::reply(fields),
+        media: media::patch(fields, current.map(|current| &current.media), may),
         trace_retention_days: number(fields, "trace_retention_days", RETENTION_DAYS).clearable(),
         whatsapp: whatsapp_patch(fields, channel, may),
         discord: discord_patch(fields, channel, may),

@@ -3,8 +3,8 @@
 use omnihub_common::{
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSession,
-        GroupSettings, GroupTrigger, MentionInGroups, OnEdit, OpeningHours, Overlap, QuoteReplies, TakeoverSettings,
-        TurnSettings, WEEKDAYS,
+        GroupSettings, GroupTrigger, MediaDelivery, MentionInGroups, OnEdit, OpeningHours, Overlap, QuoteReplies,
+        TakeoverSettings, TurnSettings, WEEKDAYS,
     },
     trace::RETENTION_DAYS,
 };
@@ -29,7 +29,7 @@ pub(super) fn fields() -> Vec<Field> {
         text("phone_number", "WhatsApp: the number of the phone that the account is meant for; Evolution keeps it."),
         field("integration", Kind::OneOf(&["WHATSAPP-BAILEYS"]), "WhatsApp: the kind of account that is made."),
     ];
-    fields.extend(others().into_iter().chain(manners()).chain(switches()).chain(evolution()));
+    fields.extend(others().into_iter().chain(manners()).chain(media()).chain(switches()).chain(evolution()));
     fields
 }
 
@@ -40,7 +40,11 @@ pub(super) fn changes() -> Vec<Field> {
         field("agent_api_key", SECRET, "What the agent is shown; a secret, or a reference to one.").kept(),
     ];
     fields.extend(
-        others().into_iter().chain(manners()).chain(switches().into_iter().chain(evolution()).map(Field::kept)),
+        others()
+            .into_iter()
+            .chain(manners())
+            .chain(media())
+            .chain(switches().into_iter().chain(evolution()).map(Field::kept)),
     );
     fields
 }
@@ -214,6 +218,29 @@ fn manners() -> [Field; 9] {
         field("mention_in_groups", Kind::Such(mentionings), "Whom an answer in a group mentions; `off` unless said."),
         flag("mark_read", "WhatsApp: whether messages are marked as read when their turn begins."),
         flag("stream_replies", "With `agent_stream_mode`: whether each paragraph goes out as soon as it has ended."),
+    ]
+}
+
+fn language() -> Value {
+    json!({"type": "string", "pattern": r"^\s*[a-z]{2,3}\s*$"})
+}
+
+fn deliveries() -> Value {
+    json!({"type": "string", "enum": MediaDelivery::ALL.map(MediaDelivery::as_str)})
+}
+
+/// What becomes of files.
+fn media() -> [Field; 5] {
+    [
+        field("transcript_api_url", Kind::Url, "Who writes down what is said in voice messages; nobody unless said."),
+        field("transcript_api_key", PRINTABLE, "What they are shown; a secret, or a reference to one."),
+        text("transcript_model", "The model that they are to use; `whisper-1` unless said."),
+        field("transcript_language", Kind::Such(language), "What is spoken, as ISO 639-1; they find out unless said."),
+        field(
+            "media_delivery",
+            Kind::Such(deliveries),
+            "How agents get files: in the question, or as links to the hub.",
+        ),
     ]
 }
 

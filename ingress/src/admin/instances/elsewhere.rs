@@ -56,6 +56,17 @@ fn doors<'a>(current: &'a Instance, patch: &'a Patch) -> Vec<Door<'a>> {
     let agent = &current.agent;
     let key = ("agent_api_key", &agent.api_key, patch.agent.api_key.as_ref());
     let mut doors = vec![Door::at("agent_api_url", &agent.api_url, patch.agent.api_url.as_deref(), key)];
+    let transcript = &current.media.transcript;
+    if let Some(kept) = &transcript.api_key {
+        // While there is no server, each is another one.
+        let now = transcript.api_url.as_deref().unwrap_or_default();
+        let given = patch.media.transcript_api_key.as_ref();
+        // Emptied, nobody is shown it.
+        let is_emptied = matches!(given, Some(None));
+        let secret = ("transcript_api_key", kept, given.and_then(Option::as_ref));
+        let url = patch.media.transcript_api_url.as_ref().and_then(Option::as_deref).filter(|_| !is_emptied);
+        doors.push(Door::at("transcript_api_url", now, url, secret));
+    }
     if let ChannelSettings::Whatsapp(settings) = &current.channel {
         let given = &patch.whatsapp;
         let secret = ("evolution_key", &settings.evolution_key, given.evolution_key.as_ref());

@@ -20,6 +20,7 @@ mod documented;
 mod elsewhere;
 mod lifecycle;
 mod manners;
+mod media;
 mod provision;
 pub(super) mod reached;
 mod removal;
@@ -126,8 +127,9 @@ async fn create(
     let number = body::phone(&mut fields);
     let (new, mut remarks) = body::read_new(fields, &state.evolution_fallback)?;
     if provision && matches!(new.channel, ChannelSettings::Whatsapp(_)) {
-        let (made, warnings) = to_its_end(provision::make(state, Asker::new(&access), new, number)).await?;
+        let (made, warnings) = to_its_end(provision::make(state.clone(), Asker::new(&access), new, number)).await?;
         remarks.extend(warnings);
+        remarks.extend(media::out_of_reach(&state.evolution, &made));
         return Ok((StatusCode::CREATED, Json(InstanceAnswer::new(&made, remarks))));
     }
     let made = state.instances.by(access.actor()).create(new).await.map_err(problem)?;
@@ -201,6 +203,7 @@ async fn with_unresolved(state: &AppState, instance: &Instance, mut remarks: Vec
     if let Err(StoreError::Unresolved { source, .. }) = resolved {
         remarks.push(source.to_string());
     }
+    remarks.extend(media::out_of_reach(&state.evolution, instance));
     remarks
 }
 

@@ -343,6 +343,14 @@ async fn a_tenant_leads_no_key_to_a_server_of_its_choice() {
         elsewhere.clone().tap("agent_api_key", json!("planted-own-a")).tap("evolution_key", json!("planted-own-e"));
     assert_eq!(put(own).await.status, 200);
     assert_eq!(hub.call("PUT", "/a", json!({"agent_api_url": "http://192.168.1.100:8886"})).await.status, 200);
+
+    let stt = json!({"transcript_api_url": "http://stt.test", "transcript_api_key": "planted-stt-1234"});
+    assert_eq!(hub.call("PUT", "/a", stt).await.json["transcript_api_key"], "****1234");
+    let evil = json!({"transcript_api_url": "http://evil.test"});
+    assert_eq!(put(evil.clone()).await.wrong_fields(), ["transcript_api_url"]);
+    assert_eq!(put(json!({"transcript_api_url": null})).await.status, 200);
+    assert_eq!(put(evil.clone()).await.wrong_fields(), ["transcript_api_url"], "the key is kept all the same");
+    assert_eq!(put(evil.tap("transcript_api_key", json!(null))).await.status, 200);
 }
 
 #[tokio::test]

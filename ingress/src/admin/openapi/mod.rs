@@ -30,7 +30,7 @@ pub use doc::Doc;
 pub(crate) use doc::says;
 
 use super::door::{Recorded, Routes, open_get};
-use crate::webhook;
+use crate::{media, webhook};
 
 /// The document as it is served. It is the same for every hub of this build.
 static TEXT: LazyLock<Bytes> = LazyLock::new(|| document().to_string().into());
@@ -90,7 +90,14 @@ fn is_name(word: &str) -> bool {
 /// Every route of the hub as it was built.
 fn recorded() -> Vec<Recorded> {
     let (admin, webhooks) = (super::every_route(), webhook::recorded());
-    admin.recorded().iter().chain(webhooks.recorded()).cloned().chain(health::recorded()).collect()
+    admin
+        .recorded()
+        .iter()
+        .chain(webhooks.recorded())
+        .chain(media::recorded().recorded())
+        .cloned()
+        .chain(health::recorded())
+        .collect()
 }
 
 async fn text() -> impl IntoResponse {

@@ -58,6 +58,7 @@ fn the_document_has_the_routes_that_the_routers_have() {
     let health = omnihub_common::health::routes(Health::new(Default::default()), MetricsPage::default());
     let mut built = paths(&crate::admin::routes());
     built.extend(paths(&crate::webhook::routes(1)));
+    built.extend(paths(&crate::media::routes()));
     built.extend(paths(&health));
     let document = document();
     let documented: BTreeSet<String> = document["paths"].as_object().unwrap().keys().cloned().collect();
@@ -154,6 +155,7 @@ fn what_a_key_needs_is_said() {
         "/api/v1/redoc",
         "/health",
         "/livez",
+        "/media",
         "/metrics",
         "/readyz",
         "/webhook",

@@ -40,6 +40,7 @@ pub(super) struct TraceDetail {
     #[serde(flatten)]
     trace: TraceView,
     incoming_payload: Option<Value>,
+    transcription_payload: Option<Value>,
     agent_request_payload: Option<Value>,
     agent_response_payload: Option<Value>,
     outgoing_payload: Option<Value>,
@@ -57,6 +58,7 @@ impl TraceDetail {
         Self {
             trace: trace.into(),
             incoming_payload: of(Stage::WebhookReceived),
+            transcription_payload: of(Stage::Transcription),
             agent_request_payload: of(Stage::AgentRequest),
             agent_response_payload: of(Stage::AgentResponse),
             outgoing_payload: of(Stage::ChannelSend),
@@ -116,7 +118,7 @@ pub(super) fn rounded(number: f64) -> f64 {
 fn payload_type(stage: &str) -> &'static str {
     match stage {
         "webhook_received" => "webhook",
-        "agent_response" => "response",
+        "agent_response" | "transcription" => "response",
         _ => "request",
     }
 }

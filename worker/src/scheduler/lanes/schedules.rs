@@ -117,7 +117,7 @@ impl World {
                 Action::Ack(items) => self.acked.extend(items.iter().map(Item::sequence)),
                 Action::Sleep(address, _) => self.sleeping.push((address, self.tag.0)),
                 Action::LookAt(address, _) => self.watched.push(address),
-                Action::Supersede(address, _) => {
+                Action::Supersede(address, ..) => {
                     self.withdrawn.insert(address.conversation.clone());
                 }
                 Action::Doubt(_) => self.in_doubt = true,

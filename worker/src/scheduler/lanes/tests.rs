@@ -353,12 +353,37 @@ fn supersede_asks_again_with_all_and_only_for_a_while() {
     lanes.loaded(&a, TAG, Checkpoint::new(), TurnSettings { overlap: Overlap::Supersede, ..PLAIN });
     assert_eq!(all_started(&lanes.dispatch()), [[1]]);
     let actions = lanes.arrived(lane("a"), TAG, message_at(2, 9_999));
-    assert!(matches!(&actions[..], [Action::Supersede(_, item)] if item.sequence == 2));
+    assert!(matches!(&actions[..], [Action::Supersede(_, item, Until::Answered)] if item.sequence == 2));
     lanes.ended(&a, TurnEnd::Withdrawn(Checkpoint::new()), None);
     assert_eq!(all_started(&lanes.dispatch()), [[1, 2]]);
     assert!(lanes.arrived(lane("a"), TAG, message_at(3, 10_000)).is_empty(), "the first has waited long enough");
     lanes.ended(&a, TurnEnd::Done(done(&[1, 2])), None);
     assert_eq!(all_started(&lanes.dispatch()), [[3]]);
+}
+
+#[test]
+fn what_is_gathered_joins_a_turn_that_has_not_asked() {
+    let (mut lanes, a) = (owning(), Arc::new(lane("a")));
+    lanes.caught_up(0, TAG);
+    lanes.arrived(lane("a"), TAG, message_at(1, 0));
+    let settings = TurnSettings { debounce_ms: 100, debounce_max_ms: 200, ..PLAIN };
+    lanes.loaded(&a, TAG, Checkpoint::new(), settings);
+    lanes.set_now(100);
+    lanes.looked_at(&a);
+    assert_eq!(all_started(&lanes.dispatch()), [[1]]);
+    let actions = lanes.arrived(lane("a"), TAG, message_at(2, 5_000));
+    assert!(matches!(&actions[..], [Action::Supersede(_, item, Until::Asked)] if item.sequence == 2), "{actions:?}");
+    assert!(lanes.arrived(lane("a"), TAG, message_at(3, 600_200)).is_empty(), "nothing is prepared for so long");
+    lanes.set_now(600_300);
+    lanes.ended(&a, TurnEnd::Withdrawn(Checkpoint::new()), None);
+    assert_eq!(all_started(&lanes.dispatch()), [[1, 2, 3]]);
+    lanes.ended(&a, TurnEnd::Done(done(&[1, 2, 3])), None);
+
+    // A message that is a turn of its own changes no other.
+    lanes.arrived(lane("a"), TAG, message_at(4, 700_000));
+    lanes.loaded(&a, TAG, Checkpoint::new(), PLAIN);
+    assert_eq!(all_started(&lanes.dispatch()), [[4]]);
+    assert!(lanes.arrived(lane("a"), TAG, message_at(5, 700_001)).is_empty());
 }
 
 #[test]
