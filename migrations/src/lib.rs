@@ -22,6 +22,7 @@ mod m20261122_000011_agents;
 mod m20261122_000012_groups;
 mod m20261122_000013_takeover;
 mod m20261122_000015_hours;
+mod m20261122_000018_agents;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000012_groups::Migration),
             Box::new(m20261122_000013_takeover::Migration),
             Box::new(m20261122_000015_hours::Migration),
+            Box::new(m20261122_000018_agents::Migration),
         ]
     }
 }

@@ -27,6 +27,8 @@ mod doctor;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod guide;

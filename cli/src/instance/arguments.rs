@@ -31,11 +31,13 @@ pub(super) const CLEARABLE: &[&str] = &[
     "discord_default_channel_id",
     "discord_guild_id",
     "enable_auto_split",
+    "fallback_agents",
     "group_keywords",
     "group_session",
     "group_trigger",
     "mark_read",
     "max_backlog",
+    "on_agent_failure",
     "on_edit",
     "opening_hours",
     "out_of_office_message",
@@ -266,6 +268,14 @@ pub struct FieldArgs {
     #[arg(long, value_name = "SECRET", value_parser = secret)]
     #[serde(skip)]
     agent_webhook_secret: Option<Secret>,
+    /// Who else is asked, as '[{"name": "b", "agent_api_url": "http://…", "agent_api_key": "…"}]'.
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_agents: Option<Value>,
+    /// What becomes of a question that no agent has answered: text or handoff.
+    #[arg(long, value_name = "WHAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_agent_failure: Option<String>,
     /// Whether long answers are split on blank lines.
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -109,6 +109,16 @@ impl AgentSettings {
     /// What it is given when nobody says; the guide's default.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let Self { api_key, options, .. } = self;
+        std::iter::once(api_key).chain(&options.webhook_secret).chain(&options.webhook_secret_previous)
+    }
+
+    pub(super) fn secrets_mut(&mut self) -> impl Iterator<Item = &mut Secret> {
+        let Self { api_key, options, .. } = self;
+        std::iter::once(api_key).chain(&mut options.webhook_secret).chain(&mut options.webhook_secret_previous)
+    }
+
     /// The agent to name in a call: `agent_id` before `default_agent`, else `default`.
     #[must_use]
     pub fn effective_agent(&self) -> &str {

@@ -4,7 +4,7 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ChannelSettings, DiscordSettings, Instance, OpeningHours, SlackSettings, WhatsappSettings};
+use super::{ChannelSettings, DiscordSettings, FallbackView, Instance, OpeningHours, SlackSettings, WhatsappSettings};
 use crate::secret::Secret;
 
 /// What API answers and the audit log hold of an instance. Field names and their order are the
@@ -38,6 +38,8 @@ pub struct InstanceView {
     agent_history_turns: u32,
     agent_webhook_secret: Option<String>,
     agent_webhook_secret_previous: Option<String>,
+    fallback_agents: Vec<FallbackView>,
+    on_agent_failure: &'static str,
     enable_auto_split: bool,
     split_over: usize,
     debounce_ms: u32,
@@ -125,6 +127,8 @@ impl InstanceView {
             agent_history_turns: agent.options.history_turns,
             agent_webhook_secret: agent.options.webhook_secret.as_ref().map(Secret::mask),
             agent_webhook_secret_previous: agent.options.webhook_secret_previous.as_ref().map(Secret::mask),
+            fallback_agents: instance.failover.agents.iter().map(FallbackView::new).collect(),
+            on_agent_failure: instance.failover.on_failure.as_str(),
             enable_auto_split: instance.reply.enable_auto_split,
             split_over: instance.reply.split_over,
             debounce_ms: instance.turns.debounce_ms,

@@ -11,7 +11,8 @@ use omnihub_common::{
     conversation::Decision,
     instance::{
         AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, DiscordSettings,
-        GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
+        FailoverSettings, GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings,
+        TurnSettings,
     },
     secret::Secret,
 };
@@ -320,6 +321,7 @@ fn instance(target: &Target) -> Instance {
                 ..AgentOptions::default()
             },
         },
+        failover: FailoverSettings::default(),
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),
         budget: BudgetSettings::default(),

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use omnihub_common::{
     conversation::Decision,
     person::Profile,
-    queue::{AgentSession, Answer, Phase, now_ms},
+    queue::{AgentSession, Answer, now_ms},
     telemetry::propagation,
     trace::{Outcome, PastTurn, Stage, TraceStatus},
 };
@@ -14,7 +14,8 @@ use serde_json::Value;
 use super::{
     Exit, Opened, Turn,
     admit::Ignored,
-    answer::{apology, stored},
+    answer::stored,
+    candidates::NoAnswer,
     ignored,
     presence::Typing,
     question::{media_content, note_too_large, question},
@@ -22,8 +23,8 @@ use super::{
     story::Story,
 };
 use crate::{
-    agent::{self, AgentError, CallContext, Reply},
-    breaker::{Address, Permit},
+    agent::{self, CallContext, Reply},
+    breaker::Permit,
     files::{Gathered, Wanted},
 };
 
@@ -32,7 +33,7 @@ const LONGEST_ID: usize = 512;
 
 impl Turn {
     /// Asks, and keeps the answer in the checkpoint before anything of it is sent.
-    pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, Exit> {
+    pub(super) async fn ask(&mut self, opened: &Opened, story: &mut Story, permit: Permit) -> Result<Answer, NoAnswer> {
         let gathered = Box::pin(self.files(opened)).await;
         story.details().warnings.extend(gathered.warnings.iter().cloned());
         let asked_at = now_ms();
@@ -50,7 +51,7 @@ impl Turn {
             trace_headers: propagation::inject_current(),
         };
         if !self.partition.may_act() {
-            return Err(Exit::Fenced);
+            return Err(Exit::Fenced.into());
         }
         self.progress.asking(self.attempts() + 1);
         let typing = Typing::begin(&self.kit, opened);
@@ -61,9 +62,9 @@ impl Turn {
             replied = asking => replied,
             () = self.reins.withdraw.cancelled() => {
                 self.checkpoint.open = None;
-                return Err(Exit::Withdrawn);
+                return Err(Exit::Withdrawn.into());
             }
-            () = self.reins.stop.cancelled() => return Err(Exit::Stopped),
+            () = self.reins.stop.cancelled() => return Err(Exit::Stopped.into()),
         };
         drop(typing);
         if without_files {
@@ -77,11 +78,11 @@ impl Turn {
         }
         if Box::pin(self.is_orphaned()).await {
             Box::pin(self.kit.files.forget(&opened.files)).await;
-            return Err(Exit::Vanish);
+            return Err(Exit::Vanish.into());
         }
         match replied {
-            Ok(reply) => Box::pin(self.replied(opened, story, &reply, asked_at)).await,
-            Err(error) => Box::pin(self.agent_failed(opened, story, error, asked_at)).await,
+            Ok(reply) => Ok(Box::pin(self.replied(opened, story, &reply, asked_at)).await?),
+            Err(error) => Err(NoAnswer::Failed(error)),
         }
     }
 
@@ -128,7 +129,7 @@ impl Turn {
         past: &[PastTurn],
         (too_large, asked_at): (&[String], i64),
     ) -> Value {
-        let known = self.checkpoint.session.clone().unwrap_or_default();
+        let known = self.checkpoint.session_with(opened.fallback.as_deref()).cloned().unwrap_or_default();
         let mut question = question(opened, self.turn_id(), known, profile);
         note_too_large(&mut question, too_large);
         let details = story.details();
@@ -152,12 +153,6 @@ impl Turn {
         Err(Exit::End(Outcome::Ignored, "turn_budget".to_owned()))
     }
 
-    /// Whether the agent may be called now; while its breaker is open nothing is counted.
-    pub(super) fn permit_to_ask(&self, opened: &Opened) -> Result<Permit, Exit> {
-        let permit = self.kit.breakers.admit(&Address::agent(&opened.instance));
-        permit.map_err(|parked| Exit::Parked(parked, "agent_breaker_open"))
-    }
-
     async fn replied(
         &mut self,
         opened: &Opened,
@@ -167,13 +162,8 @@ impl Turn {
     ) -> Result<Answer, Exit> {
         let answered_at = now_ms();
         let (answer, shortened) = stored(&opened.instance, reply, asked_at, answered_at);
-        let known = self.checkpoint.session.clone().unwrap_or_default();
-        let given = |id: &Option<String>| id.clone().filter(|id| id.len() <= LONGEST_ID);
-        self.checkpoint.session = Some(AgentSession {
-            session_id: given(&reply.session_id).or(known.session_id),
-            user_id: given(&reply.user_id).or(known.user_id),
-        })
-        .filter(|session| *session != AgentSession::default());
+        let answer = Answer { by: opened.fallback.clone(), ..answer };
+        self.keep_session(opened, reply);
         if shortened {
             story.details().warnings.push("the agent's answer was shortened to 64 KiB".to_owned());
         }
@@ -187,27 +177,17 @@ impl Turn {
         Ok(answer)
     }
 
-    async fn agent_failed(
-        &mut self,
-        opened: &Opened,
-        story: &mut Story,
-        error: AgentError,
-        asked_at: i64,
-    ) -> Result<Answer, Exit> {
-        self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
-        let now = now_ms();
-        let details = story.details();
-        details.agent_response_success = Some(false);
-        details.agent_processing_time_ms = i32::try_from(now - asked_at).ok();
-        let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
-        let exit = self.fail(story, "agent", error.decision, Phase::Asking);
-        story.failed("agent_called", &error.message, payload).await;
-        self.progress.failed(story.error_message());
-        match (exit, opened.instance.agent.error_message.as_deref()) {
-            (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {
-                Ok(apology(&opened.instance, text, &reason, now))
-            }
-            (exit, _) => Err(exit),
-        }
+    /// What the agent calls the conversation is told to this agent alone, and forgotten with it.
+    fn keep_session(&mut self, opened: &Opened, reply: &Reply) {
+        let agents = &opened.instance.failover.agents;
+        self.checkpoint.fallback_sessions.retain(|name, _| agents.iter().any(|fallback| fallback.name == *name));
+        let agent = opened.fallback.as_deref();
+        let known = self.checkpoint.session_with(agent).cloned().unwrap_or_default();
+        let given = |id: &Option<String>| id.clone().filter(|id| id.len() <= LONGEST_ID);
+        let session = AgentSession {
+            session_id: given(&reply.session_id).or(known.session_id),
+            user_id: given(&reply.user_id).or(known.user_id),
+        };
+        self.checkpoint.keep_session(agent, session);
     }
 }

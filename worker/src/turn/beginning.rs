@@ -23,7 +23,7 @@ use omnihub_common::{
     queue::{OpenTurn, Phase},
 };
 
-use super::{Exit, Turn, TurnEnd, retry};
+use super::{Exit, Turn, TurnEnd, candidates::all_parked, retry};
 use crate::breaker::Address;
 
 /// More panics are not remembered; then a message that panics counts as cut by an outage.
@@ -127,7 +127,10 @@ impl Turn {
             // Nobody outside is asked.
             Some(Phase::Asking) if self.is_command() => return Ok(()),
             Some(Phase::Asking) if self.is_send() => (Address::channel(instance), "channel_breaker_open"),
-            Some(Phase::Asking) => (Some(Address::agent(instance)), "agent_breaker_open"),
+            Some(Phase::Asking) => {
+                let parked = all_parked(&self.kit.breakers, instance);
+                return parked.map_or(Ok(()), |parked| Err(Exit::Parked(parked, "agent_breaker_open")));
+            }
             Some(Phase::Sending(_)) => (Address::channel(instance), "channel_breaker_open"),
             None => return Ok(()),
         };

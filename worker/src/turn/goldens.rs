@@ -59,6 +59,7 @@ fn readings(path: &PathBuf) -> Vec<(InboundMessage, Reading)> {
 fn asked(message: &InboundMessage, session_name: String) -> Value {
     let instance = Arc::new(instance());
     let opened = Opened {
+        fallback: None,
         instance: instance.clone(),
         envelope: envelope(session_name),
         message: message.clone(),

@@ -14,6 +14,7 @@ mod answer;
 mod ask;
 mod beginning;
 mod bury;
+mod candidates;
 mod correct;
 mod end;
 mod forward;
@@ -124,8 +125,11 @@ enum Running {
 }
 
 /// What the agent is asked about: the last message that gets an answer, and those before it.
+#[derive(Clone)]
 struct Opened {
     instance: Arc<Instance>,
+    /// The name of the agent that is asked; none for the instance's own.
+    fallback: Option<String>,
     envelope: Envelope,
     message: InboundMessage,
     earlier: Vec<InboundMessage>,
@@ -239,12 +243,12 @@ impl Turn {
                 Some(notice) => notice,
                 None => {
                     self.count_turn(opened)?;
-                    let permit = self.permit_to_ask(opened)?;
+                    let line = Box::new(self.line(opened)?);
                     Box::pin(self.spend_turn(opened, story)).await?;
                     self.mark_read(opened);
                     Box::pin(story.step(TraceStatus::Processing, None)).await;
                     Box::pin(part::tell_others(parts)).await;
-                    self.ask(opened, story, permit).await?
+                    Box::pin(self.ask_in_turn(opened, story, *line)).await?
                 }
             },
         };

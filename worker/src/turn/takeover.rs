@@ -20,7 +20,10 @@ use omnihub_common::{
 };
 use serde_json::Value;
 
-use super::{Exit, Opened, Turn, admit::Ignored, ignored, part::Part, retry, send::note_out, story::Story};
+use super::{
+    Exit, Opened, Turn, admit::Ignored, candidates::HANDED_OVER, ignored, part::Part, retry, send::note_out,
+    story::Story,
+};
 
 /// The reason of messages that a person answers instead of the bot.
 pub(super) const TAKEN_OVER: &str = "taken_over";
@@ -95,7 +98,7 @@ impl Turn {
     }
 
     /// Nothing of the lane begins before every worker can know.
-    async fn make_known<E: std::fmt::Display>(&self, changed: Result<Option<i64>, E>) -> Result<(), Exit> {
+    pub(super) async fn make_known<E: std::fmt::Display>(&self, changed: Result<Option<i64>, E>) -> Result<(), Exit> {
         match changed {
             Ok(None) => Ok(()),
             Ok(Some(instance)) => {
@@ -116,6 +119,10 @@ impl Turn {
         story: &mut Story,
         answer: &Answer,
     ) -> Result<(), Exit> {
+        // Its text tells of the handoff that silenced the bot.
+        if answer.instead_of.as_deref() == Some(HANDED_OVER) {
+            return Ok(());
+        }
         match self.kept_out(&opened.instance, &opened.envelope.session_name, &opened.message).await? {
             Some((Outcome::HandedOff, reason)) => {
                 story.answered(answer);

@@ -4,8 +4,14 @@ use std::time::Duration;
 
 use super::RowError;
 use crate::instance::{
-    AgentKind, AgentOptions, AgentProtocol, AgentSettings, channel_settings::RowSeal, entity::Model,
+    AgentKind, AgentOptions, AgentProtocol, AgentSettings, FailoverSettings, OnAgentFailure,
+    channel_settings::RowSeal,
+    entity::Model,
+    failover::{of_column, to_column},
 };
+
+/// The column of the fallbacks, as its encryption names it.
+const FALLBACKS: &str = "fallback_agents";
 
 /// Which agent answers, its secrets decrypted.
 pub(super) fn read(row: &Model, seal: &RowSeal<'_>) -> Result<AgentSettings, RowError> {
@@ -20,6 +26,20 @@ pub(super) fn read(row: &Model, seal: &RowSeal<'_>) -> Result<AgentSettings, Row
         error_message: row.agent_error_message.clone(),
         options: options(row, seal)?,
     })
+}
+
+/// Who is asked when that one does not answer.
+pub(super) fn failover(row: &Model, seal: &RowSeal<'_>) -> Result<FailoverSettings, RowError> {
+    let kept = seal.decrypt_some(FALLBACKS, row.fallback_agents.as_deref())?;
+    let agents = of_column(kept.as_ref()).map_err(|_| RowError::Column(FALLBACKS))?;
+    let on_failure = OnAgentFailure::parse(&row.on_agent_failure).ok_or(RowError::Column("on_agent_failure"))?;
+    Ok(FailoverSettings { agents, on_failure })
+}
+
+/// The column of the fallbacks, encrypted.
+pub(super) fn fallbacks(settings: &FailoverSettings, seal: &RowSeal<'_>) -> Result<Option<String>, RowError> {
+    let kept = to_column(&settings.agents).map_err(|_| RowError::Column(FALLBACKS))?;
+    Ok(seal.encrypt_some(FALLBACKS, kept.as_ref())?)
 }
 
 fn options(row: &Model, seal: &RowSeal<'_>) -> Result<AgentOptions, RowError> {

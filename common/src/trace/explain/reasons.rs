@@ -25,7 +25,7 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 27] = [
+const IGNORED: [Reason; 28] = [
     mended(
         "inactive",
         "the instance is switched off.",
@@ -45,6 +45,11 @@ const IGNORED: [Reason; 27] = [
         "taken_over",
         "somebody answered from the paired phone, and the bot was silent in this conversation since.",
         "Resume it with `omnihub conversation resume SESSION --instance NAME`; `takeover_minutes` says how long it lasts.",
+    ),
+    mended(
+        "handed_over",
+        "no agent of the instance answered it, and the conversation was left to people (`on_agent_failure`).",
+        "Answer it from the phone; `omnihub conversation resume SESSION --instance NAME` lets the bot answer again.",
     ),
     mended(
         "turn_budget",

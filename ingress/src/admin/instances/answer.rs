@@ -25,6 +25,9 @@ impl InstanceAnswer {
             warnings.extend(address_warning(url).map(|warning| format!("{field} {warning}")));
         };
         address("agent_api_url", &instance.agent.api_url);
+        for (nth, fallback) in instance.failover.agents.iter().enumerate() {
+            address(&format!("fallback_agents[{nth}].agent_api_url"), &fallback.agent.api_url);
+        }
         match &instance.channel {
             ChannelSettings::Whatsapp(settings) => {
                 address("evolution_url", &settings.evolution_url);
