@@ -119,6 +119,7 @@ async fn open_doors(
         recorded: traces.clone(),
         webhooks: WebhookMeters::default(),
         connections: connections.clone(),
+        tickets: tenants.tickets.clone(),
     };
     let catch_up = CatchUp::new(evolution.clone(), tenants.instances.clone(), traces, webhook.clone());
     if let Some(every) = settings.account_check {

@@ -96,7 +96,7 @@ fn stack(api: Router, limit: &GlobalConcurrencyLimitLayer, timeout: Duration, me
         // A span per request, without its query: a token may stand there.
         // Failures are counted and logged where they are understood.
         .layer(TraceLayer::new_for_http().on_failure(()).make_span_with(|request: &Request| {
-            tracing::debug_span!("http", http.method = %request.method(), http.path = request.uri().path())
+            tracing::debug_span!("http", http.method = %request.method(), http.path = shown(request.uri().path()))
         }))
         // A bug costs one request.
         .layer(CatchPanicLayer::custom(panicked))
@@ -108,6 +108,12 @@ fn stack(api: Router, limit: &GlobalConcurrencyLimitLayer, timeout: Duration, me
         // Evolution gives up after 30 s; an answer after that would only make it post again.
         .timeout(timeout);
     api.layer(layers)
+}
+
+/// A path as logs may show it: who knows where an agent answers later may answer for it.
+fn shown(path: &str) -> &str {
+    const REPLIES: &str = "/api/v1/replies/";
+    if path.starts_with(REPLIES) { REPLIES } else { path }
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);

@@ -1,13 +1,13 @@
 //! `instance_configs`: the agents that are asked when the instance's own does not answer
-//! (`fallback_agents`, encrypted as a whole), and what becomes of a question that none has answered
-//! (`on_agent_failure`).
+//! (`fallback_agents`, encrypted as a whole), what becomes of a question that none has answered
+//! (`on_agent_failure`), and how long an answer is waited for that comes later (`late_answer_minutes`).
 
 use sea_orm_migration::{prelude::*, schema::*};
 
 /// The table of instances.
 const TABLE: &str = "instance_configs";
 /// What is new of an instance, in the order of [`columns`].
-const COLUMNS: [&str; 2] = ["fallback_agents", "on_agent_failure"];
+const COLUMNS: [&str; 3] = ["fallback_agents", "on_agent_failure", "late_answer_minutes"];
 
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
@@ -30,7 +30,11 @@ impl MigrationTrait for Migration {
     }
 }
 
-fn columns() -> [ColumnDef; 2] {
-    let [fallbacks, on_failure] = COLUMNS;
-    [text_null(fallbacks).to_owned(), string(on_failure).default("text").to_owned()]
+fn columns() -> [ColumnDef; 3] {
+    let [fallbacks, on_failure, late] = COLUMNS;
+    [
+        text_null(fallbacks).to_owned(),
+        string(on_failure).default("text").to_owned(),
+        integer(late).default(10).to_owned(),
+    ]
 }

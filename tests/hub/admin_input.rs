@@ -35,7 +35,7 @@ const KNOWN: &str = r#"{
     "agent_type": "team", "agent_stream_mode": true, "agent_system_prompt": "be kind", "agent_history_turns": 3,
     "agent_webhook_secret": "whsec_AAECAwQFBgcICQoLDA0ODxAREhMUFRYX",
     "fallback_agents": [{"name": "backup", "agent_api_url": "http://127.0.0.1:9", "agent_api_key": "k"}],
-    "on_agent_failure": "handoff", "enable_auto_split": true, "split_over": 100, "debounce_ms": 10, "debounce_max_ms": 100, "overlap": "merge",
+    "on_agent_failure": "handoff", "late_answer_minutes": 5, "enable_auto_split": true, "split_over": 100, "debounce_ms": 10, "debounce_max_ms": 100, "overlap": "merge",
     "max_backlog": 5, "trace_retention_days": 3, "turns_per_minute": 9, "takeover_minutes": 5, "resume_keyword": "bot",
     "on_edit": "new_turn", "group_trigger": "always", "group_keywords": ["bot"], "group_session": "user",
     "budget_turns_per_minute": 5, "budget_turns_per_day": 6, "budget_tokens_per_day": 7, "quote_replies": "groups",

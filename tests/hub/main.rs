@@ -43,6 +43,8 @@ mod instances;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod later;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod manners;

@@ -72,7 +72,8 @@ impl Beginning {
         let profiles = Profiles::new(ground.database.clone(), Arc::clone(&directory));
         let budgets = Budgets::new(ground.database.clone(), Arc::clone(&directory));
         let pauses = Pauses::new(ground.database.clone());
-        let tenants = Tenants { directory: Arc::clone(&directory), gate: Arc::clone(&gate), budgets, pauses, profiles };
+        let (tickets, directory_of, gate_of) = (tenants.tickets, Arc::clone(&directory), Arc::clone(&gate));
+        let tenants = Tenants { directory: directory_of, gate: gate_of, budgets, pauses, profiles, tickets };
         let worker = Worker::join(nats.clone(), pulse, layout.clone(), tenants, traces, settings).await?;
         Ok(Self { worker, nats, layout, directory, gate })
     }

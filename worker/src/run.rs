@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use omnihub_common::{
     access::Gate,
     config::NatsSettings,
-    conversation::Pauses,
+    conversation::{Pauses, Tickets},
     instance::{Announcer, Budgets, Directory},
     person::Profiles,
     process::GroundError,
@@ -27,7 +27,7 @@ use crate::{
     retention::Retention,
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
-    turn::{Beginner, Kit, Receipts, TurnMetrics, typing_seats},
+    turn::{Beginner, Kit, Receipts, ReplyDoor, TurnMetrics, typing_seats},
 };
 
 /// Why a worker cannot go on.
@@ -81,6 +81,8 @@ pub struct Tenants {
     pub pauses: Pauses,
     /// What operators have told of people.
     pub profiles: Profiles,
+    /// What agents show that answer later.
+    pub tickets: Tickets,
 }
 
 /// A worker that has joined the others and is about to run.
@@ -118,7 +120,7 @@ impl Worker {
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
         let links = Links::new(settings.media_store.clone())?;
-        let Tenants { directory, gate, budgets, pauses, profiles } = tenants;
+        let Tenants { directory, gate, budgets, pauses, profiles, tickets } = tenants;
         let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
         let kit = Kit {
             history: History::new(traces.clone(), Arc::clone(&directory)),
@@ -139,6 +141,7 @@ impl Worker {
             receipts: Receipts::default(),
             breakers: Arc::new(Breakers::new()),
             typing: typing_seats(),
+            replies: ReplyDoor::new(tickets, settings.public_url.clone()),
             beginner: Beginner::new(),
         };
         let retention = Retention::new(traces.clone(), settings.trace_retention_days);

@@ -4,6 +4,7 @@ use std::{path::Path, time::Duration};
 
 use omnihub_common::{
     config::{ConfigError, Settings, number_or, write_private},
+    instance::service_url,
     trace::{DEFAULT_RETENTION_DAYS, RETENTION_DAYS},
 };
 use url::Url;
@@ -34,6 +35,8 @@ pub struct WorkerSettings {
     /// Where Evolution's file store is reached, `EVOLUTION_MINIO_URL`, when only Evolution's own
     /// network knows the host in its links.
     pub media_store: Option<Url>,
+    /// The hub's address as agents reach it that answer later, `OMNIHUB_PUBLIC_URL`.
+    pub public_url: Option<String>,
     /// How long a stop waits for running turns, `OMNIHUB_STOP_GRACE` in seconds.
     pub grace: Duration,
 }
@@ -57,9 +60,16 @@ impl WorkerSettings {
             trace_retention_days: retention_days(settings)?,
             media_to_agent: number_or(settings, "OMNIHUB_MEDIA_TO_AGENT", MEDIA_TO_AGENT, 0..=MOST_TO_AGENT)?,
             media_store: media_store(settings)?,
+            public_url: public_url(settings)?,
             grace: Duration::from_secs(number_or(settings, "OMNIHUB_STOP_GRACE", 25, 0..=3600)? as u64),
         })
     }
+}
+
+fn public_url(settings: &dyn Settings) -> Result<Option<String>, ConfigError> {
+    let name = "OMNIHUB_PUBLIC_URL";
+    let url = settings.get(name).map(|url| service_url(&url)).transpose();
+    url.map_err(|problem| ConfigError::bad(name, problem.to_string()))
 }
 
 fn media_store(settings: &dyn Settings) -> Result<Option<Url>, ConfigError> {

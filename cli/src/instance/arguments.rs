@@ -1,11 +1,11 @@
 //! What `omnihub instance` takes, and the bodies that come of it.
 
-use std::convert::Infallible;
-
 use clap::{Args, Subcommand};
 use omnihub_common::secret::Secret;
 use serde::Serialize;
 use serde_json::{Map, Value};
+
+use super::values::{clearable, json, secret};
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
 pub(super) const CLEARABLE: &[&str] = &[
@@ -35,6 +35,7 @@ pub(super) const CLEARABLE: &[&str] = &[
     "group_keywords",
     "group_session",
     "group_trigger",
+    "late_answer_minutes",
     "mark_read",
     "max_backlog",
     "on_agent_failure",
@@ -268,6 +269,10 @@ pub struct FieldArgs {
     #[arg(long, value_name = "SECRET", value_parser = secret)]
     #[serde(skip)]
     agent_webhook_secret: Option<Secret>,
+    /// For webhook: how long an answer is waited for that comes later; without it 10.
+    #[arg(long, value_name = "MINUTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late_answer_minutes: Option<u64>,
     /// Who else is asked, as '[{"name": "b", "agent_api_url": "http://…", "agent_api_key": "…"}]'.
     #[arg(long, value_name = "JSON", value_parser = json)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -480,21 +485,4 @@ fn put(body: &mut Map<String, Value>, name: &str, value: Option<&Secret>) {
     if let Some(value) = value {
         body.insert(name.to_owned(), value.expose().into());
     }
-}
-
-/// The API's name of a field that may be empty.
-fn clearable(text: &str) -> Result<String, String> {
-    let field = text.replace('-', "_");
-    match CLEARABLE.contains(&field.as_str()) {
-        true => Ok(field),
-        false => Err(format!("these can be emptied: {}", CLEARABLE.join(", "))),
-    }
-}
-
-fn json(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str(text)
-}
-
-fn secret(text: &str) -> Result<Secret, Infallible> {
-    Ok(Secret::new(text))
 }

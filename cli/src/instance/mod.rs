@@ -5,6 +5,7 @@ mod life;
 mod table;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use anyhow::bail;
 use reqwest::Method;

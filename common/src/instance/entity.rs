@@ -39,6 +39,7 @@ pub struct Model {
     #[sea_orm(column_type = "Text", nullable)]
     pub fallback_agents: Option<String>,
     pub on_agent_failure: String,
+    pub late_answer_minutes: i32,
     pub enable_auto_split: bool,
     pub split_over: i32,
     pub debounce_ms: i32,

@@ -110,6 +110,7 @@ pub struct FallbackView {
     agent_stream_mode: bool,
     agent_system_prompt: Option<String>,
     agent_history_turns: u32,
+    late_answer_minutes: u32,
     agent_webhook_secret: Option<String>,
     agent_webhook_secret_previous: Option<String>,
 }
@@ -129,6 +130,7 @@ impl FallbackView {
             agent_stream_mode: options.stream,
             agent_system_prompt: options.system_prompt.clone(),
             agent_history_turns: options.history_turns,
+            late_answer_minutes: options.late_answer_minutes,
             agent_webhook_secret: options.webhook_secret.as_ref().map(Secret::mask),
             agent_webhook_secret_previous: options.webhook_secret_previous.as_ref().map(Secret::mask),
         }
@@ -151,6 +153,7 @@ struct Stored {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     system_prompt: Option<String>,
     history_turns: u32,
+    late_answer_minutes: u32,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     webhook_secret: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -189,6 +192,7 @@ impl Stored {
             stream: options.stream,
             system_prompt: options.system_prompt.clone(),
             history_turns: options.history_turns,
+            late_answer_minutes: options.late_answer_minutes,
             webhook_secret: stored(&options.webhook_secret),
             webhook_secret_previous: stored(&options.webhook_secret_previous),
         }
@@ -200,6 +204,7 @@ impl Stored {
             stream: self.stream,
             system_prompt: self.system_prompt,
             history_turns: self.history_turns,
+            late_answer_minutes: self.late_answer_minutes,
             webhook_secret: self.webhook_secret.map(Secret::read),
             webhook_secret_previous: self.webhook_secret_previous.map(Secret::read),
         };

@@ -424,6 +424,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
             .encrypt_some("agent_webhook_secret_previous", agent.options.webhook_secret_previous.as_ref())?,
         fallback_agents: agent::fallbacks(&instance.failover, &seal)?,
         on_agent_failure: instance.failover.on_failure.as_str().to_owned(),
+        late_answer_minutes: i32::try_from(agent.options.late_answer_minutes).unwrap_or(i32::MAX),
         enable_auto_split: instance.reply.enable_auto_split,
         split_over: i32::try_from(instance.reply.split_over).map_err(|_| RowError::Column("split_over"))?,
         debounce_ms: i32::try_from(instance.turns.debounce_ms).map_err(|_| RowError::Column("debounce_ms"))?,

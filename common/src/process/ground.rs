@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use super::{Program, WaitingRoom};
 use crate::{
     config::{ConfigError, DataFolder, DatabaseSettings, NatsSettings, Settings},
+    conversation::Tickets,
     database::{self, DatabaseError},
     health::Health,
     instance::{Directory, DirectorySettings, Instances, StoreError, seed_default},
@@ -97,6 +98,8 @@ pub struct Tenants {
     pub keys: Keys,
     /// What lies encrypted, for whoever changes the key.
     pub sealed: SealedValues,
+    /// What agents show that answer later.
+    pub tickets: Tickets,
 }
 
 impl Ground {
@@ -111,6 +114,7 @@ impl Ground {
         let instances = Instances::new(self.database.clone(), Arc::clone(&keyring)).with_secrets(secrets);
         let instances = Arc::new(instances);
         let keys = Keys::new(self.database.clone(), Arc::clone(&keyring));
+        let tickets = Tickets::new(Arc::clone(&keyring));
         let sealed = SealedValues::new(self.database.clone(), keyring);
         let missing = || async { Ok(sealed.missing_keys(&*self.settings).await?) };
         if let Some(missing) = patiently(missing).await? {
@@ -118,7 +122,7 @@ impl Ground {
         }
         patiently(|| seed_default(&instances, &*self.settings)).await?;
         let directory = Directory::new(Arc::clone(&instances), DirectorySettings::load(&*self.settings)?);
-        Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed })
+        Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed, tickets })
     }
 
     /// The queue: a connection under this name, and the layout its streams were made with.

@@ -86,6 +86,9 @@ pub struct OpenTurn {
     /// The process that began it last, by a number it chose at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_by: Option<u64>,
+    /// An answer is waited for that the agent gives later, without anybody who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<Awaiting>,
     /// Whether it is counted against the instance's budgets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub budgeted: bool,
@@ -103,9 +106,22 @@ impl OpenTurn {
             beginnings: 0,
             counted: false,
             begun_by: None,
+            awaiting: None,
             budgeted: false,
         }
     }
+}
+
+/// An answer that comes later. An older version does not know of it, and asks again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaiting {
+    /// The fallback agent that gives it; none for the instance's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// When the agent was asked, in milliseconds since 1970.
+    pub asked_at: i64,
+    /// Until when it is waited for.
+    pub until: i64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -82,6 +82,9 @@ impl Turn {
         }
         match replied {
             Ok(reply) => Ok(Box::pin(self.replied(opened, story, &reply, asked_at)).await?),
+            Err(error) if self.answers_later(&error) => {
+                Err(Box::pin(self.await_answer(opened, story, error, asked_at)).await.into())
+            }
             Err(error) => Err(NoAnswer::Failed(error)),
         }
     }
@@ -132,6 +135,7 @@ impl Turn {
         let known = self.checkpoint.session_with(opened.fallback.as_deref()).cloned().unwrap_or_default();
         let mut question = question(opened, self.turn_id(), known, profile);
         note_too_large(&mut question, too_large);
+        question.reply_url = self.reply_url(opened, story, asked_at);
         let details = story.details();
         details.session_id = Some(question.session_id.clone());
         details.user_id = Some(question.user_id.clone());

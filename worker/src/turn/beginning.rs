@@ -127,6 +127,7 @@ impl Turn {
             // Nobody outside is asked.
             Some(Phase::Asking) if self.is_command() => return Ok(()),
             Some(Phase::Asking) if self.is_send() => (Address::channel(instance), "channel_breaker_open"),
+            Some(Phase::Asking) if self.open_turn().is_some_and(|open| open.awaiting.is_some()) => return Ok(()),
             Some(Phase::Asking) => {
                 let parked = all_parked(&self.kit.breakers, instance);
                 return parked.map_or(Ok(()), |parked| Err(Exit::Parked(parked, "agent_breaker_open")));

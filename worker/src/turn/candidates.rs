@@ -160,15 +160,36 @@ impl Turn {
         }
     }
 
-    /// Asks them one after the other until one answers.
+    /// One of them has failed that was asked earlier: those behind it are asked.
+    pub(super) async fn ask_behind(
+        &mut self,
+        opened: &Opened,
+        story: &mut Story,
+        failed: Option<&str>,
+        error: AgentError,
+        asked_at: i64,
+    ) -> Result<Answer, Exit> {
+        self.note_failure(opened, story, failed.unwrap_or(FallbackAgent::OWN), &error);
+        let mut behind = candidates(&opened.instance, &self.lane.conversation);
+        if let Some(at) = behind.iter().position(|candidate| candidate.name.as_deref() == failed) {
+            behind.drain(..=at);
+        }
+        let mut line = Line { now: None, behind, left_alone: Vec::new(), soonest: None };
+        line.step(&self.kit.breakers);
+        self.ask_in_turn(opened, story, line, Some((error, asked_at))).await
+    }
+
+    /// Asks them one after the other until one answers; somebody may have failed before, who was asked
+    /// at that time.
     pub(super) async fn ask_in_turn(
         &mut self,
         opened: &Opened,
         story: &mut Story,
         mut line: Line,
+        before: Option<(AgentError, i64)>,
     ) -> Result<Answer, Exit> {
-        let (began, asked_at) = (Instant::now(), now_ms());
-        let mut failure = None::<AgentError>;
+        let began = Instant::now();
+        let (mut failure, asked_at) = before.map_or((None, now_ms()), |(error, at)| (Some(error), at));
         while let Some((asked, permit)) = line.now.take() {
             line.note_left_alone(story);
             let error = match self.ask_candidate(opened, story, &asked, permit).await {
@@ -176,10 +197,7 @@ impl Turn {
                 Err(NoAnswer::Exit(exit)) => return Err(exit),
                 Err(NoAnswer::Failed(error)) => error,
             };
-            self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
-            if !opened.instance.failover.agents.is_empty() {
-                story.warn(format!("agent `{}` failed: {}", asked.name(), error.message));
-            }
+            self.note_failure(opened, story, asked.name(), &error);
             failure = Some(together(failure, error));
             if began.elapsed() < LONGEST {
                 line.step(&self.kit.breakers);
@@ -190,6 +208,13 @@ impl Turn {
         let Some(error) = failure else { return Err(Exit::Later(retry::PAUSE, "agent_breaker_open")) };
         let error = if line.has_others() { again(error) } else { error };
         Box::pin(self.agents_failed(opened, story, error, asked_at)).await
+    }
+
+    fn note_failure(&self, opened: &Opened, story: &mut Story, name: &str, error: &AgentError) {
+        self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
+        if !opened.instance.failover.agents.is_empty() {
+            story.warn(format!("agent `{name}` failed: {}", error.message));
+        }
     }
 
     async fn ask_candidate(

@@ -77,6 +77,7 @@ fn envelope(session_name: String) -> Envelope {
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
         command: None,
+        answers: false,
         id,
         trace_id: trace_id(None, id),
         instance_id: 1,

@@ -21,6 +21,7 @@ mod forward;
 #[cfg(test)]
 mod goldens;
 mod kit;
+mod later;
 mod leave;
 mod part;
 mod presence;
@@ -55,6 +56,7 @@ pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, Reins, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
+pub(crate) use later::ReplyDoor;
 pub(crate) use part::is_answerable;
 pub(crate) use presence::seats as typing_seats;
 pub(crate) use progress::Progress;
@@ -237,25 +239,34 @@ impl Turn {
             Some(Phase::Sending(answer)) => {
                 let answer = answer.clone();
                 Box::pin(self.find_not_taken_over(opened, story, &answer)).await?;
+                if answer.bubbles.is_empty() {
+                    return Err(ignored(Ignored::EmptyAnswer));
+                }
                 answer
             }
-            _ => match self.out_of_office(opened)? {
-                Some(notice) => notice,
-                None => {
-                    self.count_turn(opened)?;
-                    let line = Box::new(self.line(opened)?);
-                    Box::pin(self.spend_turn(opened, story)).await?;
-                    self.mark_read(opened);
-                    Box::pin(story.step(TraceStatus::Processing, None)).await;
-                    Box::pin(part::tell_others(parts)).await;
-                    Box::pin(self.ask_in_turn(opened, story, *line)).await?
-                }
-            },
+            _ => self.find_answer(opened, parts, story).await?,
         };
         story.answered(&answer);
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
         let parcel = Parcel::answer(&opened.instance, &number).quoting(&opened.message);
         Box::pin(self.send(&parcel, story, answer)).await
+    }
+
+    /// What the person gets: what an agent says, or a text of the instance's own.
+    async fn find_answer(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<Answer, Exit> {
+        if let Some(awaiting) = self.open_turn().and_then(|open| open.awaiting.clone()) {
+            return Box::pin(self.still_awaited(opened, story, awaiting)).await;
+        }
+        if let Some(notice) = self.out_of_office(opened)? {
+            return Ok(notice);
+        }
+        self.count_turn(opened)?;
+        let line = Box::new(self.line(opened)?);
+        Box::pin(self.spend_turn(opened, story)).await?;
+        self.mark_read(opened);
+        Box::pin(story.step(TraceStatus::Processing, None)).await;
+        Box::pin(part::tell_others(parts)).await;
+        Box::pin(self.ask_in_turn(opened, story, *line, None)).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next
@@ -288,7 +299,7 @@ impl Turn {
         let (counted, begun_by) = (running == Running::Waits, Some(self.kit.beginner.nonce()));
         let (ids, budgeted) = (self.ids.clone(), self.open_turn().is_some_and(|open| open.budgeted));
         self.checkpoint.open =
-            Some(OpenTurn { ids, attempt, failures, phase, beginnings, counted, begun_by, budgeted });
+            Some(OpenTurn { ids, attempt, failures, phase, beginnings, counted, begun_by, awaiting: None, budgeted });
     }
 
     /// How often it was tried and came to nothing, for people.
@@ -333,8 +344,7 @@ impl Turn {
 
     /// The turn's id and `Idempotency-Key`: a hash of its ordered message ids.
     fn turn_id(&self) -> String {
-        let ids: String = self.ids.iter().map(|id| id.to_hex()).collect();
-        self::answer::hash_of(&ids)
+        later::turn_id(&self.ids)
     }
 }
 

@@ -90,6 +90,11 @@ impl Story {
         self.secrets = instance.secrets().into_iter().cloned().collect();
     }
 
+    /// And this one too.
+    pub(super) fn hide_also(&mut self, secret: Secret) {
+        self.secrets.push(secret);
+    }
+
     /// Notes something odd that stopped nothing, once.
     pub(super) fn warn(&mut self, warning: String) {
         let warnings = &mut self.record.details.warnings;

@@ -51,6 +51,15 @@ impl Turn {
         let body = std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null));
         let at = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
         let (session, command) = (envelope.session_name.clone(), envelope.command);
+        if envelope.answers {
+            // It belongs to the trace of its question, and has none of its own.
+            let body = match body {
+                EnvelopeBody::Inline(body) => Ok(body),
+                EnvelopeBody::Object(name) => self.fetch_body(&name).await?,
+            };
+            self.take_answer(instance, body.unwrap_or_default());
+            return Err(Exit::End(Outcome::Ignored, String::new()));
+        }
         let message = match body {
             EnvelopeBody::Inline(body) => read_message(&body),
             // What is so large is no bubble of ours and no keyword.

@@ -44,11 +44,13 @@ pub(super) fn fallbacks(settings: &FailoverSettings, seal: &RowSeal<'_>) -> Resu
 
 fn options(row: &Model, seal: &RowSeal<'_>) -> Result<AgentOptions, RowError> {
     let turns = u32::try_from(row.agent_history_turns).map_err(|_| RowError::Column("agent_history_turns"))?;
+    let minutes = u32::try_from(row.late_answer_minutes).map_err(|_| RowError::Column("late_answer_minutes"))?;
     Ok(AgentOptions {
         kind: AgentKind::parse(&row.agent_type).ok_or(RowError::Column("agent_type"))?,
         stream: row.agent_stream_mode,
         system_prompt: row.agent_system_prompt.clone(),
         history_turns: turns,
+        late_answer_minutes: minutes,
         webhook_secret: seal.decrypt_some("agent_webhook_secret", row.agent_webhook_secret.as_deref())?,
         webhook_secret_previous: seal
             .decrypt_some("agent_webhook_secret_previous", row.agent_webhook_secret_previous.as_deref())?,

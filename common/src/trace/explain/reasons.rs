@@ -150,7 +150,7 @@ const HELD: [Reason; 7] = [
 ];
 
 /// What a conversation waits for beside its own attempts.
-const WAITING: [Reason; 7] = [
+const WAITING: [Reason; 8] = [
     mended(
         "agent_breaker_open",
         "most calls to the agent's server failed lately, so it is left alone for a moment.",
@@ -169,12 +169,13 @@ const WAITING: [Reason; 7] = [
         "Look at Vault (it may be sealed), or at what the worker's log says of the reference; what waits goes on by \
          itself.",
     ),
+    plain("answer_awaited", "the agent has said that it answers later, and its answer is waited for."),
     plain("queue_away", "NATS does not answer."),
     plain("object_store_away", "the object store does not answer."),
 ];
 
 /// What an agent can do to a message.
-const AGENT: [Reason; 8] = [
+const AGENT: [Reason; 9] = [
     mended(
         "agent_failed",
         "the agent failed in every attempt.",
@@ -207,8 +208,13 @@ const AGENT: [Reason; 8] = [
     ),
     mended(
         "agent_answers_later",
-        "the agent means to answer later (202), which this version does not wait for.",
-        "Let the agent answer in the same call, within `agent_timeout`, then redrive it.",
+        "the agent means to answer later (202), and the hub knows no address of its own for that.",
+        "Set `OMNIHUB_PUBLIC_URL`, or let the agent answer in the same call, within `agent_timeout`; then redrive it.",
+    ),
+    mended(
+        "agent_never_answered",
+        "the agent meant to answer later (202), and did not within `late_answer_minutes`.",
+        "Look at the agent's log for what became of its POST to the `reply_url`, then redrive it.",
     ),
     mended(
         "agent_url_unusable",

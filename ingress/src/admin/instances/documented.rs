@@ -87,6 +87,7 @@ fn fallbacks() -> Value {
         "agent_api_key": {"type": "string"}, "agent_id": text, "default_agent": text,
         "agent_timeout": whole(AgentSettings::TIMEOUT_SECONDS), "agent_instance_type": word(protocols),
         "agent_type": word(kinds), "agent_stream_mode": {"type": ["boolean", "null"]}, "agent_system_prompt": text,
+        "late_answer_minutes": whole(AgentOptions::LATE_ANSWER_MINUTES),
         "agent_history_turns": whole(AgentOptions::HISTORY_TURNS), "agent_webhook_secret": text,
         "agent_webhook_secret_previous": text,
     });
@@ -160,6 +161,11 @@ fn agent() -> Vec<Field> {
             "`webhook`: what calls are signed with; `whsec_` and Base64, or a reference.",
         ),
         field("agent_webhook_secret_previous", PRINTABLE, "`webhook`: the one before; null forgets it."),
+        field(
+            "late_answer_minutes",
+            whole(AgentOptions::LATE_ANSWER_MINUTES),
+            "`webhook`: how long an answer is waited for that comes later.",
+        ),
         field("fallback_agents", Kind::Such(fallbacks), "Who is asked, by `rank`, when the agent does not answer."),
         field("on_agent_failure", Kind::Such(failures), "What becomes of a question that no agent has answered."),
     ]

@@ -193,6 +193,7 @@ fn envelope(instance: &Instance, chat: &str, claim: &KeyClaim, body: serde_json:
         v: Envelope::SEND,
         kind: EnvelopeKind::Send,
         command: None,
+        answers: false,
         id,
         trace_id: trace_id(Some(claim.at), id),
         instance_id: instance.id,
