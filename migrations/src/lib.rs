@@ -23,6 +23,7 @@ mod m20261122_000012_groups;
 mod m20261122_000013_takeover;
 mod m20261122_000015_hours;
 mod m20261122_000018_agents;
+mod m20261122_000019_streaming;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000013_takeover::Migration),
             Box::new(m20261122_000015_hours::Migration),
             Box::new(m20261122_000018_agents::Migration),
+            Box::new(m20261122_000019_streaming::Migration),
         ]
     }
 }

@@ -40,6 +40,7 @@ const KNOWN: &str = r#"{
     "on_edit": "new_turn", "group_trigger": "always", "group_keywords": ["bot"], "group_session": "user",
     "budget_turns_per_minute": 5, "budget_turns_per_day": 6, "budget_tokens_per_day": 7, "quote_replies": "groups",
     "opening_hours": {"time_zone": "UTC", "monday": ["09:00-18:00"]}, "out_of_office_message": "later", "mark_read": true,
+    "stream_replies": true,
     "instances": ["globex"], "scopes": ["read"], "expires_at": "2099-01-01T00:00:00Z",
     "phone_number": "14155558800", "phone": "14155558800", "action": "block", "rule_type": "allow",
     "reason": "spam", "instance_name": "globex", "email": "a@b.test", "user_data": {"plan": "gold"},

@@ -47,6 +47,8 @@ mod later;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod live;
+#[cfg(test)]
 mod manners;
 #[cfg(test)]
 mod matrix;

@@ -51,6 +51,7 @@ pub(super) const CLEARABLE: &[&str] = &[
     "slack_signing_secret",
     "slack_workspace_id",
     "split_over",
+    "stream_replies",
     "takeover_minutes",
     "trace_retention_days",
     "turns_per_minute",
@@ -361,6 +362,10 @@ pub struct FieldArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mark_read: Option<bool>,
+    /// Whether each paragraph of a streamed answer goes out as soon as it has ended.
+    #[arg(long, value_name = "BOOL")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stream_replies: Option<bool>,
     /// For how many days its traces are kept; without it the hub's OMNIHUB_TRACE_RETENTION_DAYS.
     #[arg(long, value_name = "DAYS")]
     #[serde(skip_serializing_if = "Option::is_none")]

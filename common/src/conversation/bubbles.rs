@@ -31,6 +31,22 @@ pub fn bubbles(text: &str, enable_auto_split: bool, split_over: usize, limit: us
     parts.flat_map(|part| Cutter::new(part, limit).pieces()).collect()
 }
 
+/// The bubbles of an answer that is still being given: a paragraph each, however short, once the blank
+/// line behind it has come; `whole` says that nothing more comes.
+///
+/// What more of a text brings is only added: the bubbles of its beginning stay as they are, so that they
+/// may be sent meanwhile. Otherwise as [`bubbles`].
+#[must_use]
+pub fn bubbles_so_far(text: &str, whole: bool, limit: usize) -> Vec<String> {
+    // A line that has not ended may become anything.
+    let ended = if whole { text.len() } else { text.rfind('\n').map_or(0, |at| at + 1) };
+    let mut parts = paragraphs(&text[..ended]);
+    if !whole {
+        parts.pop();
+    }
+    parts.into_iter().flat_map(|part| bubbles(part, false, 0, limit)).collect()
+}
+
 /// Whether a text has more than this many characters.
 fn is_longer(text: &str, characters: usize) -> bool {
     text.chars().nth(characters).is_some()

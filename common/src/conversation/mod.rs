@@ -7,7 +7,7 @@ mod session;
 mod ticket;
 pub mod whereabouts;
 
-pub use bubbles::bubbles;
+pub use bubbles::{bubbles, bubbles_so_far};
 pub use decision::Decision;
 pub use pauses::{Pause, Paused, Pauses, Standing};
 pub(crate) use pauses::{forget, names_ending_with};

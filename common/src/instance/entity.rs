@@ -64,6 +64,7 @@ pub struct Model {
     pub out_of_office_message: Option<String>,
     pub quote_replies: String,
     pub mark_read: bool,
+    pub stream_replies: bool,
     #[sea_orm(column_type = "JsonBinary")]
     pub channel_settings: Json,
     pub created_at: DateTimeUtc,

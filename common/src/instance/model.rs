@@ -232,12 +232,14 @@ pub struct ReplySettings {
     pub quote: QuoteReplies,
     /// Whether messages are marked as read when their turn begins.
     pub mark_read: bool,
+    /// Whether each paragraph of a streamed answer goes out as soon as the agent has ended it.
+    pub stream: bool,
 }
 
 impl Default for ReplySettings {
     /// The guide's: answers over 1000 characters are split.
     fn default() -> Self {
-        Self { enable_auto_split: true, split_over: 1000, quote: QuoteReplies::Never, mark_read: false }
+        Self { enable_auto_split: true, split_over: 1000, quote: QuoteReplies::Never, mark_read: false, stream: false }
     }
 }
 

@@ -62,6 +62,7 @@ pub struct ReplyPatch {
     pub split_over: Option<usize>,
     pub quote: Option<QuoteReplies>,
     pub mark_read: Option<bool>,
+    pub stream: Option<bool>,
 }
 
 /// A change of [`WhatsappSettings`].
@@ -157,6 +158,7 @@ impl ReplyPatch {
         put(&mut settings.split_over, self.split_over);
         put(&mut settings.quote, self.quote);
         put(&mut settings.mark_read, self.mark_read);
+        put(&mut settings.stream, self.stream);
     }
 }
 

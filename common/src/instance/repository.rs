@@ -447,6 +447,7 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         out_of_office_message: instance.office.message.clone(),
         quote_replies: instance.reply.quote.as_str().to_owned(),
         mark_read: instance.reply.mark_read,
+        stream_replies: instance.reply.stream,
         channel_settings: channel_settings::write(&instance.channel, &seal)?,
         created_at: instance.created_at,
         updated_at: instance.updated_at,

@@ -61,6 +61,7 @@ pub struct InstanceView {
     out_of_office_message: Option<String>,
     quote_replies: &'static str,
     mark_read: bool,
+    stream_replies: bool,
     trace_retention_days: Option<u32>,
 }
 
@@ -151,6 +152,7 @@ impl InstanceView {
             out_of_office_message: instance.office.message.clone(),
             quote_replies: instance.reply.quote.as_str(),
             mark_read: instance.reply.mark_read,
+            stream_replies: instance.reply.stream,
             trace_retention_days: instance.trace_retention_days,
         }
     }

@@ -154,6 +154,10 @@ pub struct Answer {
     pub asked_at: i64,
     /// See `asked_at`.
     pub answered_at: i64,
+    /// Whether the agent has not said all of it: its first bubbles go out while it speaks. Who goes on
+    /// with it asks again, and sends what is not out yet.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub growing: bool,
     /// Tokens the agent named, of the request and of the response.
     #[serde(default)]
     pub tokens: (Option<i32>, Option<i32>),
@@ -167,6 +171,14 @@ pub struct Answer {
     /// opening hours), with the reason that the turn ends with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<String>,
+}
+
+impl Answer {
+    /// Whether any of it is out, or may be.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        !self.sent.is_empty() || self.in_doubt
+    }
 }
 
 /// The names an agent gave to a conversation and its person.

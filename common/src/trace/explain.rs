@@ -208,6 +208,7 @@ fn ending(trace: &Model, outcome: Outcome, letter: Option<&DeadLetter>) -> Vec<S
     let why = trace.outcome_reason.as_deref().map(sentence_of);
     let ended = match (outcome, why) {
         (Outcome::Answered, _) if is_send(trace) => format!("It was sent{took}."),
+        (Outcome::Answered, Some(why)) => format!("It was answered in part{took}: {why}"),
         (Outcome::Answered, _) => format!("It was answered{took}."),
         (Outcome::HandedOff, Some(why)) if trace.outcome_reason.as_deref() == Some("handed_over") => {
             format!("It was left to people: {why}")

@@ -17,6 +17,6 @@ mod record;
 mod server;
 pub mod vault;
 
-pub use agent::{AgentCall, Answer, Behaviour, FakeAgent, Pieces};
+pub use agent::{AgentCall, Answer, Behaviour, FakeAgent, Pieces, Voice};
 pub use evolution::{AdminCall, FakeEvolution, Marked, Presence, Rejected, Sent};
 pub use vault::{FakeVault, VaultRead};

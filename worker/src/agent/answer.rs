@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{
     AgentError, Reply,
-    stream::{Dialect, Listener},
+    stream::{Ear, Listener},
 };
 
 /// An answer may have so many bytes; text for a chat is far below it.
@@ -23,8 +23,8 @@ pub(super) struct Answer {
     pub(super) bytes: Vec<u8>,
     /// Whether the bytes are compressed still.
     pub(super) packed: bool,
-    /// Whose events may come in its place.
-    pub(super) dialect: Option<Dialect>,
+    /// What is made of events that come in its place.
+    pub(super) ear: Option<Ear>,
     /// Who hears the events, where it is a stream of them; then there are no bytes.
     pub(super) listener: Option<Box<Listener>>,
 }
@@ -42,8 +42,10 @@ impl Answer {
 
     /// Takes more of its body; whether that is enough, although the server goes on.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<bool, Failure> {
-        if let Some(dialect) = self.dialect.filter(|_| self.is_stream()) {
-            let listener = self.listener.get_or_insert_with(|| Box::new(Listener::new(dialect)));
+        if self.listener.is_none() {
+            self.listener = self.listener();
+        }
+        if let Some(listener) = &mut self.listener {
             return listener.hear(self.status, bytes);
         }
         if self.bytes.len() + bytes.len() > LARGEST_ANSWER {
@@ -60,8 +62,9 @@ impl Answer {
 
     /// Who heard its events, where it is a stream of them, be it an empty one.
     pub(super) fn listener(&mut self) -> Option<Box<Listener>> {
-        let dialect = self.dialect.filter(|_| self.is_stream())?;
-        Some(self.listener.take().unwrap_or_else(|| Box::new(Listener::new(dialect))))
+        let is_stream = self.is_stream();
+        let heard = self.listener.take();
+        heard.or_else(|| Some(Box::new(Listener::new(self.ear.take_if(|_| is_stream)?))))
     }
 
     /// The same with its body in the clear.

@@ -22,7 +22,7 @@ use url::Url;
 use super::{
     answer::{Answer, Failure},
     plain::Plain,
-    stream::Dialect,
+    stream::Ear,
 };
 
 /// A question on its way: a body to post.
@@ -33,8 +33,8 @@ pub(super) struct Call {
     pub(super) body: Vec<u8>,
     /// From the first byte to the last one of the answer.
     pub(super) timeout: Duration,
-    /// Whose events may come in the place of an answer.
-    pub(super) dialect: Option<Dialect>,
+    /// What is made of events that come in the place of an answer.
+    pub(super) ear: Option<Ear>,
     /// The room in memory that its files have, until they are written.
     pub(super) seat: Option<OwnedSemaphorePermit>,
 }
@@ -43,7 +43,7 @@ impl Call {
     /// A call with these headers and a JSON body; what every call has is added when it is sent.
     pub(super) fn new(url: &str, headers: HeaderMap, body: &Value, timeout: Duration) -> Result<Self, Failure> {
         let url = Url::parse(url).map_err(|_| Failure::Unusable)?;
-        Ok(Self { url, headers, body: body.to_string().into_bytes(), timeout, dialect: None, seat: None })
+        Ok(Self { url, headers, body: body.to_string().into_bytes(), timeout, ear: None, seat: None })
     }
 
     /// Where to, when that can be said in the plain way: not encrypted, no user in the URL.
@@ -93,11 +93,11 @@ impl AsRef<[u8]> for Seated {
 async fn through(client: &reqwest::Client, call: Call) -> Result<Answer, Failure> {
     let body = Body::from(Bytes::from_owner(Seated { bytes: call.body, _seat: call.seat }));
     let mut request = client.post(call.url).headers(call.headers).body(body).timeout(call.timeout);
-    if call.dialect.is_some() {
+    if call.ear.is_some() {
         request = request.header(header::ACCEPT_ENCODING, "identity");
     }
     let mut response = request.send().await?;
-    let mut answer = Answer { status: response.status().as_u16(), dialect: call.dialect, ..Answer::default() };
+    let mut answer = Answer { status: response.status().as_u16(), ear: call.ear, ..Answer::default() };
     for name in [header::CONTENT_TYPE, header::RETRY_AFTER] {
         if let Some(value) = response.headers().get(&name) {
             answer.note(name.as_str(), value.as_bytes());

@@ -300,6 +300,7 @@ fn context(turn: &str) -> CallContext {
         idempotency_key: turn.to_owned(),
         request_id: trace.to_string(),
         trace_headers: HeaderMap::from_iter(parent),
+        heard: None,
     }
 }
 

@@ -81,7 +81,7 @@ pub(super) fn call(
     let content_type = HeaderValue::from_str(&format!("multipart/form-data; boundary={boundary}"));
     call.headers.insert(CONTENT_TYPE, content_type.map_err(|_| Failure::Unusable)?);
     call.body = form(request.as_object().unwrap_or(&Map::new()), files, &boundary);
-    call.dialect = Some(Dialect::Hive);
+    call.ear = Some(Dialect::Hive.into());
     Ok(call)
 }
 

@@ -26,6 +26,7 @@ use answer::answered;
 pub use client::Client;
 use file::Show;
 pub use file::{File, Files};
+pub use stream::Heard;
 
 /// What an agent is asked, the same for every protocol.
 #[derive(Clone, Debug)]
@@ -82,6 +83,8 @@ pub struct CallContext {
     pub request_id: String,
     /// The W3C trace context.
     pub trace_headers: http::HeaderMap,
+    /// Who wants to hear a streamed answer before it is whole.
+    pub heard: Option<Heard>,
 }
 
 /// An agent's answer.
@@ -141,6 +144,12 @@ pub fn past_turns(instance: &Instance) -> u32 {
         AgentProtocol::Openai => instance.agent.options.history_turns,
         AgentProtocol::Automagik | AgentProtocol::AutomagikV1 | AgentProtocol::Hive | AgentProtocol::Webhook => 0,
     }
+}
+
+/// Whether the agent is asked to answer piece by piece.
+#[must_use]
+pub fn streams(instance: &Instance) -> bool {
+    instance.agent.options.stream && instance.agent.protocol.streams()
 }
 
 /// The request's body for the instance's protocol; it is kept in the trace and sent by [`ask`].
@@ -247,17 +256,21 @@ fn call(
     instance: &Instance,
     mut request: Value,
     mut files: Files,
-    context: CallContext,
+    mut context: CallContext,
 ) -> Result<client::Call, answer::Failure> {
+    let heard = context.heard.take();
     attach(instance, &mut request, &files.list, File::data);
     let request = &request;
-    let call = match instance.agent.protocol {
+    let mut call = match instance.agent.protocol {
         AgentProtocol::Automagik => automagik::call(instance, request, context),
         AgentProtocol::AutomagikV1 => automagik_v1::call(instance, request, context),
         AgentProtocol::Hive => hive::call(instance, request, &files.list, context),
         AgentProtocol::Openai => openai::call(instance, request, context),
         AgentProtocol::Webhook => webhook::call(instance, request, context),
     }?;
+    if let Some(ear) = &mut call.ear {
+        ear.heard = heard;
+    }
     files.keep_room(call.body.len().div_ceil(1024));
     Ok(client::Call { seat: files.seat, ..call })
 }

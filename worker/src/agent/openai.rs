@@ -82,7 +82,7 @@ pub(super) fn attach(request: &mut Value, files: &[File], show: Show) {
 pub(super) fn call(instance: &Instance, request: &Value, context: CallContext) -> Result<Call, Failure> {
     let url = completions_url(&instance.agent.api_url).ok_or(Failure::Unusable)?;
     let call = call_to(url.as_str(), instance, request, context)?;
-    Ok(Call { dialect: Some(Dialect::Openai), ..call })
+    Ok(Call { ear: Some(Dialect::Openai.into()), ..call })
 }
 
 /// The version is part of the address with some, and added for the others.

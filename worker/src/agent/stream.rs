@@ -1,9 +1,10 @@
 //! An answer that comes piece by piece: collected as its events come, and read like any other once it
 //! is whole. What an event means is the protocol's to say.
 //!
-//! What is absent: nothing of it is sent before it is whole, so a stream that breaks is asked for again.
+//! Who wants to hear the text as it grows is told of it; whether any of that goes out is the turn's to say.
 
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::{
     AgentError, Reply,
@@ -19,6 +20,22 @@ pub(super) enum Dialect {
     Hive,
     /// Those of `openai`.
     Openai,
+}
+
+/// Who is told of the text as it grows, whenever more may end a paragraph.
+pub type Heard = watch::Sender<String>;
+
+/// What is made of a stream: whose events they are, and who wants to hear the text before it is whole.
+#[derive(Clone, Debug)]
+pub(super) struct Ear {
+    pub(super) dialect: Dialect,
+    pub(super) heard: Option<Heard>,
+}
+
+impl From<Dialect> for Ear {
+    fn from(dialect: Dialect) -> Self {
+        Self { dialect, heard: None }
+    }
 }
 
 /// How a stream stands.
@@ -55,15 +72,15 @@ pub(super) struct Told {
 /// Listens to a stream.
 #[derive(Debug)]
 pub(super) struct Listener {
-    dialect: Dialect,
+    ear: Ear,
     reader: EventReader,
     told: Told,
 }
 
 impl Listener {
     /// One that has heard nothing yet.
-    pub(super) fn new(dialect: Dialect) -> Self {
-        Self { dialect, reader: EventReader::default(), told: Told::default() }
+    pub(super) fn new(ear: impl Into<Ear>) -> Self {
+        Self { ear: ear.into(), reader: EventReader::default(), told: Told::default() }
     }
 
     /// Listens on; whether enough was heard.
@@ -76,7 +93,22 @@ impl Listener {
                 return Err(too_large);
             }
         }
+        self.pass_on();
         Ok(!matches!(self.told.end, End::Open | End::Whole))
+    }
+
+    /// Only lines end paragraphs, so what has brought none is not worth a look.
+    fn pass_on(&self) {
+        let Some(heard) = &self.ear.heard else { return };
+        let text = &self.told.text;
+        let more = |known: &String| !text.starts_with(known.as_str()) || text[known.len()..].contains('\n');
+        heard.send_if_modified(|known| {
+            let tells = more(known);
+            if tells {
+                known.clone_from(text);
+            }
+            tells
+        });
     }
 
     fn take(&mut self, event: &Event) {
@@ -95,7 +127,7 @@ impl Listener {
             self.told.end = End::Unreadable;
             return;
         };
-        match self.dialect {
+        match self.ear.dialect {
             Dialect::Hive => hive::hear(&mut self.told, &event.name, data),
             Dialect::Openai => openai::hear(&mut self.told, data),
         }

@@ -172,8 +172,12 @@ mod tests {
         let mut instance = instance();
         let [now, before] = secrets.map(|secret| secret.map(Secret::new));
         (instance.agent.options.webhook_secret, instance.agent.options.webhook_secret_previous) = (now, before);
-        let context =
-            CallContext { idempotency_key: "t".into(), request_id: "r".into(), trace_headers: http::HeaderMap::new() };
+        let context = CallContext {
+            idempotency_key: "t".into(),
+            request_id: "r".into(),
+            trace_headers: http::HeaderMap::new(),
+            heard: None,
+        };
         call(&instance, &json!({"id": "t"}), context)
     }
 

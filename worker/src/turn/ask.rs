@@ -10,12 +10,14 @@ use omnihub_common::{
     trace::{Outcome, PastTurn, Stage, TraceStatus},
 };
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::{
     Exit, Opened, Turn,
     admit::Ignored,
-    answer::stored,
+    answer::{shortened, stored},
     candidates::NoAnswer,
+    growing::Growing,
     ignored,
     presence::Typing,
     question::{media_content, note_too_large, question},
@@ -23,7 +25,7 @@ use super::{
     story::Story,
 };
 use crate::{
-    agent::{self, CallContext, Reply},
+    agent::{self, AgentError, CallContext, Reply},
     breaker::Permit,
     files::{Gathered, Wanted},
 };
@@ -45,10 +47,13 @@ impl Turn {
         let payload = (Stage::AgentRequest, None, agent::shown(&opened.instance, &request, &files));
         Box::pin(story.step(TraceStatus::AgentCalled, Some(payload))).await;
 
+        let (hears, heard) = watch::channel(String::new());
+        let mut growing = self.growing(opened, asked_at);
         let context = CallContext {
             idempotency_key: self.turn_id(),
             request_id: opened.envelope.trace_id.to_string(),
             trace_headers: propagation::inject_current(),
+            heard: growing.is_some().then_some(hears),
         };
         if !self.partition.may_act() {
             return Err(Exit::Fenced.into());
@@ -56,15 +61,11 @@ impl Turn {
         self.progress.asking(self.attempts() + 1);
         let typing = Typing::begin(&self.kit, opened);
         let since = Instant::now();
-        let asking = Box::pin(agent::ask_with_files(&self.kit.agents, &opened.instance, request, files, context));
-        let (replied, without_files) = tokio::select! {
-            biased;
-            replied = asking => replied,
-            () = self.reins.withdraw.cancelled() => {
-                self.checkpoint.open = None;
-                return Err(Exit::Withdrawn.into());
-            }
-            () = self.reins.stop.cancelled() => return Err(Exit::Stopped.into()),
+        let kit = self.kit.clone();
+        let asking = Box::pin(agent::ask_with_files(&kit.agents, &opened.instance, request, files, context));
+        let (replied, without_files) = match &mut growing {
+            Some(growing) => Box::pin(self.hear_out(asking, (opened, story), growing, heard)).await?,
+            None => self.wait_for(asking).await?,
         };
         drop(typing);
         if without_files {
@@ -81,11 +82,21 @@ impl Turn {
             return Err(Exit::Vanish.into());
         }
         match replied {
-            Ok(reply) => Ok(Box::pin(self.replied(opened, story, &reply, asked_at)).await?),
-            Err(error) if self.answers_later(&error) => {
-                Err(Box::pin(self.await_answer(opened, story, error, asked_at)).await.into())
+            Ok(reply) => Ok(Box::pin(self.replied(opened, story, &reply, (asked_at, growing))).await?),
+            Err(error) => Err(Box::pin(self.not_answered(opened, story, error, (asked_at, growing))).await),
+        }
+    }
+
+    /// Waits for the agent, unless the question is withdrawn.
+    async fn wait_for<A: Future>(&mut self, asking: A) -> Result<A::Output, Exit> {
+        tokio::select! {
+            biased;
+            replied = asking => Ok(replied),
+            () = self.reins.withdraw.cancelled() => {
+                self.checkpoint.open = None;
+                Err(Exit::Withdrawn)
             }
-            Err(error) => Err(NoAnswer::Failed(error)),
+            () = self.reins.stop.cancelled() => Err(Exit::Stopped),
         }
     }
 
@@ -150,7 +161,8 @@ impl Turn {
     pub(super) fn count_turn(&mut self, opened: &Opened) -> Result<(), Exit> {
         let envelope = &opened.envelope;
         let came = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
-        let again = envelope.redrive.is_some() || self.open_turn().is_some_and(|open| open.attempt > 0);
+        let again = self.is_sending() || self.open_turn().is_some_and(|open| open.attempt > 0);
+        let again = again || envelope.redrive.is_some();
         if again || self.checkpoint.may_ask(came, opened.instance.turns.turns_per_minute) {
             return Ok(());
         }
@@ -162,13 +174,16 @@ impl Turn {
         opened: &Opened,
         story: &mut Story,
         reply: &Reply,
-        asked_at: i64,
+        (asked_at, growing): (i64, Option<Box<Growing>>),
     ) -> Result<Answer, Exit> {
         let answered_at = now_ms();
-        let (answer, shortened) = stored(&opened.instance, reply, asked_at, answered_at);
+        let (answer, trouble) = match growing {
+            Some(growing) => self.heard_out(story, *growing, reply, answered_at),
+            None => (stored(&opened.instance, reply, asked_at, answered_at), None),
+        };
         let answer = Answer { by: opened.fallback.clone(), ..answer };
         self.keep_session(opened, reply);
-        if shortened {
+        if shortened(&reply.text).len() < reply.text.len() {
             story.details().warnings.push("the agent's answer was shortened to 64 KiB".to_owned());
         }
         story.answered(&answer);
@@ -178,7 +193,28 @@ impl Turn {
         if answer.bubbles.is_empty() {
             return Err(ignored(Ignored::EmptyAnswer));
         }
-        Ok(answer)
+        trouble.map_or(Ok(answer), Err)
+    }
+
+    /// What a call leads to that brought no answer. What is out of a streamed one stays.
+    async fn not_answered(
+        &mut self,
+        opened: &Opened,
+        story: &mut Story,
+        error: AgentError,
+        (asked_at, growing): (i64, Option<Box<Growing>>),
+    ) -> NoAnswer {
+        let trouble = growing.and_then(|growing| self.broken_off(*growing));
+        match trouble {
+            // The channel fails as well: another agent could not be heard either.
+            Some(exit) => {
+                self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
+                story.note_error("agent_called", &error.message);
+                NoAnswer::Exit(exit)
+            }
+            None if self.answers_later(&error) => self.await_answer(opened, story, error, asked_at).await.into(),
+            None => NoAnswer::Failed(error),
+        }
     }
 
     /// What the agent calls the conversation is told to this agent alone, and forgotten with it.

@@ -8,7 +8,8 @@
 //! ```
 //!
 //! All of it is one attempt of one turn, with one `Idempotency-Key`. Each turn begins at the front again:
-//! who helped out is asked again only while those before it fail. Whatever an agent's failure is, the
+//! who helped out is asked again only while those before it fail. Of a streamed answer that broke off, what
+//! is out stays, and the next agent's follows it. Whatever an agent's failure is, the
 //! next one may answer, so each failure leads to it; what the failures lead to together is decided once
 //! nobody is left.
 
@@ -29,7 +30,7 @@ use omnihub_common::{
 
 use super::{
     Exit, Opened, Turn,
-    answer::{apology, hash_of},
+    answer::{after, apology, hash_of},
     retry,
     story::Story,
 };
@@ -244,7 +245,9 @@ impl Turn {
         details.agent_response_success = Some(false);
         details.agent_processing_time_ms = i32::try_from(now - asked_at).ok();
         let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
-        let exit = self.fail(story, "agent", error.decision, Phase::Asking);
+        let out = self.out_so_far();
+        let phase = out.clone().map_or(Phase::Asking, Phase::Sending);
+        let exit = self.fail(story, "agent", error.decision, phase);
         story.failed("agent_called", &error.message, payload).await;
         self.progress.failed(story.error_message());
         let Exit::End(Outcome::Dead, reason) = exit else { return Err(exit) };
@@ -257,7 +260,7 @@ impl Turn {
             false => (Outcome::Dead, reason),
         };
         match opened.instance.agent.error_message.as_deref() {
-            Some(text) if !text.trim().is_empty() => Ok(apology(&opened.instance, text, &reason, now)),
+            Some(text) if !text.trim().is_empty() => Ok(after(out, apology(&opened.instance, text, &reason, now))),
             _ => Err(Exit::End(outcome, reason)),
         }
     }

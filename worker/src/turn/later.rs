@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use super::{
     Exit, Opened, Running, Turn,
-    answer::{hash_of, stored},
+    answer::{after, hash_of, stored},
     story::Story,
 };
 use crate::agent::{self, AgentError};
@@ -90,7 +90,8 @@ impl Turn {
     fn wait_on(&mut self, awaiting: Awaiting) -> Exit {
         let left = u64::try_from(awaiting.until - now_ms()).unwrap_or_default();
         let (attempt, failures) = self.open_turn().map_or((0, 0), |open| (open.attempt, open.failures));
-        self.remember(attempt, failures, Phase::Asking, Running::Waits);
+        let phase = self.out_so_far().map_or(Phase::Asking, Phase::Sending);
+        self.remember(attempt, failures, phase, Running::Waits);
         if let Some(open) = &mut self.checkpoint.open {
             open.awaiting = Some(awaiting);
         }
@@ -124,8 +125,12 @@ impl Turn {
         let asked_at = open.awaiting.as_ref().map_or(now, |awaiting| awaiting.asked_at);
         match agent::read_later(&late.content_type, late.body.into_bytes()) {
             Ok(reply) => {
-                let (answer, _) = stored(instance, &reply, asked_at, now);
-                open.phase = Phase::Sending(Answer { by: late.fallback, ..answer });
+                let answer = Answer { by: late.fallback, ..stored(instance, &reply, asked_at, now) };
+                let out = match std::mem::replace(&mut open.phase, Phase::Asking) {
+                    Phase::Sending(out) => Some(out),
+                    Phase::Asking => None,
+                };
+                open.phase = Phase::Sending(after(out, answer));
                 (open.failures, open.beginnings, open.awaiting) = (0, 0, None);
             }
             // It will not come again.
@@ -142,7 +147,11 @@ fn until(instance: &Instance, asked_at: i64) -> i64 {
 /// Whether the turn still wants this answer. It may come before the turn knows that it is to wait.
 fn is_about(open: &OpenTurn, late: &LateAnswer) -> bool {
     let from_another = open.awaiting.as_ref().is_some_and(|awaiting| awaiting.fallback != late.fallback);
-    matches!(open.phase, Phase::Asking) && !from_another && turn_id(&open.ids) == late.turn_id
+    let is_asking = match &open.phase {
+        Phase::Asking => true,
+        Phase::Sending(answer) => answer.growing,
+    };
+    is_asking && !from_another && turn_id(&open.ids) == late.turn_id
 }
 
 /// A turn's id, of its ordered message ids.

@@ -20,9 +20,11 @@ mod end;
 mod forward;
 #[cfg(test)]
 mod goldens;
+mod growing;
 mod kit;
 mod later;
 mod leave;
+mod live;
 mod part;
 mod presence;
 mod progress;
@@ -235,16 +237,19 @@ impl Turn {
 
     /// The straight path.
     async fn answer(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<(), Exit> {
-        let answer = match self.open_turn().map(|open| &open.phase) {
-            Some(Phase::Sending(answer)) => {
-                let answer = answer.clone();
+        let known = match self.answer_so_far().cloned() {
+            Some(answer) => {
                 Box::pin(self.find_not_taken_over(opened, story, &answer)).await?;
-                if answer.bubbles.is_empty() {
+                if answer.bubbles.is_empty() && !answer.growing {
                     return Err(ignored(Ignored::EmptyAnswer));
                 }
-                answer
+                Some(answer).filter(|answer| !answer.growing)
             }
-            _ => self.find_answer(opened, parts, story).await?,
+            None => self.out_of_office(opened)?,
+        };
+        let answer = match known {
+            Some(answer) => answer,
+            None => self.consult(opened, parts, story).await?,
         };
         story.answered(&answer);
         let number = recipient(&opened.message.chat, opened.message.sender.alt_id.as_deref());
@@ -252,13 +257,10 @@ impl Turn {
         Box::pin(self.send(&parcel, story, answer)).await
     }
 
-    /// What the person gets: what an agent says, or a text of the instance's own.
-    async fn find_answer(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<Answer, Exit> {
+    /// Asks the agents that may be asked, or waits on for one that answers later.
+    async fn consult(&mut self, opened: &Opened, parts: &mut [Part], story: &mut Story) -> Result<Answer, Exit> {
         if let Some(awaiting) = self.open_turn().and_then(|open| open.awaiting.clone()) {
             return Box::pin(self.still_awaited(opened, story, awaiting)).await;
-        }
-        if let Some(notice) = self.out_of_office(opened)? {
-            return Ok(notice);
         }
         self.count_turn(opened)?;
         let line = Box::new(self.line(opened)?);

@@ -40,7 +40,9 @@ impl Turn {
     /// Counts the turn against the instance's budgets, once; while the database is away they are
     /// not looked at.
     pub(super) async fn spend_turn(&mut self, opened: &Opened, story: &mut Story) -> Result<(), Exit> {
-        if !opened.instance.budget.is_any() || self.open_turn().is_some_and(|open| open.budgeted) {
+        // What is out of an answer was paid for.
+        let is_paid = self.is_sending() || self.open_turn().is_some_and(|open| open.budgeted);
+        if is_paid || !opened.instance.budget.is_any() {
             return Ok(());
         }
         match self.kit.budgets.begin_turn(&opened.instance, now_ms()).await {

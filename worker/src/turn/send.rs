@@ -87,13 +87,7 @@ impl Turn {
         story: &mut Story,
         mut answer: Answer,
     ) -> Result<(), Exit> {
-        self.kit.receipts.complete(&self.turn_id(), &mut answer);
-        note_out(story, &answer);
-        if answer.in_doubt {
-            let bubble = answer.sent.len() + 1;
-            let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
-            story.details().warnings.push(warning);
-        }
+        self.settle(story, &mut answer);
         let payload = (Stage::ChannelSend, None, outgoing(parcel.number, &answer, None));
         story.step(TraceStatus::Formatted, Some(payload)).await;
         while answer.sent.len() < answer.bubbles.len() {
@@ -112,8 +106,24 @@ impl Turn {
         }
     }
 
+    /// What is known of the bubbles that are out already, or may be.
+    pub(super) fn settle(&self, story: &mut Story, answer: &mut Answer) {
+        self.kit.receipts.complete(&self.turn_id(), answer);
+        note_out(story, answer);
+        if answer.in_doubt {
+            let bubble = answer.sent.len() + 1;
+            let warning = format!("bubble {bubble} may have been sent twice: its first send was cut or unanswered");
+            story.details().warnings.push(warning);
+        }
+    }
+
     /// Sends the first bubble that is not out.
-    async fn send_next(&mut self, parcel: &Parcel<'_>, story: &mut Story, answer: &mut Answer) -> Result<(), Exit> {
+    pub(super) async fn send_next(
+        &mut self,
+        parcel: &Parcel<'_>,
+        story: &mut Story,
+        answer: &mut Answer,
+    ) -> Result<(), Exit> {
         if Box::pin(self.is_orphaned()).await {
             return Err(Exit::Vanish);
         }

@@ -118,7 +118,30 @@ fn with_fences() -> impl Strategy<Value = String> {
     proptest::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
 }
 
+#[test]
+fn a_paragraph_is_a_bubble_once_the_blank_line_behind_it_has_come() {
+    let so_far = |text| bubbles_so_far(text, false, WHATSAPP);
+    assert_eq!(so_far("Hi!"), [""; 0]);
+    assert_eq!(so_far("Hi!\n"), [""; 0]);
+    assert_eq!(so_far("Hi!\n  "), [""; 0], "what may become an indented line");
+    assert_eq!(so_far("Hi!\n  \n"), ["Hi!"]);
+    assert_eq!(so_far("Hi!\n\nHow are"), ["Hi!"]);
+    assert_eq!(so_far("```\na\n\nb\n"), [""; 0], "a fence is open");
+    assert_eq!(so_far("```\na\n\nb\n```\n\n"), ["```\na\n\nb\n```"]);
+    assert_eq!(bubbles_so_far("Hi!\n\nHow are", true, WHATSAPP), ["Hi!", "How are"]);
+}
+
 proptest! {
+    #[test]
+    fn what_went_out_of_a_growing_text_stays_as_it_is(
+        text in prop_oneof![prose(), with_fences()], at in any::<prop::sample::Index>(), limit in 1..90_usize,
+    ) {
+        let places: Vec<_> = text.char_indices().map(|(at, _)| at).chain([text.len()]).collect();
+        let before = bubbles_so_far(&text[..*at.get(&places)], false, limit);
+        prop_assert!(bubbles_so_far(&text, true, limit).starts_with(&before));
+        prop_assert_eq!(bubbles_so_far(&text, true, limit), bubbles(&text, true, 0, limit));
+    }
+
     #[test]
     fn only_whitespace_is_lost_and_order_is_kept(
         text in prose(), split in any::<bool>(), split_over in 0..80_usize, limit in 1..90_usize,

@@ -34,5 +34,6 @@ pub(super) fn reply(row: &Model) -> Result<ReplySettings, RowError> {
         split_over: usize::try_from(row.split_over).map_err(|_| RowError::Column("split_over"))?,
         quote: QuoteReplies::parse(&row.quote_replies).ok_or(RowError::Column("quote_replies"))?,
         mark_read: row.mark_read,
+        stream: row.stream_replies,
     })
 }

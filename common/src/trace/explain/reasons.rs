@@ -25,7 +25,7 @@ const fn mended(word: &'static str, sentence: &'static str, remedy: &'static str
 }
 
 /// Messages that get no answer, by choice.
-const IGNORED: [Reason; 28] = [
+const IGNORED: &[Reason] = &[
     mended(
         "inactive",
         "the instance is switched off.",
@@ -56,6 +56,7 @@ const IGNORED: [Reason; 28] = [
         "the conversation had used up its turns of that minute, as when two bots answer each other.",
         "If people write as much, raise it with `omnihub instance update NAME --turns-per-minute TURNS`.",
     ),
+    plain("superseded", "more messages came while the agent was still speaking, and the rest was not waited for."),
     plain("revoked", "the person took it back before the agent was asked about it."),
     plain("revocation", "it says that a message was taken back; that message's own trace tells what became of it."),
     plain("edit_applied", "it is an edit that came in time: its message was answered as it says."),
@@ -109,7 +110,7 @@ const IGNORED: [Reason; 28] = [
 ];
 
 /// What must be changed before an attempt is worth it.
-const HELD: [Reason; 7] = [
+const HELD: &[Reason] = &[
     mended(
         "agent_webhook_secret_unusable",
         "the secret that calls to the agent are signed with is not one of Standard Webhooks.",
@@ -150,7 +151,7 @@ const HELD: [Reason; 7] = [
 ];
 
 /// What a conversation waits for beside its own attempts.
-const WAITING: [Reason; 8] = [
+const WAITING: &[Reason] = &[
     mended(
         "agent_breaker_open",
         "most calls to the agent's server failed lately, so it is left alone for a moment.",
@@ -175,7 +176,7 @@ const WAITING: [Reason; 8] = [
 ];
 
 /// What an agent can do to a message.
-const AGENT: [Reason; 9] = [
+const AGENT: &[Reason] = &[
     mended(
         "agent_failed",
         "the agent failed in every attempt.",
@@ -224,7 +225,7 @@ const AGENT: [Reason; 9] = [
 ];
 
 /// What a channel can do to an answer.
-const CHANNEL: [Reason; 6] = [
+const CHANNEL: &[Reason] = &[
     mended(
         "channel_failed",
         "the answer could not be sent in any attempt.",
@@ -250,7 +251,7 @@ const CHANNEL: [Reason; 6] = [
 ];
 
 /// What had become of a message in the Python hub.
-const IMPORTED: [Reason; 2] = [
+const IMPORTED: &[Reason] = &[
     plain(
         "imported_failed",
         "it had failed in the Python hub before its trace was imported, so nothing is to redrive.",
@@ -262,7 +263,7 @@ const IMPORTED: [Reason; 2] = [
 ];
 
 /// What happens to a message inside the hub.
-const HUB: [Reason; 6] = [
+const HUB: &[Reason] = &[
     mended(
         "too_old",
         "it had waited for more than a day, and an answer would have come as a surprise.",
@@ -285,7 +286,7 @@ const HUB: [Reason; 6] = [
 
 /// Every reason.
 pub(super) fn all() -> impl Iterator<Item = &'static Reason> {
-    IGNORED.iter().chain(&HELD).chain(&WAITING).chain(&AGENT).chain(&CHANNEL).chain(&IMPORTED).chain(&HUB)
+    IGNORED.iter().chain(HELD).chain(WAITING).chain(AGENT).chain(CHANNEL).chain(IMPORTED).chain(HUB)
 }
 
 fn find(word: &str) -> Option<&'static Reason> {

@@ -233,7 +233,7 @@ fn account() -> Vec<Field> {
 }
 
 /// What it may spend, when it answers, and how.
-fn manners() -> [Field; 7] {
+fn manners() -> [Field; 8] {
     let whole = Kind::Whole(*BudgetSettings::RANGE.start(), *BudgetSettings::RANGE.end());
     [
         field("budget_turns_per_minute", whole, "Turns that may begin within a minute."),
@@ -243,6 +243,7 @@ fn manners() -> [Field; 7] {
         text("out_of_office_message", "What a person is told outside of `opening_hours`, once a day."),
         field("quote_replies", Kind::Such(quotings), "Where an answer quotes what it answers; `never` unless said."),
         flag("mark_read", "WhatsApp: whether messages are marked as read when their turn begins."),
+        flag("stream_replies", "With `agent_stream_mode`: whether each paragraph goes out as soon as it has ended."),
     ]
 }
 

@@ -58,6 +58,7 @@ pub(super) fn reply(fields: &mut Fields) -> ReplyPatch {
         split_over: split_over.or_default(default.split_over),
         quote: quote.or_default(default.quote),
         mark_read: fields.flag("mark_read").or_default(default.mark_read),
+        stream: fields.flag("stream_replies").or_default(default.stream),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
-use super::{AgentCall, protocol::Protocol};
+use super::{AgentCall, Voice, protocol::Protocol};
 
 /// Says what a call is answered, and after how long.
 pub type Pace = dyn Fn(&AgentCall) -> (Duration, Answer) + Send + Sync;
@@ -29,6 +29,8 @@ pub enum Behaviour {
     Raw(StatusCode, String, Vec<u8>),
     /// Answers 200 with a body in pieces.
     Pieces(Pieces),
+    /// Answers what this voice says, while it says it.
+    Voice(Voice),
     /// Answers 200 with `success: false`.
     SuccessFalse,
     /// Never answers, until the agent is dropped.
@@ -93,7 +95,7 @@ impl Behaviour {
             Self::Paced(answer) => answer(call).1,
             Self::Slow(_, then) => return then.answer(call),
             Self::Sequence(steps) => return steps.first().unwrap_or(&Self::Echo).answer(call),
-            Self::Hang => return None,
+            Self::Hang | Self::Voice(_) => return None,
         })
     }
 
@@ -117,6 +119,7 @@ impl fmt::Debug for Behaviour {
             Self::Sequence(_) => "Sequence",
             Self::Raw(..) => "Raw",
             Self::Pieces(_) => "Pieces",
+            Self::Voice(_) => "Voice",
             Self::SuccessFalse => "SuccessFalse",
             Self::Hang => "Hang",
             Self::Custom(_) => "Custom",

@@ -11,6 +11,7 @@ mod behaviour;
 mod check;
 mod protocol;
 mod routes;
+mod voice;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
@@ -23,6 +24,7 @@ use sha2::Sha256;
 use tokio_util::sync::CancellationToken;
 
 pub use behaviour::{Answer, Behaviour, Pace, Pieces};
+pub use voice::Voice;
 
 use crate::record::{Record, lock};
 use crate::server::Server;

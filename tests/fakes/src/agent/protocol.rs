@@ -84,6 +84,22 @@ impl Protocol {
         body[name].as_str().unwrap_or_default()
     }
 
+    /// A piece of a streamed answer; of the protocols that have no streams, nothing that anybody reads.
+    pub(super) fn piece(self, call: &AgentCall, text: &str) -> String {
+        match self {
+            Self::Openai => openai_chunk(&json!({"content": text}), &Value::Null),
+            _ => hive_event(call, "RunContent", json!({"content": text})),
+        }
+    }
+
+    /// What ends a streamed answer with this text.
+    pub(super) fn ending(self, call: &AgentCall, text: &str) -> String {
+        match self {
+            Self::Openai => openai_end(call, text),
+            _ => hive_end(call, text),
+        }
+    }
+
     /// A good answer with this text, piece by piece where the call wants it so.
     pub(super) fn answer(self, call: &AgentCall, text: &str) -> Answer {
         let streams = call.body["stream"] == "true" || call.body["stream"] == true;
@@ -125,45 +141,60 @@ fn events(body: String) -> Answer {
     Answer { status: StatusCode::OK, content_type: "text/event-stream; charset=utf-8".to_owned(), body: body.into() }
 }
 
+/// An event of an AgentOS, with its name in the place for it and in the data.
+fn hive_event(call: &AgentCall, name: &str, mut data: Value) -> String {
+    let name = if call.path.starts_with("/teams/") { format!("Team{name}") } else { name.to_owned() };
+    data["event"] = name.as_str().into();
+    format!("event: {name}\r\ndata: {data}\r\n\r\n")
+}
+
+/// A chunk of a completion.
+fn openai_chunk(delta: &Value, finish: &Value) -> String {
+    let chunk = json!({"object": "chat.completion.chunk",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
+    format!("data: {chunk}\n\n")
+}
+
 /// The text in two pieces.
 fn halves(text: &str) -> (&str, &str) {
     text.split_at(text.floor_char_boundary(text.len() / 2))
 }
 
+/// A run's end, which says the whole again.
+fn hive_end(call: &AgentCall, text: &str) -> String {
+    let metrics = usage(call, text, "input_tokens", "output_tokens");
+    let data = json!({"content": text, "session_id": call.field("session_id"), "metrics": metrics});
+    hive_event(call, "RunCompleted", data)
+}
+
 /// A run as AgentOS tells it, with lines of its own kind between; its end says the whole again.
 fn hive_stream(call: &AgentCall, text: &str) -> String {
-    let team = if call.path.starts_with("/teams/") { "Team" } else { "" };
     let (first, second) = halves(text);
     let session = call.field("session_id");
-    let metrics = usage(call, text, "input_tokens", "output_tokens");
     let events = [
         ("RunStarted", json!({"session_id": session, "run_id": "r1"})),
         ("RunContent", json!({"content": first})),
         ("ToolCallStarted", json!({"tool": {"tool_name": "look"}})),
         ("ToolCallCompleted", json!({"content": "looked"})),
         ("RunContent", json!({"content": second})),
-        ("RunCompleted", json!({"content": text, "session_id": session, "metrics": metrics})),
     ];
-    let events = events.into_iter().map(|(name, mut data)| {
-        let name = format!("{team}{name}");
-        data["event"] = name.as_str().into();
-        format!("event: {name}\r\ndata: {data}\r\n\r\n")
-    });
-    events.collect()
+    let events = events.into_iter().map(|(name, data)| hive_event(call, name, data));
+    events.chain([hive_end(call, text)]).collect()
 }
 
 /// A completion as OpenAI's servers stream it.
 fn openai_stream(call: &AgentCall, text: &str) -> String {
-    let piece = |delta: Value, finish: Value| {
-        let chunk = json!({"object": "chat.completion.chunk",
-            "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]});
-        format!("data: {chunk}\n\n")
-    };
     let (first, second) = halves(text);
-    let mut stream = piece(json!({"role": "assistant", "content": first}), Value::Null);
+    let mut stream = openai_chunk(&json!({"role": "assistant", "content": first}), &Value::Null);
     stream.push_str(": keep-alive\n\n");
-    stream.push_str(&piece(json!({"content": second}), Value::Null));
-    stream.push_str(&piece(json!({}), json!("stop")));
+    stream.push_str(&openai_chunk(&json!({"content": second}), &Value::Null));
+    stream.push_str(&openai_end(call, text));
+    stream
+}
+
+/// Its end.
+fn openai_end(call: &AgentCall, text: &str) -> String {
+    let mut stream = openai_chunk(&json!({}), &json!("stop"));
     if call.body["stream_options"]["include_usage"] == true {
         let usage = usage(call, text, "prompt_tokens", "completion_tokens");
         stream.push_str(&format!("data: {}\n\n", json!({"choices": [], "usage": usage})));

@@ -51,6 +51,10 @@ async fn chat(Shared(state): Shared<Arc<State>>, uri: Uri, headers: HeaderMap, b
         None => {
             state.note_problems(&call);
             let behaviour = lock(&state.behaviour).next();
+            if let Behaviour::Voice(voice) = behaviour {
+                running.end(StatusCode::OK);
+                return voice.answer(&call);
+            }
             let answer = perform(&state, &behaviour, &call).await;
             if let Behaviour::Pieces(pieces) = behaviour {
                 running.end(answer.status);

@@ -25,7 +25,7 @@ use tower::ServiceExt;
 use super::{
     answer::{Answer, Failure},
     client::Call,
-    stream::Dialect,
+    stream::Ear,
 };
 use crate::outbound::{CONNECT, USER_AGENT};
 use idle::Idle;
@@ -69,17 +69,17 @@ impl Plain {
         call: Call,
     ) -> impl Future<Output = Result<Answer, Failure>> + Send + use<'_> {
         let question = Question { bytes: written(&target, &call), _seat: call.seat };
-        let exchange = self.exchange(question, target, call.dialect);
+        let exchange = self.exchange(question, target, call.ear);
         timeout(call.timeout, exchange).map(|ended| ended.unwrap_or(Err(Failure::Late)))
     }
 
-    async fn exchange(&self, request: Question, target: Uri, dialect: Option<Dialect>) -> Result<Answer, Failure> {
+    async fn exchange(&self, request: Question, target: Uri, ear: Option<Ear>) -> Result<Answer, Failure> {
         let host = target.authority().cloned().ok_or(Failure::Unusable)?;
         let stream = match self.idle.take(&host) {
             Some(stream) => stream,
             None => Box::pin(self.connect(target)).await?,
         };
-        let (answer, kept) = talk(&stream, request, dialect).await?;
+        let (answer, kept) = talk(&stream, request, ear).await?;
         if kept {
             self.idle.keep(host, stream);
         }
@@ -107,7 +107,7 @@ fn written(target: &Uri, call: &Call) -> Vec<u8> {
     let host = target.authority().map(http::uri::Authority::as_str).unwrap_or_default();
     let path = target.path_and_query().map_or("/", |path| path.as_str());
     // A compressed stream could only be read when it has ended.
-    let coding = if call.dialect.is_some() { "identity" } else { "gzip" };
+    let coding = if call.ear.is_some() { "identity" } else { "gzip" };
     let head = format!(
         "POST {path} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {USER_AGENT}\r\naccept: */*\r\n\
          accept-encoding: {coding}\r\ncontent-length: {}\r\n",
@@ -126,8 +126,8 @@ fn written(target: &Uri, call: &Call) -> Vec<u8> {
 
 /// Writes the question and reads the answer, and says whether the connection can be used again. An
 /// answer may come before all of the question is written, or where the rest of it is not wanted.
-async fn talk(stream: &TcpStream, request: Question, dialect: Option<Dialect>) -> Result<(Answer, bool), Failure> {
-    let mut answering = pin!(receive(stream, dialect));
+async fn talk(stream: &TcpStream, request: Question, ear: Option<Ear>) -> Result<(Answer, bool), Failure> {
+    let mut answering = pin!(receive(stream, ear));
     let (answered, whole) = tokio::select! {
         answered = &mut answering => (answered, false),
         sent = send(stream, request) => (answering.await, sent.is_ok()),
@@ -149,8 +149,8 @@ async fn send(stream: &TcpStream, question: Question) -> io::Result<()> {
     Ok(())
 }
 
-async fn receive(stream: &TcpStream, dialect: Option<Dialect>) -> Result<(Answer, bool), Failure> {
-    let mut reading = Reading::of(dialect);
+async fn receive(stream: &TcpStream, ear: Option<Ear>) -> Result<(Answer, bool), Failure> {
+    let mut reading = Reading::of(ear);
     loop {
         stream.readable().await.map_err(|_| Failure::Broken)?;
         reading.unread.reserve(ROOM);

@@ -2,7 +2,7 @@
 
 use super::super::{
     answer::{Answer, Failure},
-    stream::Dialect,
+    stream::Ear,
 };
 
 /// An answer may have so many headers.
@@ -43,8 +43,8 @@ enum Expected {
 
 impl Reading {
     /// Of an answer in whose place events may come.
-    pub(super) fn of(dialect: Option<Dialect>) -> Self {
-        Self { answer: Answer { dialect, ..Answer::default() }, ..Self::default() }
+    pub(super) fn of(ear: Option<Ear>) -> Self {
+        Self { answer: Answer { ear, ..Answer::default() }, ..Self::default() }
     }
 
     /// Whether nothing has come yet.
