@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use axum::http::StatusCode;
-use omnihub_fakes::{AgentCall, Answer, Behaviour, FakeAgent};
+use omnihub_fakes::{AgentCall, Answer, Behaviour, FakeAgent, Voice};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -15,7 +15,8 @@ on_both_databases!(
     an_agent_that_is_left_alone_is_passed_over,
     agents_of_one_rank_share_the_conversations,
     where_nobody_answers_people_do,
-    a_worker_that_dies_between_two_agents_answers_once
+    a_worker_that_dies_between_two_agents_answers_once,
+    a_stream_that_breaks_is_gone_on_with_by_the_next_agent
 );
 
 const PHONE: &str = "14155552701";
@@ -186,5 +187,26 @@ async fn a_worker_that_dies_between_two_agents_answers_once(database: Database) 
     assert_eq!(site.replies_to(PHONE), ["from the backup"]);
     let keys: BTreeSet<String> = backup.calls().iter().map(|call| call.idempotency_key().to_owned()).collect();
     assert_eq!((backup.calls().len(), keys.len()), (2, 1), "the same turn");
+    site.assert_no_violations();
+}
+
+async fn a_stream_that_breaks_is_gone_on_with_by_the_next_agent(database: Database) {
+    let voice = Voice::default();
+    voice.say("One.\n\n");
+    let site = Site::up(database, Behaviour::Voice(voice.clone())).await;
+    let backup = FakeAgent::start(Behaviour::Fixed("One.\n\nTwo.".to_owned())).await.unwrap();
+    site.change_instance(
+        INSTANCE,
+        json!({"agent_instance_type": "hive", "agent_stream_mode": true, "stream_replies": true,
+            "fallback_agents": [listed("backup", &backup)]}),
+    )
+    .await;
+    let trace = site.say(PHONE, "tell me").await;
+    until("the first paragraph is out", DEADLINE, async || site.replies_to(PHONE) == ["One."]).await;
+    voice.break_off();
+    let trace = site.ended(&trace).await;
+    assert_eq!((&trace["outcome"], &trace["attempts"]), (&json!("answered"), &json!(1)), "{trace}");
+    assert_eq!(site.replies_to(PHONE), ["One.", "Two."], "what is out is not said again");
+    assert!(trace["warnings"].to_string().contains("`backup` answered"), "{trace}");
     site.assert_no_violations();
 }

@@ -271,7 +271,11 @@ impl Turn {
         let until = takeover.is_on().then(|| Utc::now() + TimeDelta::minutes(takeover.minutes.into()));
         let (instance, session) = (opened.instance.name.as_str(), &opened.envelope.session_name);
         let changed = self.kit.pauses.hand_off(instance, session, until).await;
-        self.make_known(changed).await
+        // All agents are asked again before the next try: not every two seconds.
+        self.make_known(changed).await.map_err(|exit| match exit {
+            Exit::Later(_, reason) => Exit::Later(retry::HOLD, reason),
+            exit => exit,
+        })
     }
 }
 

@@ -94,7 +94,8 @@ pub(super) fn remarks(patch: &AgentPatch, current: Option<AgentProtocol>) -> Vec
     note(given.kind == Some(AgentKind::Team) && !is(AgentProtocol::Hive), "agent_type", "it knows no teams");
     let prompt = given.system_prompt.iter().flatten().next().is_some();
     note(prompt && !is(AgentProtocol::Openai), "agent_system_prompt", "its agents bring their own");
-    let minutes = given.late_answer_minutes.is_some();
+    let minutes =
+        given.late_answer_minutes.is_some_and(|minutes| minutes != AgentOptions::default().late_answer_minutes);
     note(minutes && !is(AgentProtocol::Webhook), "late_answer_minutes", "its agents answer at once");
     let secret = given.webhook_secret.iter().flatten().next().is_some();
     note(secret && !is(AgentProtocol::Webhook), "agent_webhook_secret", "its calls are not signed");
