@@ -65,6 +65,7 @@ impl Hub {
             sends: None,
             doctor: None,
             accounts: None,
+            sessions: None,
             live: omnihub_ingress::live::Live::idle(),
         };
         let routes: Router = admin::routes().with_state(state);

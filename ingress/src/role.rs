@@ -7,7 +7,9 @@ use omnihub_common::{
     instance::{Announcer, EvolutionFallback},
     key::{AdminKey, Created},
     process::{Ground, GroundError, Program, Tenants, listen},
-    queue::{Accounts, Backlogs, DeadLetters, Intake, Layout, Media, MediaError, Nats, TraceBus, dead::Redriver},
+    queue::{
+        Accounts, Aliases, Backlogs, DeadLetters, Intake, Layout, Media, MediaError, Nats, TraceBus, dead::Redriver,
+    },
     secret::Secret,
     trace::Traces,
 };
@@ -23,7 +25,7 @@ use crate::{
     server::{Doors, serve},
     settings::IngressSettings,
     state::AppState,
-    webhook::{Quota, WebhookMeters, WebhookState},
+    webhook::{Quota, Sessions, WebhookMeters, WebhookState},
 };
 
 /// Runs an ingress in a process of its own: `omnihub ingress`, `omnihub-ingress`.
@@ -94,8 +96,7 @@ async fn open_doors(
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
     let Beginning { tenants, nats, layout, media, letters } = beginning;
-    let settings = IngressSettings::load(&*ground.settings)?;
-    let admin_key = admin_key(&ground)?;
+    let (settings, admin_key) = (IngressSettings::load(&*ground.settings)?, admin_key(&ground)?);
     let intake = Intake::new(nats.clone(), layout.clone(), media, settings.in_flight);
     let redriver = Redriver::new(letters, intake.clone());
     add_health(&ground, &nats, &layout);
@@ -111,6 +112,7 @@ async fn open_doors(
     let (connections, opened) = hear_of_connections(&nats, &stop);
     let quota = Quota::new(Backlogs::follow(nats.clone(), layout.clone()), settings.backlog);
     let traces = Traces::new(ground.database.clone());
+    let sessions = Sessions::new(Aliases::new(nats.clone(), layout.clone()));
     let webhook = WebhookState {
         directory: tenants.directory.clone(),
         quota: quota.clone(),
@@ -120,6 +122,7 @@ async fn open_doors(
         webhooks: WebhookMeters::default(),
         connections: connections.clone(),
         tickets: tenants.tickets.clone(),
+        sessions: sessions.clone(),
     };
     let catch_up = CatchUp::new(evolution.clone(), tenants.instances.clone(), traces, webhook.clone());
     if let Some(every) = settings.account_check {
@@ -140,8 +143,9 @@ async fn open_doors(
             purger: Purger::start(nats.clone(), layout.clone()),
             dead: Some(DeadDesk::new(redriver, TraceBus::new(nats.clone()))),
             doctor: Some(doctor),
-            sends: Some(SendDesk::new(nats.clone(), intake, quota, stop.clone())),
+            sends: Some(SendDesk::new(nats.clone(), intake, quota, sessions.clone(), stop.clone())),
             accounts: Some(connections.accounts().clone()),
+            sessions: Some(sessions),
             live: Live::new(nats, layout, stop.clone()),
         },
         webhook,

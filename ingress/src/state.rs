@@ -17,6 +17,7 @@ use crate::{
     evolution::EvolutionDesk,
     live::Live,
     purge::Purger,
+    webhook::Sessions,
 };
 
 /// The state of an ingress.
@@ -52,6 +53,8 @@ pub struct AppState {
     pub doctor: Option<DoctorDesk>,
     /// How accounts are connected, as it was told last; a process without a queue does not know.
     pub accounts: Option<Accounts>,
+    /// Which conversations are whose; a process without a queue does not know.
+    pub sessions: Option<Sessions>,
     /// What happens in the hub at this moment.
     pub live: Live,
 }

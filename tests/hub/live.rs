@@ -158,7 +158,11 @@ async fn more_messages_end_the_answer_where_it_is(database: Database) {
     replies_are(&site, &FIVE[..1]).await;
     let second = site.say(PHONE, "no, stop").await;
     let first = site.ended(&first).await;
-    assert_eq!((&first["outcome"], &first["outcome_reason"]), (&json!("answered"), &json!("superseded")), "{first}");
+    assert_eq!(
+        (&first["outcome"], &first["outcome_reason"]),
+        (&json!("answered"), &json!("answer_superseded")),
+        "{first}"
+    );
     assert_eq!(first["agent_response"], FIVE[0]);
     // Of what is asked next nothing is out: it is asked anew, together with what came.
     site.agent.wait_for_calls(2, DEADLINE).await.unwrap();

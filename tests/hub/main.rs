@@ -55,6 +55,8 @@ mod matrix;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod names;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod promises;

@@ -41,7 +41,16 @@ pub struct Erased {
     pub messages: usize,
 }
 
-/// How the person with this phone is found outside the database; `None` when the instance is not
+/// A person whom somebody wants to be forgotten.
+#[derive(Clone, Copy, Debug)]
+pub struct Whom<'a> {
+    /// The phone, without its plus.
+    pub phone: &'a str,
+    /// The address of their conversation, where the phone is not it.
+    pub lane: Option<&'a str>,
+}
+
+/// How the person is found outside the database; `None` when the instance is not
 /// there. It is asked before the erasure: afterwards nobody knows any more.
 ///
 /// # Errors
@@ -49,12 +58,12 @@ pub struct Erased {
 pub async fn tracks(
     database: &DatabaseConnection,
     instance_name: &str,
-    phone: &str,
+    whom: Whom<'_>,
 ) -> Result<Option<PersonTracks>, DbErr> {
-    find(database, instance_name, phone).await
+    find(database, instance_name, whom).await
 }
 
-/// Erases the person with this phone from an instance; `None` when the instance is not there.
+/// Erases the person from an instance; `None` when the instance is not there.
 ///
 /// # Errors
 /// A failure of the database; then nothing was erased.
@@ -62,10 +71,11 @@ pub async fn erase(
     database: &DatabaseConnection,
     by: &Actor,
     instance_name: &str,
-    phone: &str,
+    whom: Whom<'_>,
 ) -> Result<Option<Erased>, DbErr> {
     let transaction = database::begin_write(database).await?;
-    let Some(tracks) = find(&transaction, instance_name, phone).await? else { return Ok(None) };
+    let Some(tracks) = find(&transaction, instance_name, whom).await? else { return Ok(None) };
+    let phone = whom.phone;
     let messages = message_trace::Entity::delete_many()
         .filter(message_trace::Column::InstanceName.eq(instance_name))
         .filter(of_person(&tracks.phone, &tracks.sessions))
@@ -90,21 +100,28 @@ pub async fn erase(
 async fn find(
     database: &impl ConnectionTrait,
     instance_name: &str,
-    phone: &str,
+    Whom { phone, lane }: Whom<'_>,
 ) -> Result<Option<PersonTracks>, DbErr> {
     use message_trace::Column;
     let phone = bare_phone(phone);
+    let addresses = [Some(phone), lane];
+    let addresses = || addresses.iter().flatten().copied();
     let Some(instance) = summary(database, instance_name).await? else { return Ok(None) };
     let traces = |which: Condition| {
         message_trace::Entity::find().select_only().filter(Column::InstanceName.eq(instance_name)).filter(which)
     };
     let written = traces(Condition::all().add(Column::SenderPhone.eq(phone))).column(Column::SessionName).distinct();
     let written: Vec<Option<String>> = written.into_tuple().all(database).await?;
-    let decided = conversation::names_ending_with(database, instance_name, phone).await?;
+    let mut decided = Vec::new();
+    for address in addresses() {
+        decided.extend(conversation::names_ending_with(database, instance_name, address).await?);
+    }
     // One without traces and without a decision may still have a checkpoint.
-    let usual = conversation::whatsapp_session_name(instance.session_id_prefix.as_deref(), instance_name, phone);
-    let sessions = written.into_iter().flatten().chain(decided).filter(|name| is_own(name, phone));
-    let sessions: BTreeSet<String> = sessions.chain([usual]).collect();
+    let prefix = instance.session_id_prefix.as_deref();
+    let usual = addresses().map(|address| conversation::whatsapp_session_name(prefix, instance_name, address));
+    let is_theirs = |name: &String| addresses().any(|address| is_own(name, address));
+    let sessions = written.into_iter().flatten().chain(decided).filter(is_theirs);
+    let sessions: BTreeSet<String> = sessions.chain(usual).collect();
     // Of a message whose body was never read the conversation's name is all that is known.
     let ids: Vec<Uuid> = traces(of_person(phone, &sessions)).column(Column::TraceId).into_tuple().all(database).await?;
     Ok(Some(PersonTracks {

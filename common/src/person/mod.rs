@@ -15,7 +15,7 @@ mod people;
 mod profile;
 
 pub(crate) use answered::note_answered;
-pub use erasure::{Erased, erase, masked, tracks};
+pub use erasure::{Erased, Whom, erase, masked, tracks};
 pub use import::{ImportCounts, ImportMode, NewPerson};
 pub use people::{ExternalId, LinkError, People, PersonFilter, PersonPatch, User};
 pub use profile::{Profile, Profiles};

@@ -33,6 +33,8 @@ const SHORTEST_LIFE: Duration = Duration::from_millis(250);
 const MAX_ACK_PENDING: i64 = 500_000;
 /// The server removes a consumer that nobody has asked for so long.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 60 * 60);
+/// Its removal is tried as often, with these pauses behind.
+const REMOVAL_PAUSES: [Duration; 3] = [Duration::from_millis(50), Duration::from_millis(250), Duration::ZERO];
 
 /// One message, delivered to the owner of its partition.
 pub struct Delivery {
@@ -292,16 +294,18 @@ async fn create(stream: &Stream, partition: &Partition, generation: u64) -> Resu
     stream.create_consumer(config).await.map_err(|error| PumpEnd::Doubt(error.to_string()))
 }
 
-/// Removes the consumer of a partition that is given back. One that stays does no harm: the next
-/// owner removes it.
+/// Removes the consumer of a partition that is given back: tried again, since a cluster may be busy,
+/// or still making the consumer. One that stays does no harm: the next owner removes it.
 pub(super) async fn remove(partition: &Partition) {
     let name = name_of(partition, partition.generation());
-    let removed = match partition.js().get_stream_no_info(partition.inbound()).await {
-        Ok(stream) => stream.delete_consumer(&name).await.map(drop).map_err(|error| error.to_string()),
-        Err(error) => Err(error.to_string()),
-    };
-    if let Err(error) = removed {
+    for pause in REMOVAL_PAUSES {
+        let removed = match partition.js().get_stream_no_info(partition.inbound()).await {
+            Ok(stream) => stream.delete_consumer(&name).await.map(drop).map_err(|error| error.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let Err(error) = removed else { return };
         tracing::debug!(consumer.name = name, error.message = error, "a consumer was not removed");
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -10,19 +10,11 @@
 
 use std::time::Duration;
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{
-        ErrorCode,
-        context::{PublishError, PublishErrorKind},
-        stream::LastRawMessageErrorKind,
-    },
-};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    DONE_IDS_KEPT_FOR, InstanceToken, Nats, Subjects,
-    partition::{EXPECTED_SEQUENCE, refusal},
+    DONE_IDS_KEPT_FOR, InstanceToken, Nats,
+    bucket::{ABSENT, Bucket, BucketError},
     streams::IDEMPOTENCY,
 };
 
@@ -55,8 +47,10 @@ pub struct KeyClaim {
 #[error("the bucket of idempotency keys does not answer")]
 pub struct KeyError(#[source] Box<dyn std::error::Error + Send + Sync>);
 
-fn failed(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> KeyError {
-    KeyError(error.into())
+impl From<BucketError> for KeyError {
+    fn from(error: BucketError) -> Self {
+        Self(error.into())
+    }
 }
 
 /// What became of a claim.
@@ -73,7 +67,7 @@ pub enum Claiming {
 /// The keys of every instance.
 #[derive(Clone, Debug)]
 pub struct IdempotencyKeys {
-    nats: Nats,
+    bucket: Bucket,
 }
 
 impl KeyClaim {
@@ -92,7 +86,7 @@ impl IdempotencyKeys {
     /// Over this connection.
     #[must_use]
     pub fn new(nats: Nats) -> Self {
-        Self { nats }
+        Self { bucket: Bucket::new(nats.js, IDEMPOTENCY) }
     }
 
     /// Claims a key of an instance, or finds who has it.
@@ -100,18 +94,17 @@ impl IdempotencyKeys {
     /// # Errors
     /// When the broker does not answer; claiming it again is harmless.
     pub async fn claim(&self, instance: &InstanceToken, key: &str, claim: KeyClaim) -> Result<Claiming, KeyError> {
-        let subject = Subjects::idempotency(instance, key);
+        let key = key_of(instance, key);
         for _ in 0..ATTEMPTS {
-            if let Some(known) = self.read(&subject).await? {
+            if let Some(known) = self.bucket.read::<KeyClaim>(&key).await?.0 {
                 return Ok(if known.body == claim.body { Claiming::Known(known) } else { Claiming::OtherBody });
             }
-            match self.write(&subject, &claim, Some(0)).await {
-                Ok(()) => return Ok(Claiming::First(claim)),
-                Err(error) if is_taken(&error) => tokio::time::sleep(PAUSE).await,
-                Err(error) => return Err(failed(error)),
+            if self.bucket.write(&key, &claim, ABSENT).await?.is_some() {
+                return Ok(Claiming::First(claim));
             }
+            tokio::time::sleep(PAUSE).await;
         }
-        Err(failed("others claim it at the same time"))
+        Err(KeyError("others claim it at the same time, or a newer version has".into()))
     }
 
     /// The queue has confirmed the send of a claim.
@@ -120,31 +113,19 @@ impl IdempotencyKeys {
     /// When the broker does not answer; the next one with the key then publishes the send again.
     pub async fn accepted(&self, instance: &InstanceToken, key: &str, claim: &KeyClaim) -> Result<(), KeyError> {
         let claim = KeyClaim { accepted: true, ..claim.clone() };
-        self.write(&Subjects::idempotency(instance, key), &claim, None).await.map_err(failed)
-    }
-
-    /// Reads from the leader: another server may not have it yet.
-    async fn read(&self, subject: &str) -> Result<Option<KeyClaim>, KeyError> {
-        let stream = self.nats.js.get_stream_no_info(format!("KV_{IDEMPOTENCY}")).await.map_err(failed)?;
-        match stream.get_last_raw_message_by_subject(subject).await {
-            Ok(message) => serde_json::from_slice(&message.payload).map(Some).map_err(failed),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(failed(error)),
-        }
-    }
-
-    async fn write(&self, subject: &str, claim: &KeyClaim, expected: Option<u64>) -> Result<(), PublishError> {
-        let mut headers = HeaderMap::new();
-        if let Some(sequence) = expected {
-            headers.insert(EXPECTED_SEQUENCE, sequence.to_string());
-        }
-        let payload = serde_json::to_vec(claim).unwrap_or_default();
-        self.nats.js.publish_with_headers(subject.to_owned(), headers, payload.into()).await?.await.map(drop)
+        let key = key_of(instance, key);
+        let (_, place) = self.bucket.read::<KeyClaim>(&key).await?;
+        // Who has written meanwhile has written the same.
+        self.bucket.write(&key, &claim, place).await?;
+        Ok(())
     }
 }
 
-/// Whether somebody else has claimed it meanwhile, or is about to.
-fn is_taken(error: &PublishError) -> bool {
-    error.kind() == PublishErrorKind::WrongLastSequence
-        || refusal(error) == Some(ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT)
+fn key_of(instance: &InstanceToken, key: &str) -> String {
+    format!("{}.{}", instance.as_str(), &blake3::hash(key.as_bytes()).to_hex()[..32])
+}
+
+/// All keys of an instance.
+pub(super) fn keys_of(instance: &InstanceToken) -> String {
+    format!("{}.*", instance.as_str())
 }

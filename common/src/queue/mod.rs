@@ -26,7 +26,9 @@
 //! rebuilds.
 
 mod accounts;
+mod aliases;
 mod backlog;
+mod bucket;
 mod checkpoint;
 mod claim;
 mod clock;
@@ -55,7 +57,9 @@ mod tracebus;
 mod tracefeed;
 
 pub use accounts::{AccountRecord, Accounts, AccountsError, Watched};
+pub use aliases::{Alias, Aliases, Naming, PersonIds};
 pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs, PartitionBacklog};
+pub use bucket::BucketError;
 pub use checkpoint::{AgentSession, Answer, Awaiting, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use claim::{ClaimError, Claimant, Claimed, owner_recorded};
 pub use clock::{now_ms, since_boot};

@@ -3,12 +3,14 @@
 use async_nats::jetstream::Context;
 
 use super::{
-    InstanceToken, Layout, Media, Subjects, accounts,
-    streams::{ACCOUNTS, DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
+    InstanceToken, Layout, Media, Subjects, accounts, aliases,
+    bucket::Bucket,
+    idempotency,
+    streams::{ACCOUNTS, ALIASES, DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
 };
 
 /// Removes everything kept of an instance: waiting messages, checkpoints, dead letters, trace
-/// events, idempotency keys and media. Its row id is never used again, so whatever arrives late belongs to nobody.
+/// events, idempotency keys, what else people are called, and media. Its row id is never used again, so whatever arrives late belongs to nobody.
 ///
 /// # Errors
 /// Names the stream that could not be purged; purging again is harmless.
@@ -25,9 +27,9 @@ pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceTo
     for (stream, filter) in work {
         js.get_stream_no_info(&stream).await?.purge().filter(filter).await?;
     }
-    // Streams of an earlier build have no such bucket; what stays in it is gone in a day.
-    if let Ok(keys) = js.get_stream(format!("KV_{IDEMPOTENCY}")).await {
-        keys.purge().filter(Subjects::idempotency_instance(instance)).await?;
+    Bucket::new(js.clone(), IDEMPOTENCY).remove(&idempotency::keys_of(instance)).await?;
+    if let Some(id) = InstanceToken::row_id(instance.as_str()) {
+        Bucket::new(js.clone(), ALIASES).remove(&aliases::keys_of(id)).await?;
     }
     if let (Ok(bucket), Some(id)) =
         (js.get_stream(format!("KV_{ACCOUNTS}")).await, InstanceToken::row_id(instance.as_str()))

@@ -25,6 +25,8 @@ pub const CONFIG: &str = "config";
 pub const IDEMPOTENCY: &str = "idempotency";
 /// The bucket of how accounts are connected, by row id.
 pub const ACCOUNTS: &str = "accounts";
+/// The bucket of what else people are called, by row id of the instance.
+pub const ALIASES: &str = "aliases";
 /// The object store of media and of bodies that are too large for a queue message.
 pub const MEDIA: &str = "media";
 /// The object store of what dead letters refer to, kept as long as they are.
@@ -122,6 +124,7 @@ pub async fn prepare(js: &Context, wanted: &Layout) -> Result<Layout, PrepareErr
     js.create_or_update_key_value(config_versions(&layout)).await.map_err(|error| failed(CONFIG, error))?;
     js.create_or_update_key_value(idempotency(&layout)).await.map_err(|error| failed(IDEMPOTENCY, error))?;
     js.create_or_update_key_value(accounts(&layout)).await.map_err(|error| failed(ACCOUNTS, error))?;
+    js.create_or_update_key_value(aliases(&layout)).await.map_err(|error| failed(ALIASES, error))?;
     prepare_media(js, &layout).await?;
     for config in configs {
         let name = config.name.clone();
@@ -134,7 +137,7 @@ pub async fn prepare(js: &Context, wanted: &Layout) -> Result<Layout, PrepareErr
 #[must_use]
 pub fn names(layout: &Layout) -> Vec<String> {
     let shards = layout.every_shard().flat_map(|shard| ["INBOUND", "TURNS"].map(|name| layout.sharded(name, shard)));
-    let buckets = [MEMBERS, CONFIG, IDEMPOTENCY, ACCOUNTS].map(|bucket| format!("KV_{bucket}"));
+    let buckets = [MEMBERS, CONFIG, IDEMPOTENCY, ACCOUNTS, ALIASES].map(|bucket| format!("KV_{bucket}"));
     let objects = [MEDIA, DEAD_MEDIA].map(|bucket| format!("OBJ_{bucket}"));
     shards.chain([TRACES, TRACE_STEPS, DEAD].map(str::to_owned)).chain(buckets).chain(objects).collect()
 }
@@ -299,6 +302,16 @@ fn accounts(layout: &Layout) -> kv::Config {
     kv::Config {
         bucket: ACCOUNTS.to_owned(),
         description: "How the accounts of instances are connected".to_owned(),
+        history: 1,
+        num_replicas: layout.replicas,
+        ..Default::default()
+    }
+}
+
+fn aliases(layout: &Layout) -> kv::Config {
+    kv::Config {
+        bucket: ALIASES.to_owned(),
+        description: "What else the people are called who write".to_owned(),
         history: 1,
         num_replicas: layout.replicas,
         ..Default::default()

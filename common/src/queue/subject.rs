@@ -243,19 +243,6 @@ impl Subjects {
         format!("omnihub.outcome.{}", trace.simple())
     }
 
-    /// An idempotency key, as it is written to the bucket.
-    #[must_use]
-    pub fn idempotency(instance: &InstanceToken, key: &str) -> String {
-        let key = blake3::hash(key.as_bytes()).to_hex();
-        format!("$KV.{}.{}.{}", super::streams::IDEMPOTENCY, instance.as_str(), &key[..32])
-    }
-
-    /// Every idempotency key of an instance.
-    #[must_use]
-    pub fn idempotency_instance(instance: &InstanceToken) -> String {
-        format!("$KV.{}.{}.*", super::streams::IDEMPOTENCY, instance.as_str())
-    }
-
     /// That a worker is alive.
     #[must_use]
     pub fn alive(worker: &str) -> String {

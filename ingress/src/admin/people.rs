@@ -8,7 +8,7 @@ use omnihub_common::{
     access::{AccessRules, Pattern, Rule, RuleFilter},
     conversation::{Pauses, Standing},
     key::Reach,
-    person::{Erased, People, PersonFilter, User, erase, tracks},
+    person::{Erased, People, PersonFilter, User, Whom, erase, tracks},
     trace::{MAX_LIMIT, TraceFilter, Traces, entity::message_trace},
 };
 use serde::Serialize;
@@ -150,19 +150,36 @@ async fn forget(
 ) -> Result<Json<Forgotten>, Problem> {
     access.sees(&name)?;
     let whom = number(&phone)?;
-    let found = tracks(&state.database, &name, whom.text()).await.map_err(|error| unavailable(&error))?;
-    let found = found.ok_or_else(|| no_such_instance(&name))?;
+    let (phone, later) = (whom.text(), || dead::queue_unavailable("the queue does not answer; erase again"));
+    let find = async |lane| {
+        let found = tracks(&state.database, &name, Whom { phone, lane }).await.map_err(|error| unavailable(&error))?;
+        found.ok_or_else(|| no_such_instance(&name))
+    };
+    let mut found = find(None).await?;
+    let id = found.instance_id;
+    let lane = match &state.sessions {
+        Some(sessions) => sessions.lane_of(id, phone).await.map_err(|_| later())?,
+        None => None,
+    };
+    if lane.is_some() {
+        found = find(lane.as_deref()).await?;
+    }
     // The rows go last: without them nobody could find the rest again.
     let dead_letters = dead::drop_of_person(&state, &found).await?;
     let under_way = state.purger.erase(found.clone()).await;
-    let later = || dead::queue_unavailable("the queue has not let go of everything yet; erase again");
-    let under_way = under_way.ok_or_else(later)?;
-    let erased = erase(&state.database, access.actor(), &name, whom.text()).await;
+    let slow = || dead::queue_unavailable("the queue has not let go of everything yet; erase again");
+    let under_way = under_way.ok_or_else(slow)?;
+    let whom = Whom { phone, lane: lane.as_deref() };
+    let erased = erase(&state.database, access.actor(), &name, whom).await;
     let erased = erased.map_err(|error| unavailable(&error))?.ok_or_else(|| no_such_instance(&name))?;
     state.announcer.changed(erased.tracks.instance_id).await;
     if erased.tracks != found {
         // What came meanwhile has lost its rows too.
         state.purger.erase(erased.tracks.clone()).await;
+    }
+    // What else they are called goes when nothing is left to be found by it.
+    if let Some(sessions) = state.sessions.as_ref().filter(|_| !under_way) {
+        sessions.forget(id, phone).await.map_err(|_| later())?;
     }
     tracing::info!(instance.id = erased.tracks.instance_id, erased.messages, "a person was erased");
     Ok(Json(Forgotten { erased, dead_letters, under_way }))

@@ -89,6 +89,7 @@ impl Hub {
             sends: None,
             doctor: None,
             accounts: None,
+            sessions: None,
             live: crate::live::Live::idle(),
         };
         Self { state, _folder: folder }

@@ -175,7 +175,10 @@ impl CatchUp {
         let mut found = 0;
         for page in (1..=account.pages_of(stretch).await?).rev() {
             let mut parts = account.received(stretch, page).await?;
-            let ids: Vec<_> = parts.iter().map(|part| trace_of(instance, part)).collect();
+            let mut ids = Vec::with_capacity(parts.len());
+            for part in &mut parts {
+                ids.push(trace_of(&self.webhook, instance, part).await?);
+            }
             let known = self.traces.known(&ids).await?;
             let mut ids = ids.into_iter();
             parts.retain(|_| ids.next().is_none_or(|id| !known.contains(&id)));

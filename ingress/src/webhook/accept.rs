@@ -9,8 +9,7 @@ use omnihub_common::{
             webhook::{Part, Webhook},
         },
     },
-    conversation::whatsapp_session_name,
-    instance::{ChannelSettings, GroupSession, Instance},
+    instance::{ChannelSettings, Instance},
     queue::{
         Accepted, Command, Envelope, EnvelopeBody, EnvelopeKind, InstanceToken, IntakeError, Media, MessageId,
         MessageKey, now_ms, token, trace_id,
@@ -35,8 +34,9 @@ pub(super) async fn accept(
 ) -> Result<Vec<Uuid>, IntakeError> {
     let warnings = warnings(instance, webhook.instance.as_deref(), target);
     let mut envelopes = Vec::with_capacity(webhook.parts.len());
-    for part in webhook.parts {
-        let envelope = envelope(state, instance, part, webhook.own_id.clone(), warnings.clone()).await?;
+    for mut part in webhook.parts {
+        let session = state.sessions.of(instance, &mut part).await?;
+        let envelope = envelope(state, instance, (part, session), webhook.own_id.clone(), warnings.clone()).await?;
         envelopes.push(envelope);
     }
     let traces: Vec<Uuid> = envelopes.iter().map(|envelope| envelope.trace_id).collect();
@@ -50,10 +50,10 @@ pub(super) async fn accept(
     Ok(traces)
 }
 
-/// What a message is known by: its id in the queue, and its trace.
-pub(super) fn identity(instance: &Instance, part: &Part) -> (MessageId, Uuid) {
+/// What a message of this conversation is known by: its id in the queue, and its trace.
+pub(super) fn identity(instance: &Instance, part: &Part, session_name: &str) -> (MessageId, Uuid) {
     let id = match command(instance, part) {
-        Some(Command::Own) => MessageId::of_own(instance.id, &token(&session_name(instance, part)), &part.provider_id),
+        Some(Command::Own) => MessageId::of_own(instance.id, &token(session_name), &part.provider_id),
         _ => MessageId::of(&MessageKey {
             instance_id: instance.id,
             kind: "message",
@@ -66,23 +66,15 @@ pub(super) fn identity(instance: &Instance, part: &Part) -> (MessageId, Uuid) {
     (id, trace_id(part.provider_at_ms, id))
 }
 
-fn session_name(instance: &Instance, part: &Part) -> String {
-    let address = match instance.groups.session {
-        GroupSession::Group => part.address(),
-        GroupSession::User => part.member_address(),
-    };
-    whatsapp_session_name(instance.session_id_prefix.as_deref(), instance.name.as_str(), &address)
-}
-
 async fn envelope(
     state: &WebhookState,
     instance: &Instance,
-    mut part: Part,
+    (mut part, session_name): (Part, String),
     own_id: Option<String>,
     mut warnings: Vec<String>,
 ) -> Result<Envelope, IntakeError> {
-    let (id, trace_id) = identity(instance, &part);
-    let (command, session_name) = (command(instance, &part), session_name(instance, &part));
+    let (id, trace_id) = identity(instance, &part, &session_name);
+    let command = command(instance, &part);
     if let Some(media) = part.take_media() {
         let name = Media::name(&InstanceToken::new(instance.name.as_str(), instance.id), id, "media");
         // What is not base64 is kept as it came: whoever uses the media will see it.

@@ -14,15 +14,18 @@ use omnihub_common::{
         event::Event,
         webhook::{Webhook, read_webhook},
     },
-    conversation::whatsapp_session_name,
-    instance::{GroupSession, Instance},
-    queue::{Command, Envelope, EnvelopeBody, EnvelopeKind, MessageId, MessageKey, now_ms, token, trace_id},
+    instance::Instance,
+    queue::{
+        Command, Envelope, EnvelopeBody, EnvelopeKind, IntakeError, MessageId, MessageKey, now_ms, token, trace_id,
+    },
 };
 use uuid::Uuid;
 
 use super::{Answer, WebhookState, accept::received, refused};
 use crate::problem::Problem;
 
+/// What whoever posts it may know of a refusal.
+const POSTED_AGAIN: &str = "nothing is lost when the webhook is posted again";
 /// WhatsApp takes edits for a quarter of an hour, and Evolution tells of one for half an hour.
 const EDITED_WITHIN: Duration = Duration::from_hours(1);
 
@@ -33,11 +36,12 @@ pub(super) async fn accept(
     webhook: Webhook,
 ) -> Result<Option<Uuid>, Problem> {
     let Some(correction) = webhook.correction else { return Ok(None) };
-    let Some((session_name, chat)) = place(state, instance, &correction).await else { return Ok(None) };
+    let place = place(state, instance, &correction).await;
+    let Some((session_name, chat)) = place.map_err(|error| refused(&error, POSTED_AGAIN))? else { return Ok(None) };
     let envelope = envelope(instance, correction, session_name, &chat, webhook.own_id);
     let trace = envelope.trace_id;
     let confirmed = state.intake.accept(vec![envelope.clone()]).await;
-    confirmed.map_err(|error| refused(&error, "nothing is lost when the webhook is posted again"))?;
+    confirmed.map_err(|error| refused(&error, POSTED_AGAIN))?;
     state.traces.step(&received(instance, envelope)).await;
     Ok(Some(trace))
 }
@@ -57,17 +61,21 @@ pub(super) fn unless_edit(body: &[u8], event: Option<&str>, problem: Problem) ->
 }
 
 /// The conversation and the chat; an empty chat where nobody knows it.
-async fn place(state: &WebhookState, instance: &Instance, correction: &Correction) -> Option<(String, String)> {
-    let name = instance.name.as_str();
-    if let Some((address, chat)) = correction.place(instance.groups.session == GroupSession::User) {
-        return Some((whatsapp_session_name(instance.session_id_prefix.as_deref(), name, &address), chat));
+async fn place(
+    state: &WebhookState,
+    instance: &Instance,
+    correction: &Correction,
+) -> Result<Option<(String, String)>, IntakeError> {
+    if let Some(mut part) = correction.place() {
+        let session_name = state.sessions.of(instance, &mut part).await?;
+        return Ok(Some((session_name, part.chat)));
     }
-    let since = Utc::now() - EDITED_WITHIN;
+    let (name, since) = (instance.name.as_str(), Utc::now() - EDITED_WITHIN);
     let found = state.recorded.conversation_of(instance.id, name, correction.provider_id(), since).await;
-    found.unwrap_or_else(|error| {
+    Ok(found.unwrap_or_else(|error| {
         tracing::warn!(error.message = %error, "the message of an edit could not be looked for");
         None
-    })
+    }))
 }
 
 fn envelope(

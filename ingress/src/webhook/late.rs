@@ -17,9 +17,12 @@ use super::{
 };
 
 /// The trace that a message has, whether a webhook brings it or somebody fetches it.
-#[must_use]
-pub(crate) fn trace_of(instance: &Instance, part: &Part) -> Uuid {
-    identity(instance, part).1
+///
+/// # Errors
+/// When nobody can be asked whose it is.
+pub(crate) async fn trace_of(state: &WebhookState, instance: &Instance, part: &mut Part) -> Result<Uuid, IntakeError> {
+    let session_name = state.sessions.of(instance, part).await?;
+    Ok(identity(instance, part, &session_name).1)
 }
 
 /// Accepts messages as if a webhook had brought them; `own_id` is our own id at the channel.

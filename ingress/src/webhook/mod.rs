@@ -15,6 +15,7 @@ mod meters;
 mod quota;
 mod replies;
 mod route;
+mod session;
 mod verify;
 
 pub(crate) use accept::received;
@@ -47,6 +48,7 @@ use uuid::Uuid;
 
 pub use meters::WebhookMeters;
 pub use quota::Quota;
+pub use session::Sessions;
 
 use crate::{
     admin::door::{Routes, open_post},
@@ -77,6 +79,8 @@ pub struct WebhookState {
     pub connections: Connections,
     /// What agents show that answer later.
     pub tickets: Tickets,
+    /// Which conversations messages belong to.
+    pub sessions: Sessions,
 }
 
 /// Larger bodies are not read on the threads that serve everybody.

@@ -27,9 +27,6 @@ use super::{
 };
 use crate::agent::{self, Reply};
 
-/// The reason of a turn whose answer was not given to its end, since more messages came.
-const SUPERSEDED: &str = "superseded";
-
 impl Turn {
     /// The answer as far as it is out, where it is to go out while the agent speaks, or has begun to.
     pub(super) fn growing(&self, opened: &Opened, asked_at: i64) -> Option<Box<Growing>> {
@@ -113,7 +110,7 @@ impl Turn {
         let notice = "more messages came while the agent was answering: the rest of its answer was not waited for";
         story.details().warnings.push(notice.to_owned());
         self.remember_sending(growing.answer.clone());
-        Exit::End(Outcome::Answered, SUPERSEDED.to_owned())
+        Exit::End(Outcome::Answered, "answer_superseded".to_owned())
     }
 
     /// What is out of the answer is known to whoever goes on with the turn.

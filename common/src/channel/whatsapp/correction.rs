@@ -8,7 +8,7 @@
 
 use serde_json::{Value, json};
 
-use super::{event::Event, wire};
+use super::{event::Event, webhook::Part, wire};
 
 /// The key of a body that holds what a message says now.
 const EDITED: &str = "editedMessage";
@@ -61,14 +61,12 @@ impl Correction {
         }
     }
 
-    /// The conversation's address and the chat, where the event itself says them; `by_member` where
-    /// each member of a group has a conversation.
+    /// The message that it is about, without its content, where the event itself says which chat that
+    /// is in.
     #[must_use]
-    pub fn place(&self, by_member: bool) -> Option<(String, String)> {
+    pub fn place(&self) -> Option<Part> {
         let Self::Revoke { key, .. } = self else { return None };
-        let data = json!({ "key": key });
-        let address = if by_member { wire::member_address(&data) } else { wire::address(&data) };
-        Some((address, wire::chat(&data)?.to_owned()))
+        Part::kept(json!({ "key": key }))
     }
 
     /// As it is queued, for a message of this chat. It has no `message`: a build that knows no
@@ -106,7 +104,10 @@ mod tests {
     fn edits_and_deletions_are_read_and_everything_else_is_none() {
         for (name, text) in [("46-messages-edited", "120"), ("47-messages-edited-wrapped", "130")] {
             let edit = recorded(&format!("{name}.json")).unwrap();
-            assert_eq!((edit.provider_id(), edit.place(false)), ("ACCD7ECF05133A7CC7817A3A80BF4E4C", None));
+            assert_eq!(
+                (edit.provider_id(), edit.place().map(|part| part.chat)),
+                ("ACCD7ECF05133A7CC7817A3A80BF4E4C", None)
+            );
             let body = edit.body("5511987654321@s.whatsapp.net");
             assert_eq!(read_message(&body).content.text, None, "as earlier builds read it");
             let message = read_message(&as_message(body));
@@ -115,8 +116,7 @@ mod tests {
         }
         let revoked = recorded("49-messages-delete.json").unwrap();
         assert_eq!(revoked.provider_id(), "ACCD7ECF05133A7CC7817A3A80BF4E4C");
-        let place = ("5511987654321".to_owned(), "5511987654321@s.whatsapp.net".to_owned());
-        assert_eq!((revoked.place(false), revoked.place(true)), (Some(place.clone()), Some(place)));
+        assert_eq!(revoked.place().unwrap().chat, "5511987654321@s.whatsapp.net");
         for name in [
             "48-messages-edited-revoke",
             "55-messages-delete-by-rest",

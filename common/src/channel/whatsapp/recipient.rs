@@ -4,6 +4,7 @@
 //! what becomes of the digits that it is given.
 
 use super::wire;
+use crate::queue::PersonIds;
 
 /// Shorter numbers belong to nobody.
 const SHORTEST_PHONE: usize = 5;
@@ -65,6 +66,13 @@ pub fn address_of(chat: &str) -> String {
         Some(digits) => as_known_to_whatsapp(digits),
         None => chat.split_once('@').map_or(chat, |(local, _)| local).to_owned(),
     }
+}
+
+/// How the person is called whose chat it is; nothing of other chats.
+#[must_use]
+pub fn ids_of(chat: &str) -> PersonIds {
+    let phone = wire::phone(chat).map(as_known_to_whatsapp);
+    PersonIds { lid: wire::lid(chat).map(str::to_owned), phone }
 }
 
 /// The phone's digits, where the chat is one person's and known by phone.

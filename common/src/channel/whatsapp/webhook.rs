@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 pub use super::event::Event;
 use super::{connection::read_connection, correction::Correction, surrogates, wire};
-use crate::channel::ConnectionNews;
+use crate::{channel::ConnectionNews, queue::PersonIds};
 
 /// How many envelopes or base64 layers may lie inside each other.
 const MAX_LAYERS: usize = 3;
@@ -158,6 +158,32 @@ impl Part {
     #[must_use]
     pub fn member_address(&self) -> String {
         wire::member_address(&self.data)
+    }
+
+    /// How the person is called whose conversation it is; `by_member` where in groups each member has
+    /// one. Nothing of what is no person's.
+    #[must_use]
+    pub fn person(&self, by_member: bool) -> PersonIds {
+        let ids = wire::person_ids(&self.data, by_member);
+        let of = |read: fn(&str) -> Option<&str>| ids.iter().find_map(|id| read(id)).map(str::to_owned);
+        PersonIds { lid: of(wire::lid), phone: of(wire::phone) }
+    }
+
+    /// The address of the person's conversation whose own part of it is this.
+    #[must_use]
+    pub fn address_of(&self, person: &str) -> String {
+        match wire::is_group(&self.chat) {
+            true => format!("{}_{person}", wire::address(&self.data)),
+            false => person.to_owned(),
+        }
+    }
+
+    /// Writes the person's phone where Evolution would have written it.
+    pub fn tell_phone(&mut self, phone: &str) {
+        let name = if wire::is_group(&self.chat) { "participantAlt" } else { "remoteJidAlt" };
+        if let Some(Value::Object(key)) = self.data.get_mut("key") {
+            key.insert(name.to_owned(), format!("{phone}@s.whatsapp.net").into());
+        }
     }
 
     /// Removes the file that Evolution put into the message (`webhookBase64`) and returns it, as

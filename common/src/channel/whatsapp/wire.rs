@@ -133,6 +133,12 @@ pub(super) fn phone(jid: &str) -> Option<&str> {
     (matches!(server, "s.whatsapp.net" | "c.us") && plausible).then_some(digits)
 }
 
+/// What stands before `@lid`, without a `:device`; none for every other JID.
+pub(super) fn lid(jid: &str) -> Option<&str> {
+    let (_, server) = jid.rsplit_once('@')?;
+    Some(local_part(jid)).filter(|local| server == "lid" && !local.is_empty())
+}
+
 /// What stands before the `@`, without a `:device`.
 fn local_part(jid: &str) -> &str {
     let local = jid.split_once('@').map_or(jid, |(local, _)| local);
@@ -170,6 +176,16 @@ pub(super) fn address(data: &Value) -> String {
     }
     let local = local_part(chat);
     if local.is_empty() { chat.to_owned() } else { local.to_owned() }
+}
+
+/// The ids of the person whose conversation it is: of the other one in a 1:1 chat, and in a group of
+/// the author, where each has a conversation (`by_member`). None of other chats.
+pub(super) fn person_ids(data: &Value, by_member: bool) -> Vec<&str> {
+    match chat(data) {
+        Some(chat) if is_person(chat) => chat_ids(data),
+        Some(chat) if by_member && is_group(chat) => author_ids(data),
+        _ => Vec::new(),
+    }
 }
 
 /// The address of one member's conversation in a group; elsewhere that of the chat.

@@ -56,7 +56,10 @@ const IGNORED: &[Reason] = &[
         "the conversation had used up its turns of that minute, as when two bots answer each other.",
         "If people write as much, raise it with `omnihub instance update NAME --turns-per-minute TURNS`.",
     ),
-    plain("superseded", "more messages came while the agent was still speaking, and the rest was not waited for."),
+    plain(
+        "answer_superseded",
+        "more messages came while the agent was still speaking, and the rest was not waited for.",
+    ),
     plain("revoked", "the person took it back before the agent was asked about it."),
     plain("revocation", "it says that a message was taken back; that message's own trace tells what became of it."),
     plain("edit_applied", "it is an edit that came in time: its message was answered as it says."),

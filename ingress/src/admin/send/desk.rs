@@ -4,8 +4,6 @@ use std::{sync::Arc, time::Duration};
 
 use axum::http::StatusCode;
 use omnihub_common::{
-    channel::whatsapp::recipient::address_of,
-    conversation::whatsapp_session_name,
     instance::Instance,
     key::{Actor, Reach},
     queue::{
@@ -25,7 +23,7 @@ use super::{body::Asked, unavailable};
 use crate::{
     problem::Problem,
     state::AppState,
-    webhook::{Quota, received, refused},
+    webhook::{Quota, Sessions, received, refused},
 };
 
 /// So many callers wait at once; more are told at once that their send is queued, so that webhooks
@@ -43,6 +41,7 @@ pub struct SendDesk {
     traces: TraceBus,
     outcomes: SendOutcomes,
     keys: IdempotencyKeys,
+    sessions: Sessions,
     waiting: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -68,10 +67,10 @@ impl SendDesk {
     /// A desk that puts sends into this queue, within this quota; nobody waits any more when `stop`
     /// is cancelled.
     #[must_use]
-    pub fn new(nats: Nats, intake: Intake, quota: Quota, stop: CancellationToken) -> Self {
+    pub fn new(nats: Nats, intake: Intake, quota: Quota, sessions: Sessions, stop: CancellationToken) -> Self {
         let (traces, outcomes) = (TraceBus::new(nats.clone()), SendOutcomes::new(nats.clone()));
         let (keys, waiting) = (IdempotencyKeys::new(nats), Arc::new(Semaphore::new(WAITING)));
-        Self { intake, quota, traces, outcomes, keys, waiting, stop }
+        Self { intake, quota, traces, outcomes, keys, sessions, waiting, stop }
     }
 
     /// Takes a send in, or finds the one that its key stands for; answers its trace, and its end
@@ -96,7 +95,8 @@ impl SendDesk {
         };
         outgoing.by.clone_from(&by.name);
         let body = serde_json::to_value(&outgoing).map_err(|_| unqueued())?;
-        let envelope = envelope(instance, &outgoing.chat, &claim, body);
+        let session_name = self.sessions.of_chat(instance, &outgoing.chat).await.map_err(|_| unqueued())?;
+        let envelope = envelope(instance, &outgoing.chat, session_name, &claim, body);
         let trace = envelope.trace_id;
         let traces = Traces::new(state.database.clone());
         // Before the send can end.
@@ -179,7 +179,13 @@ impl Look {
     }
 }
 
-fn envelope(instance: &Instance, chat: &str, claim: &KeyClaim, body: serde_json::Value) -> Envelope {
+fn envelope(
+    instance: &Instance,
+    chat: &str,
+    session_name: String,
+    claim: &KeyClaim,
+    body: serde_json::Value,
+) -> Envelope {
     let key = MessageKey {
         instance_id: instance.id,
         kind: "send",
@@ -199,7 +205,7 @@ fn envelope(instance: &Instance, chat: &str, claim: &KeyClaim, body: serde_json:
         instance_id: instance.id,
         instance: name.to_owned(),
         channel: instance.channel_type().as_str().to_owned(),
-        session_name: whatsapp_session_name(instance.session_id_prefix.as_deref(), name, &address_of(chat)),
+        session_name,
         received_at: claim.at,
         provider_at: None,
         own_id: None,
