@@ -122,6 +122,7 @@ async fn open_doors(
         recorded: traces.clone(),
         webhooks: WebhookMeters::default(),
         connections: connections.clone(),
+        tickets: tenants.tickets.clone(),
         sessions: sessions.clone(),
     };
     let catch_up = CatchUp::new(evolution.clone(), tenants.instances.clone(), traces, webhook.clone());

@@ -114,9 +114,10 @@ fn stack(api: Router, limit: &GlobalConcurrencyLimitLayer, timeout: Duration, me
     api.layer(layers)
 }
 
-/// A path as the log may have it.
+/// A path as logs may show it: whoever knows the rest of these may fetch a file, or answer for an agent.
 fn shown(path: &str) -> &str {
-    if path.starts_with("/media/") { "/media/{token}" } else { path }
+    let hidden = ["/media/", "/api/v1/replies/"];
+    hidden.into_iter().find(|hidden| path.starts_with(hidden)).unwrap_or(path)
 }
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(25);

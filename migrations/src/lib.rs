@@ -25,6 +25,7 @@ mod m20261122_000014_media;
 mod m20261122_000015_hours;
 mod m20261122_000017_mentions;
 mod m20261122_000017_receipts;
+mod m20261122_000018_agents;
 mod m20261122_000019_streaming;
 #[cfg(test)]
 mod tests;
@@ -54,6 +55,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000015_hours::Migration),
             Box::new(m20261122_000017_receipts::Migration),
             Box::new(m20261122_000017_mentions::Migration),
+            Box::new(m20261122_000018_agents::Migration),
             Box::new(m20261122_000019_streaming::Migration),
         ]
     }

@@ -27,6 +27,8 @@ mod doctor;
 #[cfg(test)]
 mod durable;
 #[cfg(test)]
+mod failover;
+#[cfg(test)]
 mod groups;
 #[cfg(test)]
 mod guide;
@@ -40,6 +42,8 @@ mod import;
 mod instances;
 #[cfg(test)]
 mod keys;
+#[cfg(test)]
+mod later;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]

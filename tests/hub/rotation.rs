@@ -46,7 +46,9 @@ async fn rotation_under_load_loses_nothing(database: Database) {
         site.add_instance(
             &name,
             json!({"whatsapp_instance": name, "webhook_secret": "planted-webhook-secret",
-            "agent_webhook_secret": FIRST_SIGNING, "transcript_api_key": "planted-transcript-key-2e94"}),
+            "agent_webhook_secret": FIRST_SIGNING, "transcript_api_key": "planted-transcript-key-2e94",
+            "fallback_agents": [{"name": "backup", "agent_api_url": "http://127.0.0.1:9",
+            "agent_api_key": "planted-backup-1234"}]}),
         )
         .await;
         site.change_instance(&name, json!({"agent_webhook_secret": SECOND_SIGNING})).await;
@@ -82,6 +84,7 @@ async fn rotation_under_load_loses_nothing(database: Database) {
         let signing = [&shown["agent_webhook_secret"], &shown["agent_webhook_secret_previous"]];
         assert_eq!(signing, ["****FRYX", "****LaSw"]);
         assert_eq!(shown["transcript_api_key"], "****2e94");
+        assert_eq!(shown["fallback_agents"][0]["agent_api_key"], "****1234");
     }
     assert_eq!(site.api_as(&key, Method::GET, "/api/v1/traces", None).await.status, 200, "keys are what they were");
     let trace = site.say("14155556200", "hello").await;

@@ -66,15 +66,16 @@ impl Beginning {
     async fn on(ground: &Ground, settings: WorkerSettings) -> Result<Self, WorkerError> {
         // At once: whoever waits for this worker waits for its slowest step, not for all of them.
         let (tenants, (nats, layout)) = tokio::try_join!(ground.tenants(), ground.queue("omnihub-worker"))?;
-        let media_links = tenants.media_links;
         let (directory, traces) = (tenants.directory, Traces::new(ground.database.clone()));
         let pulse = ground.nats.clone();
         let gate = Arc::new(Gate::new(ground.database.clone(), Arc::clone(&directory)));
         let profiles = Profiles::new(ground.database.clone(), Arc::clone(&directory));
         let budgets = Budgets::new(ground.database.clone(), Arc::clone(&directory));
         let pauses = Pauses::new(ground.database.clone());
-        let (keeper, following) = (Arc::clone(&gate), Arc::clone(&directory));
-        let tenants = Tenants { directory: following, gate: keeper, budgets, pauses, profiles, media_links };
+        let (directory_of, gate_of) = (Arc::clone(&directory), Arc::clone(&gate));
+        let (tickets, media_links) = (tenants.tickets, tenants.media_links);
+        let tenants =
+            Tenants { directory: directory_of, gate: gate_of, budgets, pauses, profiles, media_links, tickets };
         let worker = Worker::join(nats.clone(), pulse, layout.clone(), tenants, traces, settings).await?;
         Ok(Self { worker, nats, layout, directory, gate })
     }

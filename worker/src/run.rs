@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use omnihub_common::{
     access::Gate,
     config::NatsSettings,
-    conversation::Pauses,
+    conversation::{Pauses, Tickets},
     instance::{Announcer, Budgets, Directory},
     person::Profiles,
     process::GroundError,
@@ -29,7 +29,7 @@ use crate::{
     scheduler::{Event, Figures, Lookout, Scheduler},
     settings::WorkerSettings,
     transcription::Listener,
-    turn::{Beginner, Kit, OwnLids, Receipts, TurnMetrics, typing_seats},
+    turn::{Beginner, Kit, OwnLids, Receipts, ReplyDoor, TurnMetrics, typing_seats},
 };
 
 /// Why a worker cannot go on.
@@ -85,6 +85,8 @@ pub struct Tenants {
     pub profiles: Profiles,
     /// Links to files, for agents.
     pub media_links: MediaLinks,
+    /// What agents show that answer later.
+    pub tickets: Tickets,
 }
 
 /// A worker that has joined the others and is about to run.
@@ -121,7 +123,7 @@ impl Worker {
         let stores = async { tokio::join!(Media::open(&nats.js), DeadLetters::open(nats.clone())) };
         let (heart, (media, dead)) = tokio::join!(heart, stores);
         let (heart, http, media, dead) = (heart?, outbound::client()?, media?, dead?);
-        let Tenants { directory, gate, budgets, pauses, profiles, media_links } = tenants;
+        let Tenants { directory, gate, budgets, pauses, profiles, media_links, tickets } = tenants;
         let breakers = Arc::new(Breakers::new());
         let (files, listener) = desks(&settings, &http, &media, media_links, &breakers)?;
         let announcer = Announcer::start(Arc::clone(&directory), nats.clone());
@@ -146,6 +148,7 @@ impl Worker {
             own_lids: OwnLids::new(Accounts::new(nats.clone())),
             breakers,
             typing: typing_seats(),
+            replies: ReplyDoor::new(tickets, settings.public_url.clone()),
             beginner: Beginner::new(),
         };
         let retention = Retention::new(traces.clone(), settings.trace_retention_days);

@@ -35,7 +35,8 @@ pub struct WorkerSettings {
     /// The files that an agent is given with one question have so many bytes together,
     /// `OMNIHUB_MEDIA_TO_AGENT`; 0 = it is told of them only.
     pub media_to_agent: usize,
-    /// The hub's address as agents reach it, `OMNIHUB_PUBLIC_URL`, for links to files.
+    /// The hub's address as agents reach it, `OMNIHUB_PUBLIC_URL`, for links to files and
+    /// for later answers.
     pub public_url: Option<String>,
     /// How long a server may take to write down what is said in a message,
     /// `OMNIHUB_TRANSCRIPT_TIMEOUT` in seconds.

@@ -100,3 +100,12 @@ async fn keys_and_signatures_that_nobody_minds_are_named() {
     let findings = conformance::check(&nobody).await.unwrap();
     assert_eq!((failed(&findings), findings.len()), (vec!["reachable"], 1), "{findings:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_answers_later_is_told_what_becomes_of_it() {
+    let promise = Behaviour::Status(axum::http::StatusCode::ACCEPTED, json!({}));
+    let found = findings(promise, (AgentProtocol::Webhook, false)).await;
+    let answer = found.iter().find(|finding| finding.check == "answer").unwrap();
+    assert_eq!(answer.verdict, Verdict::Skipped, "{found:?}");
+    assert!(answer.detail.contains("reply_url"), "{found:?}");
+}

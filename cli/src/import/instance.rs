@@ -9,9 +9,9 @@ use omnihub_common::{
     channel::ChannelType,
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentOptionsPatch, AgentPatch, AgentProtocol, AgentSettings,
-        BudgetSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, GroupSettings, Instance,
-        InstanceName, NewInstance, OfficeSettings, Patch, ReplyPatch, ReplySettings, SlackPatch, SlackSettings,
-        TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
+        BudgetSettings, ChannelSettings, DiscordPatch, DiscordSettings, EvolutionFallback, FailoverSettings,
+        GroupSettings, Instance, InstanceName, NewInstance, OfficeSettings, Patch, ReplyPatch, ReplySettings,
+        SlackPatch, SlackSettings, TakeoverSettings, TurnSettings, WhatsappPatch, WhatsappSettings, service_url,
     },
     secret::{Reference, Secret},
 };
@@ -109,6 +109,7 @@ pub(super) fn read(row: &Row, name: InstanceName, rules: &Rules) -> Result<Draft
         is_default: row.flag("is_default")?.unwrap_or(false),
         session_id_prefix: prefix(row, &theirs, rules, &mut remarks)?,
         agent,
+        failover: FailoverSettings::default(),
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),

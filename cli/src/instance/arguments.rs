@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{
     media::MediaArgs,
-    values::{json, put, secret},
+    values::{clearable, json, put, secret},
 };
 
 /// The fields that may be empty, or go back to what the hub says; in the order of the API's document.
@@ -34,13 +34,16 @@ pub(super) const CLEARABLE: &[&str] = &[
     "discord_default_channel_id",
     "discord_guild_id",
     "enable_auto_split",
+    "fallback_agents",
     "group_keywords",
     "group_session",
     "group_trigger",
+    "late_answer_minutes",
     "mark_read",
     "max_backlog",
     "media_delivery",
     "mention_in_groups",
+    "on_agent_failure",
     "on_edit",
     "opening_hours",
     "out_of_office_message",
@@ -276,6 +279,18 @@ pub struct FieldArgs {
     #[arg(long, value_name = "SECRET", value_parser = secret)]
     #[serde(skip)]
     agent_webhook_secret: Option<Secret>,
+    /// For webhook: how long an answer is waited for that comes later; without it 10.
+    #[arg(long, value_name = "MINUTES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    late_answer_minutes: Option<u64>,
+    /// Who else is asked, as '[{"name": "b", "agent_api_url": "http://…", "agent_api_key": "…"}]'.
+    #[arg(long, value_name = "JSON", value_parser = json)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fallback_agents: Option<Value>,
+    /// What becomes of a question that no agent has answered: text or handoff.
+    #[arg(long, value_name = "WHAT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    on_agent_failure: Option<String>,
     /// Whether long answers are split on blank lines.
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -485,14 +500,5 @@ impl FieldArgs {
         put(&mut map, "slack_bot_token", self.slack_bot_token.as_ref());
         put(&mut map, "slack_signing_secret", self.slack_signing_secret.as_ref());
         map
-    }
-}
-
-/// The API's name of a field that may be empty.
-fn clearable(text: &str) -> Result<String, String> {
-    let field = text.replace('-', "_");
-    match CLEARABLE.contains(&field.as_str()) {
-        true => Ok(field),
-        false => Err(format!("these can be emptied: {}", CLEARABLE.join(", "))),
     }
 }

@@ -54,6 +54,13 @@ async fn a_life_of_an_instance() {
     assert_eq!(hub.json("set-default other").await["is_default"], json!(true));
     assert_eq!(hub.json("show shop_v2").await["is_default"], json!(false));
 
+    let backup = r#"[{"name":"b","agent_api_url":"http://b.test","agent_api_key":"planted-backup-1"}]"#;
+    let changed = hub.json(&format!("update other --fallback-agents {backup} --on-agent-failure handoff")).await;
+    let listed = &changed["fallback_agents"][0];
+    assert_eq!((&listed["rank"], &listed["agent_api_key"]), (&json!(1), &json!("****up-1")));
+    let changed = hub.json("update other --clear fallback-agents --late-answer-minutes 5").await;
+    assert_eq!((&changed["fallback_agents"], &changed["on_agent_failure"]), (&json!([]), &json!("handoff")));
+
     let deleted = hub.run("delete --name other --force").await.unwrap();
     assert_eq!(deleted, "Instance 'other' deleted successfully\n");
     assert_eq!(hub.json("list").await.as_array().unwrap().len(), 1);

@@ -4,6 +4,7 @@ mod bubbles;
 mod decision;
 mod pauses;
 mod session;
+mod ticket;
 pub mod whereabouts;
 
 pub use bubbles::{bubbles, bubbles_so_far};
@@ -11,3 +12,4 @@ pub use decision::Decision;
 pub use pauses::{Pause, Paused, Pauses, Standing};
 pub(crate) use pauses::{forget, names_ending_with};
 pub use session::{session_id, user_id, whatsapp_session_name};
+pub use ticket::{Ticket, Tickets};

@@ -109,6 +109,16 @@ impl AgentSettings {
     /// What it is given when nobody says; the guide's default.
     pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(60);
 
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let Self { api_key, options, .. } = self;
+        std::iter::once(api_key).chain(&options.webhook_secret).chain(&options.webhook_secret_previous)
+    }
+
+    pub(super) fn secrets_mut(&mut self) -> impl Iterator<Item = &mut Secret> {
+        let Self { api_key, options, .. } = self;
+        std::iter::once(api_key).chain(&mut options.webhook_secret).chain(&mut options.webhook_secret_previous)
+    }
+
     /// The agent to name in a call: `agent_id` before `default_agent`, else `default`.
     #[must_use]
     pub fn effective_agent(&self) -> &str {
@@ -133,6 +143,8 @@ pub struct AgentOptions {
     pub system_prompt: Option<String>,
     /// `openai`: so many turns that were answered before are told again.
     pub history_turns: u32,
+    /// `webhook`: how long an answer is waited for that is to come later, in minutes.
+    pub late_answer_minutes: u32,
     /// `webhook`: what calls are signed with; unset = they are not signed.
     pub webhook_secret: Option<Secret>,
     /// `webhook`: the secret before the last rotation; calls are signed with it as well.
@@ -142,6 +154,8 @@ pub struct AgentOptions {
 impl AgentOptions {
     /// How many turns may be told again.
     pub const HISTORY_TURNS: RangeInclusive<u64> = 0..=200;
+    /// For how long an answer may be waited for; a turn has a day.
+    pub const LATE_ANSWER_MINUTES: RangeInclusive<u64> = 1..=1440;
 }
 
 impl Default for AgentOptions {
@@ -151,6 +165,7 @@ impl Default for AgentOptions {
             stream: false,
             system_prompt: None,
             history_turns: 20,
+            late_answer_minutes: 10,
             webhook_secret: None,
             webhook_secret_previous: None,
         }
@@ -173,6 +188,7 @@ pub struct AgentOptionsPatch {
     pub stream: Option<bool>,
     pub system_prompt: Option<Option<String>>,
     pub history_turns: Option<u32>,
+    pub late_answer_minutes: Option<u32>,
     /// A new secret moves the old one to `webhook_secret_previous`; `Some(None)` empties both.
     pub webhook_secret: Option<Option<Secret>>,
     /// `true`: calls are no longer signed with the secret before the last rotation.
@@ -185,6 +201,7 @@ impl AgentOptionsPatch {
         options.kind = self.kind.unwrap_or(options.kind);
         options.stream = self.stream.unwrap_or(options.stream);
         options.history_turns = self.history_turns.unwrap_or(options.history_turns);
+        options.late_answer_minutes = self.late_answer_minutes.unwrap_or(options.late_answer_minutes);
         if let Some(prompt) = self.system_prompt {
             options.system_prompt = prompt;
         }

@@ -36,6 +36,10 @@ pub struct Model {
     pub agent_webhook_secret: Option<String>,
     #[sea_orm(column_type = "Text", nullable)]
     pub agent_webhook_secret_previous: Option<String>,
+    #[sea_orm(column_type = "Text", nullable)]
+    pub fallback_agents: Option<String>,
+    pub on_agent_failure: String,
+    pub late_answer_minutes: i32,
     pub enable_auto_split: bool,
     pub split_over: i32,
     pub debounce_ms: i32,

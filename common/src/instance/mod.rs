@@ -11,6 +11,7 @@ mod budgets;
 mod channel_settings;
 mod directory;
 mod entity;
+mod failover;
 mod follow;
 mod groups;
 mod lookup;
@@ -39,6 +40,7 @@ pub use agent::{AgentKind, AgentOptions, AgentOptionsPatch, AgentProtocol, Agent
 pub use budget::{BudgetPatch, BudgetSettings, Spent};
 pub use budgets::Budgets;
 pub use directory::{Change, Directory, DirectorySettings, Unavailable};
+pub use failover::{FailoverPatch, FailoverSettings, FallbackAgent, FallbackView, OnAgentFailure};
 pub use follow::{Announcer, Following};
 pub use groups::{GroupPatch, GroupSession, GroupSettings, GroupTrigger};
 pub use lookup::Lookup;

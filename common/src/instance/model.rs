@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AgentSettings, BudgetSettings, GroupSettings, MediaSettings, MentionInGroups, OfficeSettings, QuoteReplies,
-    TakeoverSettings, TurnSettings,
+    AgentSettings, BudgetSettings, FailoverSettings, GroupSettings, MediaSettings, MentionInGroups, OfficeSettings,
+    QuoteReplies, TakeoverSettings, TurnSettings,
 };
 use crate::{channel::ChannelType, secret::Secret};
 
@@ -132,6 +132,8 @@ pub struct Instance {
     pub session_id_prefix: Option<String>,
     /// The agent that answers.
     pub agent: AgentSettings,
+    /// Who is asked when that one does not answer.
+    pub failover: FailoverSettings,
     /// How messages become turns.
     pub turns: TurnSettings,
     /// What a message from the paired phone does.
@@ -170,9 +172,9 @@ impl Instance {
     /// Every secret of the instance: what no trace and no error may show.
     #[must_use]
     pub fn secrets(&self) -> Vec<&Secret> {
-        let mut secrets = vec![&self.agent.api_key];
-        let options = &self.agent.options;
-        secrets.extend(options.webhook_secret.iter().chain(&options.webhook_secret_previous));
+        let fallbacks = self.failover.agents.iter().map(|fallback| &fallback.agent);
+        let mut secrets: Vec<&Secret> =
+            std::iter::once(&self.agent).chain(fallbacks).flat_map(AgentSettings::secrets).collect();
         secrets.extend(&self.media.transcript.api_key);
         match &self.channel {
             ChannelSettings::Whatsapp(whatsapp) => {
@@ -187,9 +189,9 @@ impl Instance {
 
     /// The same, to give those their value that are kept somewhere else.
     pub(super) fn secrets_mut(&mut self) -> Vec<&mut Secret> {
-        let mut secrets = vec![&mut self.agent.api_key];
-        let options = &mut self.agent.options;
-        secrets.extend(options.webhook_secret.iter_mut().chain(&mut options.webhook_secret_previous));
+        let fallbacks = self.failover.agents.iter_mut().map(|fallback| &mut fallback.agent);
+        let agents = std::iter::once(&mut self.agent).chain(fallbacks);
+        let mut secrets: Vec<&mut Secret> = agents.flat_map(AgentSettings::secrets_mut).collect();
         secrets.extend(&mut self.media.transcript.api_key);
         match &mut self.channel {
             ChannelSettings::Whatsapp(whatsapp) => {

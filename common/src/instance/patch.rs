@@ -5,9 +5,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::{
-    AgentOptionsPatch, AgentProtocol, BudgetPatch, ChannelSettings, DiscordSettings, GroupPatch, Instance, MediaPatch,
-    MentionInGroups, OfficePatch, QuoteReplies, ReplySettings, SlackSettings, TakeoverPatch, TurnPatch,
-    WhatsappSettings,
+    AgentOptionsPatch, AgentProtocol, AgentSettings, BudgetPatch, ChannelSettings, DiscordSettings, FailoverPatch,
+    GroupPatch, Instance, MediaPatch, MentionInGroups, OfficePatch, QuoteReplies, ReplySettings, SlackSettings,
+    TakeoverPatch, TurnPatch, WhatsappSettings,
 };
 use crate::secret::Secret;
 
@@ -24,6 +24,7 @@ pub struct Patch {
     pub is_default: Option<bool>,
     pub session_id_prefix: Option<Option<String>>,
     pub agent: AgentPatch,
+    pub failover: FailoverPatch,
     pub turns: TurnPatch,
     pub takeover: TakeoverPatch,
     pub groups: GroupPatch,
@@ -40,7 +41,7 @@ pub struct Patch {
     pub slack: SlackPatch,
 }
 
-/// A change of [`super::AgentSettings`].
+/// A change of [`AgentSettings`].
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the fields of `AgentSettings`, described there")]
 pub struct AgentPatch {
@@ -129,20 +130,27 @@ impl Patch {
         self.reply.apply(&mut instance.reply);
         self.media.apply(&mut instance.media);
         put(&mut instance.trace_retention_days, self.trace_retention_days);
-        let agent = &mut instance.agent;
-        put(&mut agent.api_url, self.agent.api_url);
-        put_secret(&mut agent.api_key, self.agent.api_key);
-        put(&mut agent.agent_id, self.agent.agent_id);
-        put(&mut agent.default_agent, self.agent.default_agent);
-        put(&mut agent.timeout, self.agent.timeout);
-        put(&mut agent.protocol, self.agent.protocol);
-        put(&mut agent.error_message, self.agent.error_message);
-        self.agent.options.apply(&mut agent.options);
+        self.agent.apply(&mut instance.agent);
+        self.failover.apply(&mut instance.failover);
         match &mut instance.channel {
             ChannelSettings::Whatsapp(settings) => self.whatsapp.apply(settings, instance.name.as_str()),
             ChannelSettings::Discord(settings) => self.discord.apply(settings),
             ChannelSettings::Slack(settings) => self.slack.apply(settings),
         }
+    }
+}
+
+impl AgentPatch {
+    /// Changes the settings.
+    pub fn apply(self, agent: &mut AgentSettings) {
+        put(&mut agent.api_url, self.api_url);
+        put_secret(&mut agent.api_key, self.api_key);
+        put(&mut agent.agent_id, self.agent_id);
+        put(&mut agent.default_agent, self.default_agent);
+        put(&mut agent.timeout, self.timeout);
+        put(&mut agent.protocol, self.protocol);
+        put(&mut agent.error_message, self.error_message);
+        self.options.apply(&mut agent.options);
     }
 }
 

@@ -10,8 +10,8 @@ use sea_orm::{
 };
 
 use super::{
-    AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance, InstanceName, InstanceView, Lookup,
-    MediaSettings, OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
+    AgentSettings, BudgetSettings, ChannelSettings, FailoverSettings, GroupSettings, Instance, InstanceName,
+    InstanceView, Lookup, MediaSettings, OfficeSettings, Patch, ReplySettings, TakeoverSettings, TurnSettings,
     channel_settings::{self, RowSeal},
     entity::{ActiveModel, Column, Entity, Model},
 };
@@ -52,6 +52,7 @@ pub struct NewInstance {
     pub is_default: bool,
     pub session_id_prefix: Option<String>,
     pub agent: AgentSettings,
+    pub failover: FailoverSettings,
     pub turns: TurnSettings,
     pub takeover: TakeoverSettings,
     pub groups: GroupSettings,
@@ -293,6 +294,7 @@ impl Instances {
             is_default: new.is_default,
             session_id_prefix: new.session_id_prefix,
             agent: new.agent,
+            failover: new.failover,
             turns: new.turns,
             takeover: new.takeover,
             groups: new.groups,
@@ -315,6 +317,7 @@ impl Instances {
             agent_webhook_secret: Set(None),
             agent_webhook_secret_previous: Set(None),
             transcript_api_key: Set(None),
+            fallback_agents: Set(None),
             channel_settings: Set(serde_json::json!({})),
             ..ActiveModelTrait::reset_all(draft.into_active_model())
         };
@@ -326,6 +329,7 @@ impl Instances {
             agent_webhook_secret: Set(row.agent_webhook_secret),
             agent_webhook_secret_previous: Set(row.agent_webhook_secret_previous),
             transcript_api_key: Set(row.transcript_api_key),
+            fallback_agents: Set(row.fallback_agents),
             channel_settings: Set(row.channel_settings),
             ..Default::default()
         };
@@ -370,7 +374,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     let seal = RowSeal { keyring, id: row.id };
     let slug = row.whatsapp_instance.as_deref().unwrap_or(&row.name);
     let (turns, takeover) = (rows::turns(&row)?, rows::takeover(&row)?);
-    let (groups, agent) = (rows::groups(&row)?, agent::read(&row, &seal)?);
+    let (groups, agent, failover) = (rows::groups(&row)?, agent::read(&row, &seal)?, agent::failover(&row, &seal)?);
     let (budget, office, reply) = (manners::budget(&row)?, manners::office(&row)?, manners::reply(&row)?);
     let media = media::read(&row, &seal)?;
     let channel = channel_settings::read(&row.channel_type, slug, row.channel_settings, &seal)?;
@@ -382,6 +386,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
         is_default: row.is_default,
         session_id_prefix: row.session_id_prefix,
         agent,
+        failover,
         turns,
         takeover,
         groups,
@@ -420,6 +425,9 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         agent_webhook_secret: seal.encrypt_some("agent_webhook_secret", agent.options.webhook_secret.as_ref())?,
         agent_webhook_secret_previous: seal
             .encrypt_some("agent_webhook_secret_previous", agent.options.webhook_secret_previous.as_ref())?,
+        fallback_agents: agent::fallbacks(&instance.failover, &seal)?,
+        on_agent_failure: instance.failover.on_failure.as_str().to_owned(),
+        late_answer_minutes: i32::try_from(agent.options.late_answer_minutes).unwrap_or(i32::MAX),
         enable_auto_split: instance.reply.enable_auto_split,
         split_over: rows::integer(instance.reply.split_over, "split_over")?,
         debounce_ms: rows::integer(instance.turns.debounce_ms, "debounce_ms")?,

@@ -16,14 +16,15 @@ use super::{
 use crate::{sealed::SealedText, secret::Place};
 
 /// A row's id, its secrets that are columns of their own, and its channel's settings.
-type Row = (i64, String, Option<String>, Option<String>, Option<String>, Value);
+type Row = (i64, String, Option<String>, Option<String>, Option<String>, Option<String>, Value);
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::Id,
     Column::AgentApiKey,
     Column::AgentWebhookSecret,
     Column::AgentWebhookSecretPrevious,
     Column::TranscriptApiKey,
+    Column::FallbackAgents,
     Column::ChannelSettings,
 ];
 
@@ -52,6 +53,7 @@ pub(crate) async fn put(database: &impl ConnectionTrait, row: i64, texts: &[Seal
             "agent_webhook_secret" => change.agent_webhook_secret = Set(Some(text.text.clone())),
             "agent_webhook_secret_previous" => change.agent_webhook_secret_previous = Set(Some(text.text.clone())),
             "transcript_api_key" => change.transcript_api_key = Set(Some(text.text.clone())),
+            "fallback_agents" => change.fallback_agents = Set(Some(text.text.clone())),
             field => put_sealed(&mut settings, field, &text.text),
         }
     }
@@ -59,12 +61,13 @@ pub(crate) async fn put(database: &impl ConnectionTrait, row: i64, texts: &[Seal
     change.update(database).await.map(drop)
 }
 
-fn texts((id, key, webhook, previous, transcript, settings): Row) -> Vec<SealedText> {
+fn texts((id, key, webhook, previous, transcript, fallbacks, settings): Row) -> Vec<SealedText> {
     let text = |field, text| SealedText { place: Place { instance: id, table: TABLE, row: id, field }, text };
     let mut texts = vec![text("agent_api_key", key)];
     texts.extend(webhook.map(|secret| text("agent_webhook_secret", secret)));
     texts.extend(previous.map(|secret| text("agent_webhook_secret_previous", secret)));
     texts.extend(transcript.map(|secret| text("transcript_api_key", secret)));
+    texts.extend(fallbacks.map(|agents| text("fallback_agents", agents)));
     texts.extend(sealed(&settings).map(|(field, sealed)| text(field, sealed.to_owned())));
     texts
 }

@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use super::{
-    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings,
-    InstanceName, Instances, MediaSettings, NewInstance, OfficeSettings, ReplySettings, StoreError, TakeoverSettings,
-    TranscriptSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
+    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, FailoverSettings,
+    GroupSettings, InstanceName, Instances, MediaSettings, NewInstance, OfficeSettings, ReplySettings, StoreError,
+    TakeoverSettings, TranscriptSettings, TurnSettings, UrlProblem, WhatsappSettings, service_url,
 };
 use crate::{config::Settings, secret::Secret};
 
@@ -110,6 +110,7 @@ fn describe(settings: &dyn Settings) -> Result<Option<NewInstance>, SeedProblem>
             error_message: None,
             options: AgentOptions::default(),
         },
+        failover: FailoverSettings::default(),
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),

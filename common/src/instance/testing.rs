@@ -8,9 +8,9 @@ use sea_orm::{ConnectOptions, Database, DatabaseConnection};
 use sea_orm_migration::MigratorTrait;
 
 use super::{
-    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings, Instance,
-    InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
-    WhatsappSettings,
+    AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, FailoverSettings,
+    GroupSettings, Instance, InstanceName, Instances, NewInstance, OfficeSettings, ReplySettings, TakeoverSettings,
+    TurnSettings, WhatsappSettings,
 };
 use crate::{
     key::{Everyone, Reach},
@@ -27,6 +27,7 @@ pub(crate) fn instance(name: &str) -> Instance {
         is_default: false,
         session_id_prefix: new.session_id_prefix,
         agent: new.agent,
+        failover: new.failover,
         turns: new.turns,
         takeover: new.takeover,
         groups: new.groups,
@@ -58,6 +59,7 @@ pub(crate) fn new_instance(name: &str) -> NewInstance {
             error_message: None,
             options: AgentOptions::default(),
         },
+        failover: FailoverSettings::default(),
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),

@@ -4,7 +4,10 @@ use chrono::SecondsFormat;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{ChannelSettings, DiscordSettings, Instance, OpeningHours, ReplySettings, SlackSettings, WhatsappSettings};
+use super::{
+    ChannelSettings, DiscordSettings, FallbackView, Instance, OpeningHours, ReplySettings, SlackSettings,
+    WhatsappSettings,
+};
 use crate::secret::Secret;
 
 /// What API answers and the audit log hold of an instance. Field names and their order are the
@@ -38,6 +41,9 @@ pub struct InstanceView {
     agent_history_turns: u32,
     agent_webhook_secret: Option<String>,
     agent_webhook_secret_previous: Option<String>,
+    fallback_agents: Vec<FallbackView>,
+    on_agent_failure: &'static str,
+    late_answer_minutes: u32,
     #[serde(flatten)]
     reply: ReplyView,
     debounce_ms: u32,
@@ -139,6 +145,9 @@ impl InstanceView {
             agent_history_turns: agent.options.history_turns,
             agent_webhook_secret: agent.options.webhook_secret.as_ref().map(Secret::mask),
             agent_webhook_secret_previous: agent.options.webhook_secret_previous.as_ref().map(Secret::mask),
+            fallback_agents: instance.failover.agents.iter().map(FallbackView::new).collect(),
+            on_agent_failure: instance.failover.on_failure.as_str(),
+            late_answer_minutes: agent.options.late_answer_minutes,
             reply: ReplyView::new(&instance.reply),
             debounce_ms: instance.turns.debounce_ms,
             debounce_max_ms: instance.turns.debounce_max_ms,

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use super::{Program, WaitingRoom};
 use crate::{
     config::{ConfigError, DataFolder, DatabaseSettings, NatsSettings, Settings},
+    conversation::Tickets,
     database::{self, DatabaseError},
     health::Health,
     instance::{Directory, DirectorySettings, Instances, StoreError, seed_default},
@@ -99,6 +100,8 @@ pub struct Tenants {
     pub sealed: SealedValues,
     /// Links to files, for agents.
     pub media_links: MediaLinks,
+    /// What agents show that answer later.
+    pub tickets: Tickets,
 }
 
 impl Ground {
@@ -114,6 +117,7 @@ impl Ground {
         let instances = Arc::new(instances);
         let media_links = MediaLinks::new(&keyring);
         let keys = Keys::new(self.database.clone(), Arc::clone(&keyring));
+        let tickets = Tickets::new(Arc::clone(&keyring));
         let sealed = SealedValues::new(self.database.clone(), keyring);
         let missing = || async { Ok(sealed.missing_keys(&*self.settings).await?) };
         if let Some(missing) = patiently(missing).await? {
@@ -121,7 +125,7 @@ impl Ground {
         }
         patiently(|| seed_default(&instances, &*self.settings)).await?;
         let directory = Directory::new(Arc::clone(&instances), DirectorySettings::load(&*self.settings)?);
-        Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed, media_links })
+        Ok(Tenants { instances, directory: Arc::new(directory), keys, sealed, media_links, tickets })
     }
 
     /// The queue: a connection under this name, and the layout its streams were made with.

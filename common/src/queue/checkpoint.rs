@@ -1,6 +1,6 @@
 //! The checkpoint: what a conversation must remember so that any worker can go on with it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -33,9 +33,12 @@ pub struct Checkpoint {
     /// The turn that waits for another attempt while a send overtakes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overtaken: Option<OpenTurn>,
-    /// What the agent calls this conversation.
+    /// What the instance's own agent calls this conversation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<AgentSession>,
+    /// What each fallback agent calls it, by the agent's name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fallback_sessions: BTreeMap<String, AgentSession>,
     /// The day (of the office) on which the person was last told that it is closed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_closed: Option<NaiveDate>,
@@ -87,6 +90,9 @@ pub struct OpenTurn {
     /// The process that began it last, by a number it chose at its start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub begun_by: Option<u64>,
+    /// An answer is waited for that the agent gives later, without anybody who asks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub awaiting: Option<Awaiting>,
     /// Whether it is counted against the instance's budgets.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub budgeted: bool,
@@ -104,9 +110,22 @@ impl OpenTurn {
             beginnings: 0,
             counted: false,
             begun_by: None,
+            awaiting: None,
             budgeted: false,
         }
     }
+}
+
+/// An answer that comes later. An older version does not know of it, and asks again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Awaiting {
+    /// The fallback agent that gives it; none for the instance's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// When the agent was asked, in milliseconds since 1970.
+    pub asked_at: i64,
+    /// Until when it is waited for.
+    pub until: i64,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
@@ -149,6 +168,9 @@ pub struct Answer {
     /// How many tools the agent says it used.
     #[serde(default)]
     pub tools_used: Option<i32>,
+    /// The name of the fallback agent that gave it; none for the instance's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
     /// Set when this is a text of the instance's own (after the last failure, or outside of its
     /// opening hours), with the reason that the turn ends with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -212,6 +234,29 @@ impl Checkpoint {
 
     pub(super) fn to_bytes(&self) -> Result<Bytes, serde_json::Error> {
         serde_json::to_vec(self).map(Bytes::from)
+    }
+
+    /// What an agent calls this conversation; `fallback` is its name, none for the instance's own.
+    #[must_use]
+    pub fn session_with(&self, fallback: Option<&str>) -> Option<&AgentSession> {
+        match fallback {
+            None => self.session.as_ref(),
+            Some(name) => self.fallback_sessions.get(name),
+        }
+    }
+
+    /// Remembers what an agent calls this conversation; see [`Checkpoint::session_with`].
+    pub fn keep_session(&mut self, fallback: Option<&str>, session: AgentSession) {
+        let session = Some(session).filter(|session| *session != AgentSession::default());
+        match (fallback, session) {
+            (None, session) => self.session = session,
+            (Some(name), Some(session)) => {
+                self.fallback_sessions.insert(name.to_owned(), session);
+            }
+            (Some(name), None) => {
+                self.fallback_sessions.remove(name);
+            }
+        }
     }
 
     /// Whether no turn is open.
@@ -353,6 +398,20 @@ mod tests {
         let bytes = checkpoint.to_bytes().unwrap();
         assert_eq!(Checkpoint::read(&bytes).unwrap(), checkpoint);
         assert!(matches!(Checkpoint::read(br#"{"v":9}"#), Err(CheckpointError::Version(9))));
+    }
+
+    #[test]
+    fn each_agent_has_its_own_names_and_an_older_checkpoint_those_of_the_first() {
+        let named = |id: &str| AgentSession { session_id: Some(id.to_owned()), user_id: None };
+        let mut checkpoint = Checkpoint::read(br#"{"v":1,"session":{"session_id":"old"}}"#).unwrap();
+        assert_eq!((checkpoint.session_with(None), checkpoint.session_with(Some("b"))), (Some(&named("old")), None));
+        checkpoint.keep_session(Some("b"), named("theirs"));
+        checkpoint.keep_session(None, named("ours"));
+        let read = Checkpoint::read(&checkpoint.to_bytes().unwrap()).unwrap();
+        assert_eq!(read.session_with(Some("b")), Some(&named("theirs")));
+        assert_eq!(read.session_with(None), Some(&named("ours")));
+        checkpoint.keep_session(Some("b"), AgentSession::default());
+        assert_eq!(checkpoint.session_with(Some("b")), None);
     }
 
     #[test]

@@ -124,8 +124,8 @@ pub(super) fn trace_tail(trace: Uuid) -> [u8; 10] {
 /// One accepted message as it waits in `INBOUND`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Envelope {
-    /// The version of this record: [`Envelope::VERSION`], [`Envelope::REDRIVEN`] or
-    /// [`Envelope::SEND`].
+    /// The version of this record: [`Envelope::VERSION`], [`Envelope::REDRIVEN`],
+    /// [`Envelope::SEND`] or [`Envelope::ANSWER`].
     pub v: u8,
     /// What it is.
     #[serde(default, skip_serializing_if = "EnvelopeKind::is_message")]
@@ -133,6 +133,11 @@ pub struct Envelope {
     /// What it does to its conversation, where it is not something to be answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub command: Option<Command>,
+    /// Whether it is an agent's later answer: [`Command::Answer`]. A field of its own, since an older
+    /// version takes an envelope for unreadable whose command it does not know; this one it leaves to
+    /// a newer version.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub answers: bool,
     /// The message's id.
     pub id: MessageId,
     /// The message's trace.
@@ -187,8 +192,10 @@ impl Envelope {
     /// The version of an [`EnvelopeKind::Send`], redriven or not: a worker that does not know
     /// [`Envelope::kind`] would take it for what a customer says.
     pub const SEND: u8 = 3;
+    /// The version of an agent's later answer.
+    pub const ANSWER: u8 = 4;
     /// The newest version that this build knows.
-    pub const NEWEST: u8 = Self::SEND;
+    pub const NEWEST: u8 = Self::ANSWER;
 
     /// From when its age counts: its last redrive, else its acceptance.
     #[must_use]
@@ -231,6 +238,11 @@ pub enum Command {
     /// A person has taken a message back; the body has its key. A worker that does not know
     /// commands ignores it as a message of a type that it does not know, and so the next.
     Revoke,
+    /// An agent answers a question that it was asked before; the body is a
+    /// [`LateAnswer`](crate::queue::LateAnswer). It is not written as a command: see
+    /// [`Envelope::answers`].
+    #[serde(skip)]
+    Answer,
     /// A person has edited a message; the body has its key and what it says now. It waits in its
     /// place, as a message does.
     Edit,
@@ -242,6 +254,20 @@ impl Command {
     pub fn is_immediate(self) -> bool {
         self != Self::Edit
     }
+}
+
+/// What an agent has answered later.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LateAnswer {
+    /// The turn that it answers.
+    pub turn_id: String,
+    /// The fallback agent that answered; none for the instance's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fallback: Option<String>,
+    /// What kind of body it is.
+    pub content_type: String,
+    /// The answer as it came.
+    pub body: String,
 }
 
 /// Where the channel's words are.
@@ -298,6 +324,16 @@ mod tests {
         let redriven = Envelope { redrive: Some(Redrive { nth: 3, at: 9 }), ..read };
         let read: Envelope = serde_json::from_slice(&serde_json::to_vec(&redriven).unwrap()).unwrap();
         assert_eq!((read.redrives(), read.counts_from()), (3, 9));
+    }
+
+    #[test]
+    fn a_later_answer_is_left_to_those_who_know_it() {
+        let read: Envelope = serde_json::from_value(json_envelope()).unwrap();
+        assert!(!read.answers);
+        let answer = Envelope { v: Envelope::ANSWER, answers: true, ..read };
+        let written = serde_json::to_value(&answer).unwrap();
+        assert_eq!((&written["v"], &written["answers"]), (&serde_json::json!(4), &serde_json::json!(true)));
+        assert_eq!(written.get("command"), None, "an older version can read its head");
     }
 
     #[test]

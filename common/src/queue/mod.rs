@@ -62,7 +62,7 @@ pub use accounts::{AccountRecord, Accounts, Watched};
 pub use aliases::{Alias, Aliases, Naming, PersonIds};
 pub use backlog::{BACKLOG_INTERVAL, BacklogReport, Backlogs, PartitionBacklog};
 pub use bucket::BucketError;
-pub use checkpoint::{AgentSession, Answer, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
+pub use checkpoint::{AgentSession, Answer, Awaiting, Checkpoint, DONE_IDS_KEPT, DONE_IDS_KEPT_FOR, OpenTurn, Phase};
 pub use claim::{ClaimError, Claimant, Claimed, owner_recorded};
 pub use clock::{now_ms, since_boot};
 pub use config::{ConfigBucketError, ConfigWatch, announce_change};
@@ -70,7 +70,9 @@ pub use confirm::until_confirmed;
 pub use connect::{ConnectError, Nats, connect};
 pub use consumer::{Delivery, Fed, PumpEnd, pump};
 pub use dead::{DeadLetter, DeadLetters};
-pub use envelope::{Command, Envelope, EnvelopeBody, EnvelopeKind, MessageId, MessageKey, Redrive, trace_id};
+pub use envelope::{
+    Command, Envelope, EnvelopeBody, EnvelopeKind, LateAnswer, MessageId, MessageKey, Redrive, trace_id,
+};
 pub use idempotency::{Claiming, IdempotencyKeys, KeyClaim, KeyError, SAFE_TO_REPEAT};
 pub use intake::{Accepted, Intake, IntakeError};
 pub use layout::{Fsync, Layout, LayoutError};

@@ -211,6 +211,9 @@ fn ending(trace: &Model, outcome: Outcome, letter: Option<&DeadLetter>) -> Vec<S
         (Outcome::Answered, _) if is_send(trace) => format!("It was sent{took}."),
         (Outcome::Answered, Some(why)) => format!("It was answered in part{took}: {why}"),
         (Outcome::Answered, _) => format!("It was answered{took}."),
+        (Outcome::HandedOff, Some(why)) if trace.outcome_reason.as_deref() == Some("handed_over") => {
+            format!("It was left to people: {why}")
+        }
         (Outcome::HandedOff, _) => "A person has taken over the conversation, so the bot stayed silent.".to_owned(),
         (Outcome::Ignored, Some(why)) => format!("It was ignored: {why}"),
         (Outcome::Ignored, None) => "It was ignored.".to_owned(),

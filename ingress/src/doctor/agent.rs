@@ -16,12 +16,21 @@ pub(super) async fn look(probe: &Probe, instance: &Instance) -> Vec<Finding> {
     let seen = probe.get(&instance.agent.api_url, &["health"], "the agent").await;
     let clock = seen.as_ref().ok().and_then(|seen| seen.clock.clone());
     let clock = clock.filter(|clock| clock.verdict != Verdict::Ok);
-    std::iter::once(judge(&seen, instance.name.as_str())).chain(clock).collect()
+    let name = instance.name.as_str();
+    let own = format!("`omnihub instance update {name} --agent-api-url URL`");
+    let mut findings: Vec<Finding> = std::iter::once(judge(&seen, &own)).chain(clock).collect();
+    for fallback in &instance.failover.agents {
+        let seen = probe.get(&fallback.agent.api_url, &["health"], "the agent").await;
+        let elsewhere = format!("`omnihub instance update {name} --fallback-agents JSON`");
+        let finding = judge(&seen, &elsewhere);
+        findings.push(Finding { says: format!("Fallback `{}`: {}", fallback.name, finding.says), ..finding });
+    }
+    findings
 }
 
 /// An agent need not have a `/health`: only what shows that questions will fail is a problem.
-fn judge(seen: &Result<Seen, Silence>, name: &str) -> Finding {
-    let elsewhere = format!("`omnihub instance update {name} --agent-api-url URL`");
+/// `elsewhere` is the command that says where it is.
+fn judge(seen: &Result<Seen, Silence>, elsewhere: &str) -> Finding {
     match seen {
         Err(silence) => Finding::problem(
             CHECK,
@@ -62,7 +71,7 @@ mod tests {
 
     #[test]
     fn only_what_shows_that_questions_will_fail_is_a_problem() {
-        let of = |status| judge(&Ok(Seen { status, clock: None }), "acme").verdict;
+        let of = |status| judge(&Ok(Seen { status, clock: None }), "`x`").verdict;
         for (status, verdict) in [
             (200, Verdict::Ok),
             (204, Verdict::Ok),
@@ -75,7 +84,7 @@ mod tests {
         ] {
             assert_eq!(of(status), verdict, "{status}");
         }
-        let refused = judge(&Err(Silence::Refused), "acme");
+        let refused = judge(&Err(Silence::Refused), "`omnihub instance update acme --agent-api-url URL`");
         assert_eq!(refused.says, "The agent cannot be reached: the connection was refused.");
         assert!(refused.remedy.unwrap().contains("omnihub instance update acme --agent-api-url URL"));
     }

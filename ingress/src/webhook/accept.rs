@@ -90,6 +90,7 @@ async fn envelope(
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
         command,
+        answers: false,
         id,
         trace_id,
         instance_id: instance.id,

@@ -102,6 +102,7 @@ fn envelope(
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
         command: Some(command),
+        answers: false,
         id,
         // What has no time of its own gets that of its coming: it is traced among its like.
         trace_id: trace_id(at, id),

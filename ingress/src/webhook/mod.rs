@@ -1,4 +1,4 @@
-//! The public door: webhooks of the channels.
+//! The public door: webhooks of the channels, and agents that answer later (`replies`).
 //!
 //! The journey of a webhook: `route` finds whose it is, `verify` whether its sender knows the
 //! instance's secret, the channel's folder reads and splits it, `accept` names each message and
@@ -14,6 +14,7 @@ mod documented;
 mod late;
 mod meters;
 mod quota;
+mod replies;
 mod route;
 mod session;
 mod verify;
@@ -35,6 +36,7 @@ use omnihub_common::{
         event::Event,
         webhook::{Webhook, WebhookError, read_webhook},
     },
+    conversation::Tickets,
     instance::Directory,
     queue::{Intake, IntakeError, TraceBus},
     telemetry::propagation,
@@ -76,6 +78,8 @@ pub struct WebhookState {
     pub webhooks: WebhookMeters,
     /// How accounts are connected.
     pub connections: Connections,
+    /// What agents show that answer later.
+    pub tickets: Tickets,
     /// Which conversations messages belong to.
     pub sessions: Sessions,
 }
@@ -94,6 +98,7 @@ pub(crate) fn recorded() -> Routes<WebhookState> {
         .route("/webhook/evolution", open_post(legacy).doc(documented::default()))
         .route("/webhook/evolution/{instance}", open_post(named).doc(documented::named()))
         .route("/webhook/evolution/{instance}/{event}", open_post(named_by_event).doc(documented::by_event()))
+        .route("/api/v1/replies/{ticket}", open_post(replies::answer).doc(replies::doc()))
 }
 
 /// The answer to an accepted webhook.

@@ -96,8 +96,8 @@ mod tests {
     use chrono::{DateTime, Utc};
     use jsonwebtoken::{EncodingKey, Header};
     use omnihub_common::instance::{
-        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSettings, InstanceName,
-        OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, FailoverSettings, GroupSettings,
+        InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
     };
     use serde_json::json;
 
@@ -122,6 +122,7 @@ mod tests {
                 error_message: None,
                 options: AgentOptions::default(),
             },
+            failover: FailoverSettings::default(),
             turns: TurnSettings::default(),
             takeover: TakeoverSettings::default(),
             groups: GroupSettings::default(),

@@ -11,7 +11,8 @@ use omnihub_common::{
     conversation::Decision,
     instance::{
         AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, DiscordSettings,
-        GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
+        FailoverSettings, GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings,
+        TurnSettings,
     },
     secret::Secret,
 };
@@ -139,6 +140,7 @@ impl Look {
             agent_knows_user: false,
             user: json!({"phone_number": "+10000000000", "email": null, "user_data": {"name": "omnihub agent check"}}),
             quoted: None,
+            reply_url: None,
         }
     }
 
@@ -248,6 +250,10 @@ fn answered(first: &Result<Reply, AgentError>, took: u64) -> Finding {
             finding("answer", Verdict::Failed, "it can be read and has no text: the person gets nothing", took)
         }
         Ok(reply) => finding("answer", Verdict::Ok, format!("{} characters of text", reply.text.chars().count()), took),
+        Err(error) if error.is_later() => {
+            let detail = "it answers later (202): a hub with OMNIHUB_PUBLIC_URL names a reply_url and waits there, a check does not";
+            finding("answer", Verdict::Skipped, detail, took)
+        }
         Err(error) => {
             let then = match &error.decision {
                 Decision::Again(_) => "the hub would ask again",
@@ -321,6 +327,7 @@ fn instance(target: &Target) -> Instance {
                 ..AgentOptions::default()
             },
         },
+        failover: FailoverSettings::default(),
         turns: TurnSettings::default(),
         groups: GroupSettings::default(),
         budget: BudgetSettings::default(),

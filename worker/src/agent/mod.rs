@@ -57,6 +57,8 @@ pub struct Question {
     pub user: Value,
     /// The quoted message, for agents that want it apart.
     pub quoted: Option<Value>,
+    /// Where the agent may post its answer later, where that is possible.
+    pub reply_url: Option<String>,
 }
 
 /// One message of a turn.
@@ -118,6 +120,23 @@ pub struct AgentError {
     pub body: Option<Value>,
     /// What to do.
     pub decision: Decision,
+}
+
+impl AgentError {
+    /// Whether the agent has not failed, but means to answer later.
+    #[must_use]
+    pub fn is_later(&self) -> bool {
+        matches!(&self.decision, Decision::Dead(reason) if reason == webhook::LATER)
+    }
+}
+
+/// Reads what an agent has answered later, as if it had answered at once.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn read_later(content_type: &str, bytes: Vec<u8>) -> Result<Reply, AgentError> {
+    let content_type = content_type.to_ascii_lowercase();
+    webhook::read(&answer::Answer { status: 200, content_type, bytes, ..answer::Answer::default() })
 }
 
 /// How many turns of the past [`request`] is to be given: an agent that remembers needs none.

@@ -30,5 +30,6 @@ pub(super) fn question(text: &str) -> Question {
         agent_knows_user: false,
         user: json!({"phone_number": "+1"}),
         quoted: None,
+        reply_url: None,
     }
 }

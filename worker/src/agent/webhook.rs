@@ -1,10 +1,11 @@
 //! The protocol `webhook`: `POST {url}` to anybody's own server, signed as Standard Webhooks say
-//! (<https://www.standardwebhooks.com>), which answers at once.
+//! (<https://www.standardwebhooks.com>), which answers at once, or later (202) at the `reply_url` that it
+//! was given.
 //!
 //! The signature covers the id of the turn, the time of this attempt and the body, so that a server
 //! that knows the secret need not trust the network. While the secret rotates there is one for each.
 //!
-//! What is absent: answers that come later (202). Such an answer is a dead letter.
+//! What is absent: what becomes of a 202. The turn knows.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -27,7 +28,10 @@ use super::{
     file::{File, Show, put_beside},
 };
 
-/// The body of a call. Of one turn it is the same in every attempt.
+/// The reason of an answer that is to come later.
+pub(super) const LATER: &str = "agent_answers_later";
+
+/// The body of a call. Of one turn it is the same in every attempt, but for the `reply_url`.
 pub(super) fn request(instance: &Instance, question: &Question) -> Value {
     let time = |at: Option<i64>| {
         let at = DateTime::from_timestamp_millis(at?)?;
@@ -41,7 +45,7 @@ pub(super) fn request(instance: &Instance, question: &Question) -> Value {
     if let Some(user) = user.as_object_mut() {
         user.insert("id".to_owned(), question.user_id.as_str().into());
     }
-    json!({
+    let mut request = json!({
         "id": question.turn_id,
         "timestamp": messages.last().map(|last| &last["at"]),
         "instance": instance.name.as_str(),
@@ -50,7 +54,11 @@ pub(super) fn request(instance: &Instance, question: &Question) -> Value {
         "user": user,
         "messages": messages,
         "session": question.session_id,
-    })
+    });
+    if let Some(url) = &question.reply_url {
+        request["reply_url"] = url.as_str().into();
+    }
+    request
 }
 
 /// Each file stands with its message.
@@ -98,7 +106,7 @@ pub(super) fn read(answer: &Answer) -> Result<Reply, AgentError> {
     let status = answer.status;
     match status {
         204 => return Ok(Reply { status, ..Reply::default() }),
-        202 => return Err(later(status)),
+        202 => return Err(later(answer)),
         _ => {}
     }
     // Some servers call JSON a plain text.
@@ -124,10 +132,10 @@ fn texts(parts: &Value) -> Option<String> {
     texts.filter(|texts| !texts.is_empty() || parts.is_empty()).map(|texts| texts.join("\n\n"))
 }
 
-fn later(status: u16) -> AgentError {
-    let message = "the agent answers later (202), which this version does not wait for".to_owned();
-    let decision = Decision::Dead("agent_answers_later".to_owned());
-    AgentError { message, status: Some(status), body: None, decision }
+fn later(answer: &Answer) -> AgentError {
+    let message = "the agent answers later (202), and the hub has no OMNIHUB_PUBLIC_URL to name for that".to_owned();
+    let decision = Decision::Dead(LATER.to_owned());
+    AgentError { message, status: Some(answer.status), body: Some(answer::kept(&answer.bytes)), decision }
 }
 
 #[cfg(test)]

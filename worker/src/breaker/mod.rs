@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use omnihub_common::instance::{ChannelSettings, Instance};
+use omnihub_common::instance::{AgentSettings, ChannelSettings, Instance};
 use tokio::sync::watch;
 
 use circuit::{Admission, Call, Circuit};
@@ -39,9 +39,9 @@ pub(crate) enum Address {
 }
 
 impl Address {
-    /// The agent of an instance.
-    pub(crate) fn agent(instance: &Instance) -> Self {
-        Self::Agent(instance.agent.api_url.clone(), instance.agent.effective_agent().to_owned())
+    /// An agent.
+    pub(crate) fn agent(agent: &AgentSettings) -> Self {
+        Self::Agent(agent.api_url.clone(), agent.effective_agent().to_owned())
     }
 
     /// The server that an instance sends through; none where the channel has none.
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn a_circuit_opens_for_its_own_address_and_wakes_those_who_wait() {
         let breakers = Breakers::new();
-        let (agent, other) = (Address::agent(&instance()), Address::Agent("http://other".into(), "x".into()));
+        let (agent, other) = (Address::agent(&instance().agent), Address::Agent("http://other".into(), "x".into()));
         for _ in 0..10 {
             breakers.admit(&agent).unwrap().failed();
         }

@@ -78,6 +78,8 @@ struct Head {
     #[serde(default)]
     command: Option<Command>,
     #[serde(default)]
+    answers: bool,
+    #[serde(default)]
     trace_id: Option<Uuid>,
     #[serde(default)]
     received_at: Option<i64>,
@@ -254,7 +256,8 @@ impl Scheduler {
                     delivery.payload = None;
                 }
                 let (lane, tag) = (delivery.lane.clone(), delivery.tag);
-                let Head { id, kind, command, trace_id, received_at, redrive } = head;
+                let Head { id, kind, command, answers, trace_id, received_at, redrive } = head;
+                let command = if answers { Some(Command::Answer) } else { command };
                 let counts_from = redrive.map(|redrive| redrive.at).or(received_at).unwrap_or(delivery.published);
                 let delivery = Arc::new(delivery);
                 let message = Message { delivery, id, kind, command, trace_id, counts_from, _held: held };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use omnihub_common::{
     conversation::Decision,
     person::Profile,
-    queue::{AgentSession, Answer, Phase, now_ms},
+    queue::{AgentSession, Answer, now_ms},
     telemetry::propagation,
     trace::{Outcome, PastTurn, Stage, TraceStatus},
 };
@@ -15,7 +15,8 @@ use tokio::sync::watch;
 use super::{
     Exit, Opened, Turn,
     admit::Ignored,
-    answer::{after, apology, shortened, stored},
+    answer::{shortened, stored},
+    candidates::NoAnswer,
     growing::Growing,
     ignored,
     presence::Typing,
@@ -24,7 +25,7 @@ use super::{
 };
 use crate::{
     agent::{self, AgentError, CallContext, Reply},
-    breaker::{Address, Permit},
+    breaker::Permit,
     files::Gathered,
 };
 
@@ -38,7 +39,7 @@ impl Turn {
         opened: &Opened,
         story: &mut Story,
         (permit, gathered): (Permit, Gathered),
-    ) -> Result<Answer, Exit> {
+    ) -> Result<Answer, NoAnswer> {
         let asked_at = now_ms();
         let profile = Box::pin(self.profile(opened)).await;
         let past = Box::pin(self.past(opened, story)).await;
@@ -57,7 +58,7 @@ impl Turn {
             heard: growing.is_some().then_some(hears),
         };
         if !self.partition.may_act() {
-            return Err(Exit::Fenced);
+            return Err(Exit::Fenced.into());
         }
         self.progress.asking(self.attempts() + 1);
         let typing = Typing::begin(&self.kit, opened);
@@ -80,11 +81,11 @@ impl Turn {
         }
         if Box::pin(self.is_orphaned()).await {
             Box::pin(self.kit.files.forget(&opened.files)).await;
-            return Err(Exit::Vanish);
+            return Err(Exit::Vanish.into());
         }
         match replied {
-            Ok(reply) => Box::pin(self.replied(opened, story, &reply, (asked_at, growing))).await,
-            Err(error) => Box::pin(self.agent_failed(opened, story, error, (asked_at, growing))).await,
+            Ok(reply) => Ok(Box::pin(self.replied(opened, story, &reply, (asked_at, growing))).await?),
+            Err(error) => Err(Box::pin(self.not_answered(opened, story, error, (asked_at, growing))).await),
         }
     }
 
@@ -129,9 +130,10 @@ impl Turn {
         past: &[PastTurn],
         (too_large, asked_at): (&[String], i64),
     ) -> Value {
-        let known = self.checkpoint.session.clone().unwrap_or_default();
+        let known = self.checkpoint.session_with(opened.fallback.as_deref()).cloned().unwrap_or_default();
         let mut question = question(opened, self.turn_id(), known, profile);
         note_too_large(&mut question, too_large);
+        question.reply_url = self.reply_url(opened, story, asked_at);
         let details = story.details();
         details.session_id = Some(question.session_id.clone());
         details.user_id = Some(question.user_id.clone());
@@ -154,12 +156,6 @@ impl Turn {
         Err(Exit::End(Outcome::Ignored, "turn_budget".to_owned()))
     }
 
-    /// Whether the agent may be called now; while its breaker is open nothing is counted.
-    pub(super) fn permit_to_ask(&self, opened: &Opened) -> Result<Permit, Exit> {
-        let permit = self.kit.breakers.admit(&Address::agent(&opened.instance));
-        permit.map_err(|parked| Exit::Parked(parked, "agent_breaker_open"))
-    }
-
     async fn replied(
         &mut self,
         opened: &Opened,
@@ -172,13 +168,8 @@ impl Turn {
             Some(growing) => self.heard_out(story, *growing, reply, answered_at),
             None => (stored(&opened.instance, reply, asked_at, answered_at), None),
         };
-        let known = self.checkpoint.session.clone().unwrap_or_default();
-        let given = |id: &Option<String>| id.clone().filter(|id| id.len() <= LONGEST_ID);
-        self.checkpoint.session = Some(AgentSession {
-            session_id: given(&reply.session_id).or(known.session_id),
-            user_id: given(&reply.user_id).or(known.user_id),
-        })
-        .filter(|session| *session != AgentSession::default());
+        let answer = Answer { by: opened.fallback.clone(), ..answer };
+        self.keep_session(opened, reply);
         if shortened(&reply.text).len() < reply.text.len() {
             story.details().warnings.push("the agent's answer was shortened to 64 KiB".to_owned());
         }
@@ -192,29 +183,38 @@ impl Turn {
         trouble.map_or(Ok(answer), Err)
     }
 
-    async fn agent_failed(
+    /// What a call leads to that brought no answer. What is out of a streamed one stays.
+    async fn not_answered(
         &mut self,
         opened: &Opened,
         story: &mut Story,
         error: AgentError,
         (asked_at, growing): (i64, Option<Box<Growing>>),
-    ) -> Result<Answer, Exit> {
-        self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
-        let now = now_ms();
-        let details = story.details();
-        details.agent_response_success = Some(false);
-        details.agent_processing_time_ms = i32::try_from(now - asked_at).ok();
-        let payload = error.body.clone().map(|body| (Stage::AgentResponse, error.status, body));
-        let (out, trouble) = growing.map_or((None, None), |growing| self.broken_off(*growing));
-        let phase = out.clone().map_or(Phase::Asking, Phase::Sending);
-        let exit = trouble.unwrap_or_else(|| self.fail(story, "agent", error.decision, phase));
-        story.failed("agent_called", &error.message, payload).await;
-        self.progress.failed(story.error_message());
-        match (exit, opened.instance.agent.error_message.as_deref()) {
-            (Exit::End(Outcome::Dead, reason), Some(text)) if !text.trim().is_empty() => {
-                Ok(after(out, apology(&opened.instance, text, &reason, now)))
+    ) -> NoAnswer {
+        let trouble = growing.and_then(|growing| self.broken_off(*growing));
+        match trouble {
+            // The channel fails as well: another agent could not be heard either.
+            Some(exit) => {
+                self.kit.metrics.failed(opened.instance.name.as_str(), "agent");
+                story.note_error("agent_called", &error.message);
+                NoAnswer::Exit(exit)
             }
-            (exit, _) => Err(exit),
+            None if self.answers_later(&error) => self.await_answer(opened, story, error, asked_at).await.into(),
+            None => NoAnswer::Failed(error),
         }
+    }
+
+    /// What the agent calls the conversation is told to this agent alone, and forgotten with it.
+    fn keep_session(&mut self, opened: &Opened, reply: &Reply) {
+        let agents = &opened.instance.failover.agents;
+        self.checkpoint.fallback_sessions.retain(|name, _| agents.iter().any(|fallback| fallback.name == *name));
+        let agent = opened.fallback.as_deref();
+        let known = self.checkpoint.session_with(agent).cloned().unwrap_or_default();
+        let given = |id: &Option<String>| id.clone().filter(|id| id.len() <= LONGEST_ID);
+        let session = AgentSession {
+            session_id: given(&reply.session_id).or(known.session_id),
+            user_id: given(&reply.user_id).or(known.user_id),
+        };
+        self.checkpoint.keep_session(agent, session);
     }
 }

@@ -23,7 +23,7 @@ use omnihub_common::{
     queue::{OpenTurn, Phase},
 };
 
-use super::{Exit, Turn, TurnEnd, retry};
+use super::{Exit, Turn, TurnEnd, candidates::all_parked, retry};
 use crate::breaker::Address;
 
 /// More panics are not remembered; then a message that panics counts as cut by an outage.
@@ -127,9 +127,12 @@ impl Turn {
             // Nobody outside is asked.
             Some(Phase::Asking) if self.is_command() => return Ok(()),
             Some(Phase::Asking) if self.is_send() => (Address::channel(instance), "channel_breaker_open"),
-            Some(Phase::Sending(answer)) if answer.growing => (Some(Address::agent(instance)), "agent_breaker_open"),
-            Some(Phase::Asking) => (Some(Address::agent(instance)), "agent_breaker_open"),
-            Some(Phase::Sending(_)) => (Address::channel(instance), "channel_breaker_open"),
+            Some(_) if self.open_turn().is_some_and(|open| open.awaiting.is_some()) => return Ok(()),
+            Some(phase) if is_asking(phase) => {
+                let parked = all_parked(&self.kit.breakers, instance);
+                return parked.map_or(Ok(()), |parked| Err(Exit::Parked(parked, "agent_breaker_open")));
+            }
+            Some(_) => (Address::channel(instance), "channel_breaker_open"),
             None => return Ok(()),
         };
         match address.and_then(|address| self.kit.breakers.parked(&address)) {
@@ -174,6 +177,14 @@ impl Turn {
     fn begun_here(&mut self) -> Option<&mut OpenTurn> {
         let nonce = self.kit.beginner.nonce();
         self.checkpoint.open.as_mut().filter(|open| open.begun_by == Some(nonce))
+    }
+}
+
+/// Whether an agent is still to be asked.
+fn is_asking(phase: &Phase) -> bool {
+    match phase {
+        Phase::Asking => true,
+        Phase::Sending(answer) => answer.growing,
     }
 }
 

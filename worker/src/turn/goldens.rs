@@ -59,6 +59,7 @@ fn readings(path: &PathBuf) -> Vec<(InboundMessage, Reading)> {
 fn asked(message: &InboundMessage, session_name: String) -> Value {
     let instance = Arc::new(instance());
     let opened = Opened {
+        fallback: None,
         instance: instance.clone(),
         envelope: envelope(session_name),
         message: message.clone(),
@@ -76,6 +77,7 @@ fn envelope(session_name: String) -> Envelope {
         v: Envelope::VERSION,
         kind: EnvelopeKind::Message,
         command: None,
+        answers: false,
         id,
         trace_id: trace_id(None, id),
         instance_id: 1,

@@ -75,7 +75,8 @@ impl Growing {
         let said = Answer { text: text.to_owned(), answered_at, tokens: reply.tokens, ..Answer::default() };
         let answer = std::mem::take(&mut self.answer);
         let (bubbles, sent, in_doubt, asked_at) = (answer.bubbles, answer.sent, answer.in_doubt, answer.asked_at);
-        self.answer = Answer { bubbles, sent, in_doubt, asked_at, tools_used: reply.tools_used, ..said };
+        let (by, tools_used) = (answer.by, reply.tools_used);
+        self.answer = Answer { bubbles, sent, in_doubt, asked_at, by, tools_used, ..said };
         self.unsaid.len()
     }
 

@@ -20,7 +20,7 @@ use tokio::sync::{
     broadcast::{self, error::RecvError},
 };
 
-use super::{Beginner, OwnLids, Receipts, Wait};
+use super::{Beginner, OwnLids, Receipts, ReplyDoor, Wait};
 use crate::{agent::Client, breaker::Breakers, files::FileDesk, transcription::Listener};
 
 /// Shared by all turns of a worker.
@@ -60,6 +60,8 @@ pub(crate) struct Kit {
     /// Who may call a channel without anybody who waits for it: to show that somebody is typing, or
     /// that a message was read.
     pub(crate) typing: Arc<Semaphore>,
+    /// Where agents post that answer later.
+    pub(crate) replies: ReplyDoor,
     pub(crate) beginner: Beginner,
 }
 

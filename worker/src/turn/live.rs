@@ -32,7 +32,9 @@ impl Turn {
     pub(super) fn growing(&self, opened: &Opened, asked_at: i64) -> Option<Box<Growing>> {
         let begun = self.answer_so_far().cloned().map(Growing::go_on);
         let streams = || opened.instance.reply.stream && agent::streams(&opened.instance);
-        begun.or_else(|| streams().then(|| Growing::begin(asked_at))).map(Box::new)
+        let mut growing = begun.or_else(|| streams().then(|| Growing::begin(asked_at))).map(Box::new)?;
+        growing.answer.by.clone_from(&opened.fallback);
+        Some(growing)
     }
 
     /// Waits for the agent, and sends meanwhile what it has said.
@@ -140,14 +142,19 @@ impl Turn {
         (growing.answer, growing.trouble)
     }
 
-    /// What is out of an answer that the agent broke off, if anything is, and why nothing more of it
-    /// could go out before.
-    pub(super) fn broken_off(&mut self, mut growing: Growing) -> (Option<Answer>, Option<Exit>) {
+    /// Keeps what is out of an answer that the agent broke off; or why nothing more of it could go out
+    /// before.
+    pub(super) fn broken_off(&mut self, mut growing: Growing) -> Option<Exit> {
         let trouble = growing.trouble.take();
         if trouble.is_none() {
             self.keep_growing(&mut growing);
         }
-        (Some(growing.answer).filter(|answer| answer.is_out()), trouble)
+        trouble
+    }
+
+    /// What is out of an answer that no agent has given to its end.
+    pub(super) fn out_so_far(&self) -> Option<Answer> {
+        self.answer_so_far().filter(|answer| answer.growing && answer.is_out()).cloned()
     }
 }
 

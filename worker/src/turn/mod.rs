@@ -14,6 +14,7 @@ mod answer;
 mod ask;
 mod beginning;
 mod bury;
+mod candidates;
 mod correct;
 mod doubt;
 mod end;
@@ -22,6 +23,7 @@ mod forward;
 mod goldens;
 mod growing;
 mod kit;
+mod later;
 mod leave;
 mod live;
 mod own;
@@ -59,6 +61,7 @@ pub(crate) use beginning::Beginner;
 pub(crate) use bury::bury_unreadable;
 pub(crate) use end::{Message, Reins, TurnEnd, Wait};
 pub(crate) use kit::{Kit, TurnMetrics};
+pub(crate) use later::ReplyDoor;
 pub(crate) use own::OwnLids;
 pub(crate) use part::is_answerable;
 pub(crate) use presence::seats as typing_seats;
@@ -130,8 +133,11 @@ enum Running {
 }
 
 /// What the agent is asked about: the last message that gets an answer, and those before it.
+#[derive(Clone)]
 struct Opened {
     instance: Arc<Instance>,
+    /// The name of the agent that is asked; none for the instance's own.
+    fallback: Option<String>,
     envelope: Envelope,
     message: InboundMessage,
     earlier: Vec<InboundMessage>,
@@ -238,6 +244,9 @@ impl Turn {
         let known = match self.answer_so_far().cloned() {
             Some(answer) => {
                 Box::pin(self.find_not_taken_over(opened, story, &answer)).await?;
+                if answer.bubbles.is_empty() && !answer.growing {
+                    return Err(ignored(Ignored::EmptyAnswer));
+                }
                 Some(answer).filter(|answer| !answer.growing)
             }
             None => self.out_of_office(opened)?,
@@ -252,16 +261,21 @@ impl Turn {
         Box::pin(self.send(&parcel, story, answer)).await
     }
 
-    /// Asks the agent, if it may be asked.
+    /// Asks the agents that may be asked, or waits on for one that answers later.
     async fn consult(&mut self, opened: &mut Opened, parts: &mut [Part], story: &mut Story) -> Result<Answer, Exit> {
+        if let Some(awaiting) = self.open_turn().and_then(|open| open.awaiting.clone()) {
+            return Box::pin(self.still_awaited(opened, parts, story, awaiting)).await;
+        }
         self.count_turn(opened)?;
-        let permit = self.permit_to_ask(opened)?;
+        let mut line = Box::new(self.line(opened)?);
         Box::pin(self.spend_turn(opened, story)).await?;
         self.mark_read(opened);
         Box::pin(story.step(TraceStatus::Processing, None)).await;
         Box::pin(part::tell_others(parts)).await;
-        let gathered = Box::pin(self.prepare(opened, parts, story)).await?;
-        self.ask(opened, story, (permit, gathered)).await
+        if let Some(first) = line.first() {
+            line.prepared = Some(Box::pin(self.prepare(opened, parts, story, &first)).await?);
+        }
+        Box::pin(self.ask_in_turn(opened, story, *line, None)).await
     }
 
     /// What a failed attempt leads to: another one, a hold, or the end. `phase` is where the next
@@ -294,7 +308,7 @@ impl Turn {
         let (counted, begun_by) = (running == Running::Waits, Some(self.kit.beginner.nonce()));
         let (ids, budgeted) = (self.ids.clone(), self.open_turn().is_some_and(|open| open.budgeted));
         self.checkpoint.open =
-            Some(OpenTurn { ids, attempt, failures, phase, beginnings, counted, begun_by, budgeted });
+            Some(OpenTurn { ids, attempt, failures, phase, beginnings, counted, begun_by, awaiting: None, budgeted });
     }
 
     /// How often it was tried and came to nothing, for people.
@@ -339,8 +353,7 @@ impl Turn {
 
     /// The turn's id and `Idempotency-Key`: a hash of its ordered message ids.
     fn turn_id(&self) -> String {
-        let ids: String = self.ids.iter().map(|id| id.to_hex()).collect();
-        self::answer::hash_of(&ids)
+        later::turn_id(&self.ids)
     }
 }
 

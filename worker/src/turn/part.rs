@@ -251,7 +251,7 @@ pub(super) fn take_lead(parts: &mut [Part], instance: Arc<Instance>) -> Option<(
     // Every one of them that gets an answer, the leading one as well.
     let answered = parts.iter_mut().filter(|part| part.end.is_none());
     let files = answered.filter_map(|part| part.file.take()).map(|file| *file).collect();
-    Some((Opened { instance, envelope, message, earlier, files }, story))
+    Some((Opened { instance, fallback: None, envelope, message, earlier, files }, story))
 }
 
 /// Tells the traces of the messages beside the leading one that their turn has begun.

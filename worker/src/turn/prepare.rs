@@ -13,6 +13,7 @@
 use futures_util::{StreamExt, stream};
 use omnihub_common::{
     channel::{InboundMessage, MessageKind},
+    instance::Instance,
     trace::{Stage, TraceDetails, TraceStatus},
 };
 use serde_json::json;
@@ -34,13 +35,14 @@ impl Turn {
         opened: &mut Opened,
         parts: &mut [Part],
         story: &mut Story,
+        asked: &Instance,
     ) -> Result<Gathered, Exit> {
         // What is out of an answer, in an earlier attempt, cannot be taken back.
         let (reins, is_unsent) = (self.reins.clone(), !self.is_sending());
         let is_unasked = is_unsent && self.open_turn().is_none_or(|open| open.attempt == 0);
         let preparing = async {
             let heard = self.heard(opened).await;
-            (heard, self.files(opened).await)
+            (heard, self.files(opened, asked).await)
         };
         let (heard, gathered) = tokio::select! {
             biased;
@@ -89,16 +91,16 @@ impl Turn {
         hearing.buffered(AT_ONCE).collect().await
     }
 
-    /// The files that the agent is given: those that it takes, as far as they are to be had.
-    async fn files(&self, opened: &Opened) -> Gathered {
+    /// The files that this instance's agent is given: those that it takes, as far as they are to be had.
+    pub(super) async fn files(&self, opened: &Opened, asked: &Instance) -> Gathered {
         if opened.files.is_empty() || !self.kit.files.gives() {
             return Gathered::default();
         }
         let messages = opened.earlier.iter().chain([&opened.message]);
-        let told = messages.filter_map(media_content).filter(|about| agent::takes(&opened.instance, about));
+        let told = messages.filter_map(media_content).filter(|about| agent::takes(asked, about));
         let wanted = told.filter_map(|about| {
             let at = opened.files.iter().find(|file| file.is_of(&about))?;
-            Some(Wanted { at, as_link: agent::takes_link(&opened.instance, &about), about })
+            Some(Wanted { at, as_link: agent::takes_link(asked, &about), about })
         });
         let evolution = evolution(&self.kit, &opened.instance).ok();
         let wanted: Vec<_> = wanted.collect();

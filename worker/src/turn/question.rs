@@ -42,6 +42,7 @@ pub(super) fn question(opened: &Opened, turn_id: String, known: AgentSession, pr
         session_name,
         user: user(sender, profile),
         quoted,
+        reply_url: None,
     }
 }
 

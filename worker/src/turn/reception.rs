@@ -14,7 +14,10 @@ use omnihub_common::{
 };
 use serde_json::Value;
 
-use super::{Exit, Opened, Running, Turn, admit::Ignored, answer::apology, ignored, send::evolution, story::Story};
+use super::{
+    Exit, Opened, Running, Turn, admit::Ignored, answer::apology, candidates::HANDED_OVER, ignored, send::evolution,
+    story::Story,
+};
 
 impl Turn {
     /// What the person is told instead of an answer, when the message came outside of the opening hours.
@@ -101,7 +104,11 @@ async fn marked(evolution: &Evolution, keys: &[Value], seats: &tokio::sync::Sema
 
 /// How a turn ends whose messages got a text of the instance's own.
 pub(super) fn ended_instead(reason: String) -> Exit {
-    let outcome = if is_out_of_office(&reason) { Outcome::Ignored } else { Outcome::Dead };
+    let outcome = match reason.as_str() {
+        HANDED_OVER => Outcome::HandedOff,
+        other if is_out_of_office(other) => Outcome::Ignored,
+        _ => Outcome::Dead,
+    };
     Exit::End(outcome, reason)
 }
 

@@ -224,7 +224,7 @@ impl Turn {
         self.progress.failed(story.error_message());
         match (exit, reason) {
             // An apology that cannot be sent either changes nothing about why the message died.
-            (Exit::End(outcome, _), Some(reason)) if !is_out_of_office(&reason) => Exit::End(outcome, reason),
+            (Exit::End(..), Some(reason)) if !is_out_of_office(&reason) => ended_instead(reason),
             (exit, _) => exit,
         }
     }

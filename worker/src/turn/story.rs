@@ -90,8 +90,24 @@ impl Story {
         self.secrets = instance.secrets().into_iter().cloned().collect();
     }
 
+    /// And this one too.
+    pub(super) fn hide_also(&mut self, secret: Secret) {
+        self.secrets.push(secret);
+    }
+
+    /// Notes something odd that stopped nothing, once.
+    pub(super) fn warn(&mut self, warning: String) {
+        let warnings = &mut self.record.details.warnings;
+        if !warnings.contains(&warning) {
+            warnings.push(warning);
+        }
+    }
+
     /// What the agent said, as far as a stored answer tells.
     pub(super) fn answered(&mut self, answer: &Answer) {
+        if let Some(name) = &answer.by {
+            self.warn(format!("agent `{name}` answered"));
+        }
         let details = &mut self.record.details;
         if answer.instead_of.is_none() {
             details.agent_response_success = Some(true);

@@ -23,7 +23,10 @@ use omnihub_common::{
 };
 use serde_json::Value;
 
-use super::{Exit, Opened, Turn, admit::Ignored, ignored, part::Part, retry, send::note_out, story::Story};
+use super::{
+    Exit, Opened, Turn, admit::Ignored, candidates::HANDED_OVER, ignored, part::Part, retry, send::note_out,
+    story::Story,
+};
 
 /// The reason of messages that a person answers instead of the bot.
 pub(super) const TAKEN_OVER: &str = "taken_over";
@@ -51,6 +54,15 @@ impl Turn {
         let body = std::mem::replace(&mut envelope.body, EnvelopeBody::Inline(Value::Null));
         let at = envelope.provider_at.map_or(envelope.received_at, |at| at.min(envelope.received_at));
         let (session, command) = (envelope.session_name.clone(), envelope.command);
+        if envelope.answers {
+            // It belongs to the trace of its question, and has none of its own.
+            let body = match body {
+                EnvelopeBody::Inline(body) => Ok(body),
+                EnvelopeBody::Object(name) => self.fetch_body(&name).await?,
+            };
+            self.take_answer(instance, body.unwrap_or_default());
+            return Err(Exit::End(Outcome::Ignored, String::new()));
+        }
         let message = match body {
             EnvelopeBody::Inline(body) => read_message(&body),
             // What is so large is no bubble of ours and no keyword.
@@ -99,7 +111,7 @@ impl Turn {
     }
 
     /// Nothing of the lane begins before every worker can know.
-    async fn make_known<E: std::fmt::Display>(&self, changed: Result<Option<i64>, E>) -> Result<(), Exit> {
+    pub(super) async fn make_known<E: std::fmt::Display>(&self, changed: Result<Option<i64>, E>) -> Result<(), Exit> {
         match changed {
             Ok(None) => Ok(()),
             Ok(Some(instance)) => {
@@ -120,6 +132,10 @@ impl Turn {
         story: &mut Story,
         answer: &Answer,
     ) -> Result<(), Exit> {
+        // Its text tells of the handoff that silenced the bot.
+        if answer.instead_of.as_deref() == Some(HANDED_OVER) {
+            return Ok(());
+        }
         match self.kept_out(&opened.instance, &opened.envelope.session_name, &opened.message).await? {
             Some((Outcome::HandedOff, reason)) => {
                 story.answered(answer);

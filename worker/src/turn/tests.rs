@@ -5,8 +5,9 @@ use std::time::Duration;
 use chrono::DateTime;
 use omnihub_common::{
     instance::{
-        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, GroupSettings,
-        Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings, WhatsappSettings,
+        AccountWatch, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, ChannelSettings, FailoverSettings,
+        GroupSettings, Instance, InstanceName, OfficeSettings, ReplySettings, TakeoverSettings, TurnSettings,
+        WhatsappSettings,
     },
     secret::Secret,
 };
@@ -29,6 +30,7 @@ pub(crate) fn instance() -> Instance {
             error_message: None,
             options: AgentOptions::default(),
         },
+        failover: FailoverSettings::default(),
         turns: TurnSettings::default(),
         takeover: TakeoverSettings::default(),
         groups: GroupSettings::default(),

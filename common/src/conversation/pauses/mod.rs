@@ -192,6 +192,26 @@ impl Pauses {
         Ok(done.map(|(_, instance)| instance))
     }
 
+    /// The conversation is left to people, since no agent answers in it: as a takeover, until a moment
+    /// or until somebody resumes it. A pause that is there stays as it is. Answers as
+    /// [`Pauses::take_over`].
+    ///
+    /// # Errors
+    /// A failure of the database.
+    pub async fn hand_off(
+        &self,
+        instance_name: &str,
+        session_name: &str,
+        until: Option<DateTime<Utc>>,
+    ) -> Result<Option<i64>, DbErr> {
+        if self.get(instance_name, session_name).await?.is_paused(now()) {
+            return Ok(None);
+        }
+        let reason = Some("no agent answered, and somebody is to".to_owned());
+        let done = self.pause(&Actor::hub(TAKEOVER), instance_name, session_name, until, reason).await?;
+        Ok(done.map(|(_, instance)| instance))
+    }
+
     /// The same person lets the bot answer again.
     ///
     /// # Errors

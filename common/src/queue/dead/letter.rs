@@ -196,6 +196,7 @@ pub(super) mod tests {
             v: Envelope::VERSION,
             kind: EnvelopeKind::Message,
             command: None,
+            answers: false,
             id: MessageId::of(&key),
             trace_id: Uuid::from_u128(7),
             instance_id: 1,

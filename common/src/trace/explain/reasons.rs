@@ -47,6 +47,11 @@ const IGNORED: &[Reason] = &[
         "Resume it with `omnihub conversation resume SESSION --instance NAME`; `takeover_minutes` says how long it lasts.",
     ),
     mended(
+        "handed_over",
+        "no agent of the instance answered it, and the conversation was left to people (`on_agent_failure`).",
+        "Answer it from the phone; `omnihub conversation resume SESSION --instance NAME` lets the bot answer again.",
+    ),
+    mended(
         "turn_budget",
         "the conversation had used up its turns of that minute, as when two bots answer each other.",
         "If people write as much, raise it with `omnihub instance update NAME --turns-per-minute TURNS`.",
@@ -168,6 +173,7 @@ const WAITING: &[Reason] = &[
         "Look at Vault (it may be sealed), or at what the worker's log says of the reference; what waits goes on by \
          itself.",
     ),
+    plain("answer_awaited", "the agent has said that it answers later, and its answer is waited for."),
     plain("queue_away", "NATS does not answer."),
     plain("object_store_away", "the object store does not answer."),
 ];
@@ -206,8 +212,13 @@ const AGENT: &[Reason] = &[
     ),
     mended(
         "agent_answers_later",
-        "the agent means to answer later (202), which this version does not wait for.",
-        "Let the agent answer in the same call, within `agent_timeout`, then redrive it.",
+        "the agent means to answer later (202), and the hub knows no address of its own for that.",
+        "Set `OMNIHUB_PUBLIC_URL`, or let the agent answer in the same call, within `agent_timeout`; then redrive it.",
+    ),
+    mended(
+        "agent_never_answered",
+        "the agent meant to answer later (202), and did not within `late_answer_minutes`.",
+        "Look at the agent's log for what became of its POST to the `reply_url`, then redrive it.",
     ),
     mended(
         "agent_url_unusable",

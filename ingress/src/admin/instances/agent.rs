@@ -45,6 +45,8 @@ fn options(fields: &mut Fields, current: Option<&AgentOptions>, may: &MayRefer) 
         stream: fields.flag("agent_stream_mode").or_default(default.stream),
         system_prompt: fields.text("agent_system_prompt").clearable(),
         history_turns: turns.or_default(default.history_turns),
+        late_answer_minutes: number(fields, "late_answer_minutes", AgentOptions::LATE_ANSWER_MINUTES)
+            .or_default(default.late_answer_minutes),
         webhook_secret: webhook_secret(fields, current, may).clearable(),
         forget_previous_secret: fields.text("agent_webhook_secret_previous") == Given::Null,
     }
@@ -92,6 +94,9 @@ pub(super) fn remarks(patch: &AgentPatch, current: Option<AgentProtocol>) -> Vec
     note(given.kind == Some(AgentKind::Team) && !is(AgentProtocol::Hive), "agent_type", "it knows no teams");
     let prompt = given.system_prompt.iter().flatten().next().is_some();
     note(prompt && !is(AgentProtocol::Openai), "agent_system_prompt", "its agents bring their own");
+    let minutes =
+        given.late_answer_minutes.is_some_and(|minutes| minutes != AgentOptions::default().late_answer_minutes);
+    note(minutes && !is(AgentProtocol::Webhook), "late_answer_minutes", "its agents answer at once");
     let secret = given.webhook_secret.iter().flatten().next().is_some();
     note(secret && !is(AgentProtocol::Webhook), "agent_webhook_secret", "its calls are not signed");
     remarks

@@ -26,6 +26,9 @@ impl InstanceAnswer {
         };
         address("agent_api_url", &instance.agent.api_url);
         instance.media.transcript.api_url.iter().for_each(|url| address("transcript_api_url", url));
+        for (nth, fallback) in instance.failover.agents.iter().enumerate() {
+            address(&format!("fallback_agents[{nth}].agent_api_url"), &fallback.agent.api_url);
+        }
         match &instance.channel {
             ChannelSettings::Whatsapp(settings) => {
                 address("evolution_url", &settings.evolution_url);

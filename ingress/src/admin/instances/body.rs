@@ -14,7 +14,7 @@ use omnihub_common::{
     trace::RETENTION_DAYS,
 };
 
-use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, agent, elsewhere, lifecycle, manners, media};
+use super::{RESERVED_PATHS, SUPPORTED_CHANNELS, agent, elsewhere, failover, lifecycle, manners, media};
 use crate::{
     admin::fields::{Fields, Given},
     problem::Problem,
@@ -35,6 +35,7 @@ pub(super) fn read_new(fields: Fields, fallback: &EvolutionFallback) -> Result<(
         is_default: patch.is_default.unwrap_or(false),
         session_id_prefix: patch.session_id_prefix.flatten(),
         agent: agent::new(&mut fields, patch.agent),
+        failover: failover::new(patch.failover),
         turns: new_turns(patch.turns),
         takeover: new_takeover(patch.takeover),
         groups: new_groups(patch.groups),
@@ -119,6 +120,7 @@ fn patch(fields: &mut Fields, current: Option<&Instance>, may: &MayRefer) -> Pat
         is_default: fields.kept("is_default", is_default),
         session_id_prefix: fields.text("session_id_prefix").clearable(),
         agent: agent::patch(fields, current.map(|current| &current.agent), may),
+        failover: failover::patch(fields, current.map(|current| &current.failover), may),
         turns: turns(fields),
         takeover: TakeoverPatch {
             minutes: number(fields, "takeover_minutes", TakeoverSettings::MINUTES)

@@ -2,9 +2,9 @@
 
 use omnihub_common::{
     instance::{
-        AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, GroupSession,
-        GroupSettings, GroupTrigger, MediaDelivery, MentionInGroups, OnEdit, OpeningHours, Overlap, QuoteReplies,
-        TakeoverSettings, TurnSettings, WEEKDAYS,
+        AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, FallbackAgent,
+        GroupSession, GroupSettings, GroupTrigger, MediaDelivery, MentionInGroups, OnAgentFailure, OnEdit,
+        OpeningHours, Overlap, QuoteReplies, TakeoverSettings, TurnSettings, WEEKDAYS,
     },
     trace::RETENTION_DAYS,
 };
@@ -69,6 +69,34 @@ fn protocols() -> Value {
 
 fn agent_kinds() -> Value {
     json!({"type": "string", "enum": AgentKind::ALL.map(AgentKind::as_str)})
+}
+
+fn failures() -> Value {
+    json!({"type": "string", "enum": OnAgentFailure::ALL.map(OnAgentFailure::as_str)})
+}
+
+/// An agent beside the instance's own: its fields are those of an agent.
+fn fallbacks() -> Value {
+    let whole = |range: std::ops::RangeInclusive<u64>| json!({"type": ["integer", "null"], "minimum": range.start(), "maximum": range.end()});
+    let word = |values: Value| json!({"type": ["string", "null"], "enum": values});
+    let text = json!({"type": ["string", "null"]});
+    let mut protocols = json!(AgentProtocol::ALL.map(AgentProtocol::as_str));
+    let mut kinds = json!(AgentKind::ALL.map(AgentKind::as_str));
+    for words in [&mut protocols, &mut kinds].into_iter().filter_map(Value::as_array_mut) {
+        words.push(Value::Null);
+    }
+    let name = json!({"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$", "not": {"const": FallbackAgent::OWN}});
+    let fields = json!({
+        "name": name, "rank": whole(FallbackAgent::RANKS), "agent_api_url": {"type": "string", "format": "uri"},
+        "agent_api_key": {"type": "string"}, "agent_id": text, "default_agent": text,
+        "agent_timeout": whole(AgentSettings::TIMEOUT_SECONDS), "agent_instance_type": word(protocols),
+        "agent_type": word(kinds), "agent_stream_mode": {"type": ["boolean", "null"]}, "agent_system_prompt": text,
+        "late_answer_minutes": whole(AgentOptions::LATE_ANSWER_MINUTES),
+        "agent_history_turns": whole(AgentOptions::HISTORY_TURNS), "agent_webhook_secret": text,
+        "agent_webhook_secret_previous": text,
+    });
+    let agent = json!({"type": "object", "properties": fields, "required": ["name"], "additionalProperties": false});
+    json!({"type": "array", "maxItems": FallbackAgent::MOST, "items": agent})
 }
 
 fn overlaps() -> Value {
@@ -141,6 +169,13 @@ fn agent() -> Vec<Field> {
             "`webhook`: what calls are signed with; `whsec_` and Base64, or a reference.",
         ),
         field("agent_webhook_secret_previous", PRINTABLE, "`webhook`: the one before; null forgets it."),
+        field(
+            "late_answer_minutes",
+            whole(AgentOptions::LATE_ANSWER_MINUTES),
+            "`webhook`: how long an answer is waited for that comes later.",
+        ),
+        field("fallback_agents", Kind::Such(fallbacks), "Who is asked, by `rank`, when the agent does not answer."),
+        field("on_agent_failure", Kind::Such(failures), "What becomes of a question that no agent has answered."),
     ]
 }
 

@@ -5,7 +5,7 @@
 //! that opens every account of its server would open another tenant's, if they could name that.
 
 use omnihub_common::{
-    instance::{ChannelSettings, Instance, Patch},
+    instance::{AgentPatch, AgentSettings, ChannelSettings, Instance, Patch},
     secret::{MayRefer, Secret},
 };
 use url::Url;
@@ -43,13 +43,28 @@ pub(super) fn refuse_without_secret(fields: &mut Fields, current: &Instance, pat
         return false;
     }
     let doors = doors(current, patch);
-    for Door { field, is_another, why, secret: (secret, kept, given), .. } in &doors {
-        if *is_another && !is_given_anew(kept, *given, may) {
-            let detail = format!("{why} the {secret} that is kept here: give {secret} too, in the same request");
-            fields.wrong::<()>(field, detail);
+    for door in &doors {
+        let (_, kept, given) = door.secret;
+        if door.is_another && !is_given_anew(kept, given, may) {
+            fields.wrong::<()>(door.field, without_secret(door));
         }
     }
-    doors.iter().any(|door| door.is_named)
+    // The list of fallbacks was made out of what is kept.
+    doors.iter().any(|door| door.is_named) || patch.failover.agents.is_some()
+}
+
+/// Notes where one agent of several is given another server, and not its key.
+pub(super) fn refuse_another_server(fields: &mut Fields, current: &AgentSettings, patch: &AgentPatch, may: &MayRefer) {
+    let key = ("agent_api_key", &current.api_key, patch.api_key.as_ref());
+    let door = Door::at("agent_api_url", &current.api_url, patch.api_url.as_deref(), key);
+    if *may != MayRefer::Anywhere && door.is_another && !is_given_anew(key.1, key.2, may) {
+        fields.wrong::<()>(door.field, without_secret(&door));
+    }
+}
+
+fn without_secret(door: &Door<'_>) -> String {
+    let secret = door.secret.0;
+    format!("{} the {secret} that is kept here: give {secret} too, in the same request", door.why)
 }
 
 fn doors<'a>(current: &'a Instance, patch: &'a Patch) -> Vec<Door<'a>> {

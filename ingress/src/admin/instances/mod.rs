@@ -18,6 +18,7 @@ pub(super) mod connected;
 mod discover;
 mod documented;
 mod elsewhere;
+mod failover;
 mod lifecycle;
 mod manners;
 mod media;

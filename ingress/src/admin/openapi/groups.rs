@@ -52,8 +52,8 @@ const GROUPS: [Group; 13] = [
     Group { name: "Audit", says: "Who changed what.", paths: &["/api/v1/audit"] },
     Group {
         name: "Webhooks",
-        says: "What the channels post; no key is asked for, the instance's own secret is.",
-        paths: &["/webhook"],
+        says: "What the channels post, and agents that answer later; no key is asked for, but a secret of its own is.",
+        paths: &["/webhook", "/api/v1/replies"],
     },
     Group {
         name: "Health",

@@ -153,6 +153,7 @@ fn what_a_key_needs_is_said() {
         "/api/v1/docs",
         "/api/v1/openapi.json",
         "/api/v1/redoc",
+        "/api/v1/replies",
         "/health",
         "/livez",
         "/media",

@@ -199,6 +199,7 @@ fn envelope(
         v: Envelope::SEND,
         kind: EnvelopeKind::Send,
         command: None,
+        answers: false,
         id,
         trace_id: trace_id(Some(claim.at), id),
         instance_id: instance.id,
