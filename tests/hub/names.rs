@@ -10,6 +10,7 @@ on_both_databases!(
     known_first_by_the_other_id,
     known_first_by_both_and_then_by_the_other_id_alone,
     two_conversations_become_one_when_they_turn_out_to_be_one_person,
+    two_phones_never_share_a_conversation,
     a_member_of_a_group_is_one_person_too,
     what_else_a_person_is_called_goes_with_them
 );
@@ -100,6 +101,20 @@ async fn two_conversations_become_one_when_they_turn_out_to_be_one_person(databa
     ] {
         assert_eq!(answered(&site, &body).await["session_name"], by_phone);
     }
+    site.assert_no_violations();
+}
+
+async fn two_phones_never_share_a_conversation(database: Database) {
+    let site = Site::up(database, Behaviour::Echo).await;
+    let other = "14155552902";
+    // Whatever the channel mixes up: the phone that a message names is whose it is.
+    for (number, alt) in [(PHONE, LID), (other, LID), (PHONE, LID), (other, LID)] {
+        let trace = answered(&site, &from(&phone(number), Some(&lid(alt)), "hello")).await;
+        assert_eq!(trace["session_name"], format!("{INSTANCE}_{number}"));
+    }
+    let trace = answered(&site, &from(&lid(LID), None, "hello")).await;
+    assert_eq!(trace["session_name"], format!("{INSTANCE}_{other}"), "whose it was last");
+    assert_eq!((site.replies_to(PHONE).len(), site.replies_to(other).len()), (2, 3));
     site.assert_no_violations();
 }
 

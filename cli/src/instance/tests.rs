@@ -112,7 +112,7 @@ fn what_may_be_null_can_be_cleared() {
         let null = field["type"].as_array().is_some_and(|types| types.contains(&json!("null")));
         (null && name != "provision").then(|| name.clone())
     };
-    assert_eq!(fields.filter_map(nullable).collect::<Vec<_>>(), arguments::CLEARABLE);
+    assert_eq!(fields.filter_map(nullable).collect::<Vec<_>>(), super::values::CLEARABLE);
     let wrong = Line::try_parse_from(["instance", "update", "a", "--clear", "nonsense"]).map(|_| ()).unwrap_err();
     assert!(wrong.to_string().contains("these can be emptied: agent_error_message"), "{wrong}");
 }

@@ -52,6 +52,13 @@ pub struct Alias {
     pub phone: Option<String>,
 }
 
+impl Alias {
+    /// Whether it says of these ids what is to be known.
+    fn is_of(&self, ids: &PersonIds) -> bool {
+        ids.phone.is_none() || ids.phone == self.phone
+    }
+}
+
 /// An instance, and what a conversation of it is called in the queue.
 #[derive(Clone, Copy, Debug)]
 pub struct Naming<'a> {
@@ -91,8 +98,13 @@ impl Aliases {
             PersonIds { lid: None, phone: Some(phone) } => phone_key(naming.id, phone),
             PersonIds { lid: None, phone: None } => return Ok(None),
         };
-        if let Some(known) = self.held.get(&key).await {
+        let held = self.held.get(&key).await;
+        if let Some(known) = held.filter(|known| known.as_ref().is_none_or(|known| known.is_of(ids))) {
             return Ok(known);
+        }
+        // Without a connection the question would wait for its timeout, and the sender with it.
+        if !self.nats.connected() {
+            return Err(self.bucket.failed("the connection to NATS is down"));
         }
         let known = match (&ids.lid, &ids.phone) {
             (Some(lid), Some(phone)) => Some(self.link(naming, lid, phone).await?),
@@ -130,26 +142,32 @@ impl Aliases {
         }
     }
 
-    /// Both are one person from here on, whose conversation is the one that there was.
+    /// Both are one person from here on, whose conversation is the one that there was. An id that was
+    /// another phone's is this one's now: two phones never share a conversation.
     async fn link(&self, naming: Naming<'_>, lid: &str, phone: &str) -> Result<Alias, BucketError> {
         let (by_lid, by_phone) = (lid_key(naming.id, lid), phone_key(naming.id, phone));
         loop {
-            let (known, place) = self.bucket.read::<Alias>(&by_lid).await?;
-            if let Some(known) = known.clone().filter(|known| known.phone.is_some()) {
-                return Ok(known);
-            }
+            let (of_lid, lid_place) = self.bucket.read::<Alias>(&by_lid).await?;
             let (of_phone, phone_place) = self.bucket.read::<Alias>(&by_phone).await?;
-            let lane = match (&of_phone, known) {
+            // One that belongs to another phone says nothing of this one.
+            let of_lid = of_lid.filter(|known| known.phone.as_deref().is_none_or(|known| known == phone));
+            let lane = match (&of_phone, &of_lid) {
                 (Some(of_phone), _) => of_phone.lane.clone(),
-                (None, Some(known)) if !self.is_used(naming, phone).await? => known.lane,
+                (None, Some(of_lid)) if of_lid.phone.is_some() => of_lid.lane.clone(),
+                (None, Some(of_lid)) if !self.is_used(naming, phone).await? => of_lid.lane.clone(),
                 (None, _) => phone.to_owned(),
             };
             let alias = Alias { v: VERSION, lane, lid: lid.to_owned(), phone: Some(phone.to_owned()) };
-            let told = of_phone.is_some() || self.bucket.write(&by_phone, &alias, phone_place).await?.is_some();
-            if told && self.bucket.write(&by_lid, &alias, place).await?.is_some() {
-                self.held.insert(by_phone, Some(Arc::new(alias.clone()))).await;
-                return Ok(alias);
+            // First what others may know already: who comes too late reads what they have written.
+            let is_kept = of_lid.as_ref() == Some(&alias);
+            if !is_kept && self.bucket.write(&by_lid, &alias, lid_place).await?.is_none() {
+                continue;
             }
+            if of_phone.is_none() && self.bucket.write(&by_phone, &alias, phone_place).await?.is_none() {
+                continue;
+            }
+            self.held.insert(by_phone, Some(Arc::new(alias.clone()))).await;
+            return Ok(alias);
         }
     }
 

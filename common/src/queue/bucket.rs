@@ -5,7 +5,7 @@ use async_nats::{
     HeaderMap,
     jetstream::{
         Context, ErrorCode,
-        context::{PublishError, PublishErrorKind},
+        context::{GetStreamError, GetStreamErrorKind, PublishError, PublishErrorKind},
         stream::LastRawMessageErrorKind,
     },
 };
@@ -77,13 +77,25 @@ impl Bucket {
     /// Removes every value with such a key, and what stood there before. A bucket that an earlier build
     /// has not made has none.
     pub(super) async fn remove(&self, keys: &str) -> Result<(), BucketError> {
-        let Ok(stream) = self.js.get_stream(format!("KV_{}", self.name)).await else { return Ok(()) };
+        let stream = match self.js.get_stream(format!("KV_{}", self.name)).await {
+            Ok(stream) => stream,
+            Err(error) if is_absent(&error) => return Ok(()),
+            Err(error) => return Err(self.failed(error)),
+        };
         let purged = stream.purge().filter(Self::subject(self.name, keys)).await;
         purged.map(drop).map_err(|error| self.failed(error))
     }
 
     pub(super) fn failed(&self, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BucketError {
         BucketError { bucket: self.name, source: error.into() }
+    }
+}
+
+/// Whether there is no such bucket.
+fn is_absent(error: &GetStreamError) -> bool {
+    match error.kind() {
+        GetStreamErrorKind::JetStream(known) => known.error_code() == ErrorCode::STREAM_NOT_FOUND,
+        _ => false,
     }
 }
 

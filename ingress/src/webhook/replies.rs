@@ -104,7 +104,7 @@ fn is_answer(content_type: &str, text: &str) -> bool {
     }
 }
 
-/// Of one turn there is one answer, however often it is posted.
+/// Of one asking there is one answer, however often it is posted: each has its own time.
 fn envelope(instance: &Instance, ticket: Ticket, content_type: &str, body: String) -> Envelope {
     let id = MessageId::of(&MessageKey {
         instance_id: instance.id,
@@ -112,7 +112,7 @@ fn envelope(instance: &Instance, ticket: Ticket, content_type: &str, body: Strin
         chat: &ticket.session_name,
         from_me: true,
         provider_id: &ticket.turn_id,
-        discriminator: ticket.fallback.as_deref().unwrap_or_default(),
+        discriminator: &format!("{} {}", ticket.until, ticket.fallback.as_deref().unwrap_or_default()),
     });
     let late = LateAnswer {
         turn_id: ticket.turn_id,

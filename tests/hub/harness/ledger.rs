@@ -43,6 +43,7 @@ impl Ledger {
             data["key"]["remoteJidAlt"] = person.into();
         } else {
             data["key"]["remoteJid"] = person.into();
+            data["key"]["remoteJidAlt"] = format!("99{conversation}@lid").into();
         }
         data["key"]["id"] = customers::message_id(conversation as u64, nth as u64).into();
         data["message"]["conversation"] = text(conversation, nth).into();

@@ -40,6 +40,7 @@ impl Turn {
         story: &mut Story,
         (permit, gathered): (Permit, Gathered),
     ) -> Result<Answer, NoAnswer> {
+        Box::pin(self.open_for_later(opened)).await?;
         let asked_at = now_ms();
         let profile = Box::pin(self.profile(opened)).await;
         let past = Box::pin(self.past(opened, story)).await;

@@ -170,6 +170,12 @@ impl Turn {
         }
     }
 
+    /// Whether this one is asked before all others.
+    pub(super) fn is_first(&self, opened: &Opened, name: Option<&str>) -> bool {
+        let all = candidates(&opened.instance, &self.lane.conversation);
+        all.front().is_none_or(|first| first.name.as_deref() == name)
+    }
+
     /// One of them has failed that was asked earlier: those behind it are asked.
     pub(super) async fn ask_behind(
         &mut self,

@@ -33,6 +33,9 @@ use crate::agent::{self, AgentError};
 /// The word for what the lane waits for.
 const AWAITED: &str = "answer_awaited";
 
+/// An answer is waited for until its message is so old: it is to be sent within the message's day.
+const LAST_ANSWER_MS: i64 = 23 * 60 * 60 * 1000;
+
 /// Where agents post that answer later.
 #[derive(Clone, Debug)]
 pub(crate) struct ReplyDoor {
@@ -60,10 +63,21 @@ impl Turn {
             turn_id: self.turn_id(),
             trace_id: opened.envelope.trace_id,
             fallback: opened.fallback.clone(),
-            until: until(&opened.instance, asked_at),
+            until: until(opened, asked_at),
         })?;
         story.hide_also(Secret::new(ticket.as_str()));
         Some(format!("{}/api/v1/replies/{ticket}", hub.trim_end_matches('/')))
+    }
+
+    /// A turn whose agent may answer later is known before the agent is: its answer may come first, and
+    /// find another worker.
+    pub(super) async fn open_for_later(&mut self, opened: &Opened) -> Result<(), Exit> {
+        let may = self.kit.replies.public_url.is_some() && opened.instance.agent.protocol == AgentProtocol::Webhook;
+        if !may || self.open_turn().is_some() {
+            return Ok(());
+        }
+        self.remember(0, 0, Phase::Asking, Running::GoesOn);
+        self.write().await
     }
 
     /// Whether this is no failure but the promise of an answer, which can be kept.
@@ -79,7 +93,7 @@ impl Turn {
         promise: AgentError,
         asked_at: i64,
     ) -> Exit {
-        let until = until(&opened.instance, asked_at);
+        let until = until(opened, asked_at);
         let shown = DateTime::from_timestamp_millis(until).unwrap_or_default();
         let shown = shown.to_rfc3339_opts(SecondsFormat::Secs, true);
         story.warn(format!("the agent answers later: its answer is waited for until {shown}"));
@@ -117,6 +131,9 @@ impl Turn {
             decision: Decision::Dead("agent_never_answered".to_owned()),
         };
         let failed = awaiting.fallback.as_deref();
+        // Those before it may answer by now.
+        let decision = if self.is_first(opened, failed) { error.decision } else { Decision::Again(None) };
+        let error = AgentError { decision, ..error };
         Box::pin(self.ask_behind((opened, parts, story), failed, (error, awaiting.asked_at))).await
     }
 
@@ -142,9 +159,11 @@ impl Turn {
     }
 }
 
-/// Until when an answer is waited for, in milliseconds since 1970.
-fn until(instance: &Instance, asked_at: i64) -> i64 {
-    asked_at + i64::from(instance.agent.options.late_answer_minutes) * 60_000
+/// Until when an answer is waited for, in milliseconds since 1970: as the instance says, and not until
+/// the message is too old to be answered.
+fn until(opened: &Opened, asked_at: i64) -> i64 {
+    let wanted = asked_at + i64::from(opened.instance.agent.options.late_answer_minutes) * 60_000;
+    wanted.min(opened.envelope.counts_from() + LAST_ANSWER_MS)
 }
 
 /// Whether the turn still wants this answer. It may come before the turn knows that it is to wait.

@@ -54,7 +54,9 @@ impl Turn {
                 self.keep_growing(growing);
                 return Err(Exit::Stopped);
             }
-            if withdraw.is_cancelled() {
+            // What is in doubt is settled first: by then more messages wait for the answer's end.
+            let may_end = growing.trouble.is_none() && !growing.answer.in_doubt;
+            if may_end && withdraw.is_cancelled() {
                 return Err(self.superseded(story, growing));
             }
             if growing.is_behind() {
@@ -71,7 +73,7 @@ impl Turn {
                 biased;
                 asked = &mut asking => return Ok(asked),
                 () = stop.cancelled() => {}
-                () = withdraw.cancelled() => {}
+                () = withdraw.cancelled(), if may_end => {}
                 Ok(()) = heard.changed() => growing.hear(&heard.borrow_and_update()),
             }
         }

@@ -266,8 +266,9 @@ impl Turn {
         if let Some(awaiting) = self.open_turn().and_then(|open| open.awaiting.clone()) {
             return Box::pin(self.still_awaited(opened, parts, story, awaiting)).await;
         }
-        self.count_turn(opened)?;
+        // What waits for a breaker is not counted again each time that it looks.
         let mut line = Box::new(self.line(opened)?);
+        self.count_turn(opened)?;
         Box::pin(self.spend_turn(opened, story)).await?;
         self.mark_read(opened);
         Box::pin(story.step(TraceStatus::Processing, None)).await;

@@ -120,7 +120,7 @@ impl Turn {
     pub(super) async fn learn_from(&self, message: &InboundMessage, own_id: Option<&str>) {
         let instance = InstanceToken::row_id(&self.lane.instance).filter(|_| message.is_group);
         let (Some(instance), Some(phone)) = (instance, own_id) else { return };
-        if let Some((lid, sure)) = shown(message, phone, self.quotes_us(instance, message)) {
+        if let Some((lid, sure)) = shown(message, self.quotes_us(instance, message)) {
             self.kit.own_lids.learn(instance, OwnLid::new(phone, lid), sure).await;
         }
     }
@@ -142,20 +142,15 @@ fn names_somebody_hidden(message: &InboundMessage) -> bool {
 }
 
 /// The hidden id of ours that a message in a group shows, and whether that is sure.
-fn shown<'a>(message: &'a InboundMessage, phone: &str, quotes_us: bool) -> Option<(&'a str, bool)> {
+fn shown(message: &InboundMessage, quotes_us: bool) -> Option<(&str, bool)> {
     let hidden = |id: &&str| is_hidden(id);
     if message.from_me {
         let ids = [Some(message.sender.id.as_str()), message.sender.alt_id.as_deref()];
         return ids.into_iter().flatten().find(hidden).map(|lid| (lid, true));
     }
+    // What a mention shows beside our number is whatever its writer wants.
     let author = message.quoted.as_ref().and_then(|quoted| quoted.author.as_deref());
-    if let Some(lid) = author.filter(hidden).filter(|_| quotes_us) {
-        return Some((lid, false));
-    }
-    let [only] = message.mentions.as_slice() else { return None };
-    let text = message.content.text.as_deref().unwrap_or_default();
-    let means_us = admit::names(text, admit::bare(phone).0) && !admit::names(text, admit::bare(only).0);
-    Some(only.as_str()).filter(hidden).filter(|_| means_us).map(|lid| (lid, false))
+    author.filter(hidden).filter(|_| quotes_us).map(|lid| (lid, false))
 }
 
 #[cfg(test)]
@@ -181,28 +176,19 @@ mod tests {
             "key": {"remoteJid": "120363042000000001@g.us", "id": "A", "fromMe": true, "participant": LID},
             "message": {"conversation": "hi"},
         });
-        assert_eq!(shown(&read_message(&own), PHONE, false), Some((LID, true)));
+        assert_eq!(shown(&read_message(&own), false), Some((LID, true)));
         own["key"]["participant"] = PHONE.into();
-        assert_eq!(shown(&read_message(&own), PHONE, false), None);
+        assert_eq!(shown(&read_message(&own), false), None);
         own["key"]["participantAlt"] = LID.into();
-        assert_eq!(shown(&read_message(&own), PHONE, false), Some((LID, true)));
+        assert_eq!(shown(&read_message(&own), false), Some((LID, true)));
     }
 
     #[test]
-    fn a_quote_of_ours_and_a_mention_by_number_show_it_too() {
+    fn a_quote_of_ours_shows_it_too_and_a_mention_does_not() {
         let reply = said("yes", json!({"stanzaId": "Q", "participant": LID, "quotedMessage": {"conversation": "?"}}));
-        assert_eq!((shown(&reply, PHONE, true), shown(&reply, PHONE, false)), (Some((LID, false)), None));
+        assert_eq!((shown(&reply, true), shown(&reply, false)), (Some((LID, false)), None));
         let mention = |text, ids: &[&str]| said(text, json!({"mentionedJid": ids}));
-        assert_eq!(shown(&mention("@5511999990000 look", &[LID]), PHONE, false), Some((LID, false)));
-        for (text, ids) in [
-            ("@112233445566778 call @5511999990000", &[LID][..]),
-            ("@112233445566778 look", &[LID]),
-            ("@5511999990000 look", &[LID, "1@lid"]),
-            ("@5511999990000 look", &[PHONE]),
-            ("@5511999990000 look", &[]),
-        ] {
-            assert_eq!(shown(&mention(text, ids), PHONE, false), None, "{text} {ids:?}");
-        }
+        assert_eq!(shown(&mention("@5511999990000 look", &[LID]), false), None, "anybody may write that");
         assert!(names_somebody_hidden(&reply) && !names_somebody_hidden(&mention("hi", &[PHONE])));
     }
 }

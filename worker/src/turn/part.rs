@@ -13,7 +13,7 @@ use omnihub_common::{
         whatsapp::{correction::as_message, inbound::read_message},
     },
     instance::{Instance, Unavailable},
-    queue::{Command, Envelope, EnvelopeBody, InstanceToken, MediaError, now_ms},
+    queue::{Answer, Command, Envelope, EnvelopeBody, InstanceToken, MediaError, now_ms},
     trace::{Outcome, TraceDetails, TraceStatus},
 };
 use serde_json::Value;
@@ -111,7 +111,8 @@ impl Turn {
 
     /// Reads what the channel said and decides who gets an answer.
     pub(super) async fn admit(&self, parts: &mut [Part], instance: &Instance) -> Result<(), Exit> {
-        let sending = self.is_sending();
+        // An answer that came later may find that something was decided meanwhile.
+        let sending = self.answer_so_far().is_some_and(Answer::is_out);
         for part in parts.iter_mut() {
             let (Some(envelope), Some(story)) = (&mut part.envelope, &mut part.story) else { continue };
             story.hide(instance);
