@@ -27,6 +27,7 @@ mod m20261122_000017_mentions;
 mod m20261122_000017_receipts;
 mod m20261122_000018_agents;
 mod m20261122_000019_streaming;
+mod m20261122_000020_pacing;
 #[cfg(test)]
 mod tests;
 
@@ -57,6 +58,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000017_mentions::Migration),
             Box::new(m20261122_000018_agents::Migration),
             Box::new(m20261122_000019_streaming::Migration),
+            Box::new(m20261122_000020_pacing::Migration),
         ]
     }
 }

@@ -41,6 +41,7 @@ const KNOWN: &str = r#"{
     "budget_turns_per_minute": 5, "budget_turns_per_day": 6, "budget_tokens_per_day": 7, "quote_replies": "groups",
     "mention_in_groups": "sender",
     "opening_hours": {"time_zone": "UTC", "monday": ["09:00-18:00"]}, "out_of_office_message": "later", "mark_read": true,
+    "typing_speed": 50, "sends_per_minute": 30,
     "stream_replies": true,
     "transcript_api_url": "http://127.0.0.1:9", "transcript_api_key": "k", "transcript_model": "m",
     "transcript_language": "pt", "media_delivery": "url",

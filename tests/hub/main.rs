@@ -61,6 +61,8 @@ mod names;
 #[cfg(test)]
 mod outages;
 #[cfg(test)]
+mod pace;
+#[cfg(test)]
 mod promises;
 #[cfg(test)]
 mod protocols;

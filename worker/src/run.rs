@@ -145,6 +145,7 @@ impl Worker {
             media,
             metrics: TurnMetrics::new(),
             receipts: Receipts::default(),
+            accounts: Accounts::new(nats.clone()),
             own_lids: OwnLids::new(Accounts::new(nats.clone())),
             breakers,
             typing: typing_seats(),

@@ -315,6 +315,14 @@ pub struct FieldArgs {
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]
     mark_read: Option<bool>,
+    /// As how many characters a second the bubbles behind the first are typed; 0 is at once.
+    #[arg(long, value_name = "CHARACTERS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    typing_speed: Option<u64>,
+    /// How many messages a minute go out over the account; 0 is no limit.
+    #[arg(long, value_name = "MESSAGES")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sends_per_minute: Option<u64>,
     /// Whether each paragraph of a streamed answer goes out as soon as it has ended.
     #[arg(long, value_name = "BOOL")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -65,6 +65,8 @@ pub struct Model {
     pub quote_replies: String,
     pub mention_in_groups: String,
     pub mark_read: bool,
+    pub typing_speed: i32,
+    pub sends_per_minute: i32,
     pub stream_replies: bool,
     #[sea_orm(column_type = "Text", nullable)]
     pub transcript_api_url: Option<String>,

@@ -238,15 +238,35 @@ pub struct ReplySettings {
     pub mention: MentionInGroups,
     /// Whether messages are marked as read when their turn begins.
     pub mark_read: bool,
+    /// As how many characters a second the bubbles of an answer behind its first are typed; 0 is at once.
+    pub typing_speed: u32,
+    /// How many messages a minute go out over the account, in all conversations together; 0 is no limit.
+    pub sends_per_minute: u32,
     /// Whether each paragraph of a streamed answer goes out as soon as the agent has ended it.
     pub stream: bool,
+}
+
+impl ReplySettings {
+    /// The speeds of typing that may be said, in characters a second.
+    pub const TYPING_SPEED: RangeInclusive<u64> = 0..=1000;
+    /// The limits of sends that may be said, a minute.
+    pub const SENDS_PER_MINUTE: RangeInclusive<u64> = 0..=6000;
 }
 
 impl Default for ReplySettings {
     /// The guide's: answers over 1000 characters are split.
     fn default() -> Self {
         let (quote, mention) = (QuoteReplies::default(), MentionInGroups::default());
-        Self { enable_auto_split: true, split_over: 1000, quote, mention, mark_read: false, stream: false }
+        Self {
+            enable_auto_split: true,
+            split_over: 1000,
+            quote,
+            mention,
+            mark_read: false,
+            typing_speed: 0,
+            sends_per_minute: 0,
+            stream: false,
+        }
     }
 }
 

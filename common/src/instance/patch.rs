@@ -64,6 +64,8 @@ pub struct ReplyPatch {
     pub quote: Option<QuoteReplies>,
     pub mention: Option<MentionInGroups>,
     pub mark_read: Option<bool>,
+    pub typing_speed: Option<u32>,
+    pub sends_per_minute: Option<u32>,
     pub stream: Option<bool>,
 }
 
@@ -162,6 +164,8 @@ impl ReplyPatch {
         put(&mut settings.quote, self.quote);
         put(&mut settings.mention, self.mention);
         put(&mut settings.mark_read, self.mark_read);
+        put(&mut settings.typing_speed, self.typing_speed);
+        put(&mut settings.sends_per_minute, self.sends_per_minute);
         put(&mut settings.stream, self.stream);
     }
 }

@@ -400,6 +400,7 @@ fn read_row(row: Model, keyring: &Keyring) -> Result<Instance, RowError> {
     })
 }
 
+#[expect(clippy::too_many_lines, reason = "a line for each column")]
 fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> {
     let seal = RowSeal { keyring, id: instance.id };
     let (agent, transcript) = (&instance.agent, &instance.media.transcript);
@@ -450,6 +451,8 @@ fn write_row(instance: &Instance, keyring: &Keyring) -> Result<Model, RowError> 
         quote_replies: instance.reply.quote.as_str().to_owned(),
         mention_in_groups: instance.reply.mention.as_str().to_owned(),
         mark_read: instance.reply.mark_read,
+        typing_speed: rows::integer(instance.reply.typing_speed, "typing_speed")?,
+        sends_per_minute: rows::integer(instance.reply.sends_per_minute, "sends_per_minute")?,
         stream_replies: instance.reply.stream,
         transcript_api_url: transcript.api_url.clone(),
         transcript_api_key: seal.encrypt_some("transcript_api_key", transcript.api_key.as_ref())?,

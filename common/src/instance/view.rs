@@ -99,6 +99,8 @@ struct ReplyView {
     quote_replies: &'static str,
     mention_in_groups: &'static str,
     mark_read: bool,
+    typing_speed: u32,
+    sends_per_minute: u32,
     stream_replies: bool,
 }
 
@@ -220,6 +222,8 @@ impl ReplyView {
             quote_replies: settings.quote.as_str(),
             mention_in_groups: settings.mention.as_str(),
             mark_read: settings.mark_read,
+            typing_speed: settings.typing_speed,
+            sends_per_minute: settings.sends_per_minute,
             stream_replies: settings.stream,
         }
     }

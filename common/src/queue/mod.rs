@@ -48,6 +48,7 @@ mod membership;
 mod outcome;
 mod own_lid;
 mod ownership;
+mod pace;
 mod partition;
 mod payload;
 mod person;

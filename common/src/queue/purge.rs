@@ -5,7 +5,7 @@ use async_nats::jetstream::Context;
 use super::{
     InstanceToken, Layout, Media, Subjects, aliases,
     bucket::Bucket,
-    idempotency, own_lid,
+    idempotency, own_lid, pace,
     streams::{ACCOUNTS, ALIASES, DEAD, IDEMPOTENCY, TRACE_STEPS, TRACES},
 };
 
@@ -30,7 +30,7 @@ pub async fn purge_instance(js: &Context, layout: &Layout, instance: &InstanceTo
     Bucket::new(js.clone(), IDEMPOTENCY).remove(&idempotency::keys_of(instance)).await?;
     if let Some(id) = InstanceToken::row_id(instance.as_str()) {
         Bucket::new(js.clone(), ALIASES).remove(&aliases::keys_of(id)).await?;
-        for key in [id.to_string(), own_lid::key(id)] {
+        for key in [id.to_string(), own_lid::key(id), pace::key(id)] {
             Bucket::new(js.clone(), ACCOUNTS).remove(&key).await?;
         }
     }

@@ -143,7 +143,8 @@ async fn a_key_does_what_its_scopes_say_and_no_more(database: Database) {
         match operation.scope {
             Some(_) => answer.assert_problem(401, "invalid_api_key"),
             None => {
-                let has_its_own = ["/webhook", "/api/v1/replies", "/media"].iter().any(|door| operation.path.starts_with(door));
+                let has_its_own =
+                    ["/webhook", "/api/v1/replies", "/media"].iter().any(|door| operation.path.starts_with(door));
                 assert!(has_its_own || answer.status < 400, "{operation}: {}", answer.text)
             }
         }

@@ -7,7 +7,7 @@ use omnihub_common::{
     conversation::Pauses,
     instance::{Announcer, Budgets, Change, Directory, Instance},
     person::Profiles,
-    queue::{DeadLetters, InstanceToken, LaneAddress, Media, SendOutcomes, TraceBus},
+    queue::{Accounts, DeadLetters, InstanceToken, LaneAddress, Media, SendOutcomes, TraceBus},
     trace::History,
 };
 use opentelemetry::{
@@ -54,6 +54,8 @@ pub(crate) struct Kit {
     pub(crate) listener: Arc<Listener>,
     pub(crate) metrics: TurnMetrics,
     pub(crate) receipts: Receipts,
+    /// How accounts are connected, and how fast they write.
+    pub(crate) accounts: Accounts,
     /// Who we are in groups that hide numbers.
     pub(crate) own_lids: OwnLids,
     pub(crate) breakers: Arc<Breakers>,

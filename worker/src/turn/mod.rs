@@ -27,6 +27,7 @@ mod later;
 mod leave;
 mod live;
 mod own;
+mod pace;
 mod part;
 mod prepare;
 mod presence;

@@ -48,7 +48,7 @@ pub(super) fn evolution(kit: &Kit, instance: &Instance) -> Result<Evolution, Sen
 #[derive(Clone, Copy)]
 pub(super) struct Parcel<'a> {
     pub(super) instance: &'a Instance,
-    number: &'a str,
+    pub(super) number: &'a str,
     /// What a program sends; none when it is an agent's answer.
     outgoing: Option<&'a Outgoing>,
     /// The id of the message that the first bubble of an answer quotes.
@@ -66,6 +66,11 @@ impl<'a> Parcel<'a> {
         let quoted = quotes.then_some(message.provider_id.as_str());
         let mentioned = mention_of(&message.sender).filter(|_| mentions);
         Self { instance, number, outgoing: None, quoted, mentioned }
+    }
+
+    /// Whether an agent has said it.
+    pub(super) fn is_answer(&self) -> bool {
+        self.outgoing.is_none()
     }
 
     /// What a program sends.
@@ -145,6 +150,7 @@ impl Turn {
         story: &mut Story,
         answer: &mut Answer,
     ) -> Result<(), Exit> {
+        Box::pin(self.keep_pace(parcel, answer)).await?;
         if Box::pin(self.is_orphaned()).await {
             return Err(Exit::Vanish);
         }

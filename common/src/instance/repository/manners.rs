@@ -35,6 +35,8 @@ pub(super) fn reply(row: &Model) -> Result<ReplySettings, RowError> {
         quote: QuoteReplies::parse(&row.quote_replies).ok_or(RowError::Column("quote_replies"))?,
         mention: MentionInGroups::parse(&row.mention_in_groups).ok_or(RowError::Column("mention_in_groups"))?,
         mark_read: row.mark_read,
+        typing_speed: u32::try_from(row.typing_speed).map_err(|_| RowError::Column("typing_speed"))?,
+        sends_per_minute: u32::try_from(row.sends_per_minute).map_err(|_| RowError::Column("sends_per_minute"))?,
         stream: row.stream_replies,
     })
 }

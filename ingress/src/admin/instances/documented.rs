@@ -4,7 +4,7 @@ use omnihub_common::{
     instance::{
         AccountWatch, AgentKind, AgentOptions, AgentProtocol, AgentSettings, BudgetSettings, FallbackAgent,
         GroupSession, GroupSettings, GroupTrigger, MediaDelivery, MentionInGroups, OnAgentFailure, OnEdit,
-        OpeningHours, Overlap, QuoteReplies, TakeoverSettings, TurnSettings, WEEKDAYS,
+        OpeningHours, Overlap, QuoteReplies, ReplySettings, TakeoverSettings, TurnSettings, WEEKDAYS,
     },
     trace::RETENTION_DAYS,
 };
@@ -241,17 +241,27 @@ fn account() -> Vec<Field> {
 }
 
 /// What it may spend, when it answers, and how.
-fn manners() -> [Field; 9] {
-    let whole = Kind::Whole(*BudgetSettings::RANGE.start(), *BudgetSettings::RANGE.end());
+fn manners() -> [Field; 11] {
+    let budget = || whole(BudgetSettings::RANGE);
     [
-        field("budget_turns_per_minute", whole, "Turns that may begin within a minute."),
-        field("budget_turns_per_day", whole, "Turns that may begin on a day, in UTC."),
-        field("budget_tokens_per_day", whole, "Tokens that its agent may use on a day, in UTC."),
+        field("budget_turns_per_minute", budget(), "Turns that may begin within a minute."),
+        field("budget_turns_per_day", budget(), "Turns that may begin on a day, in UTC."),
+        field("budget_tokens_per_day", budget(), "Tokens that its agent may use on a day, in UTC."),
         field("opening_hours", Kind::Such(opening_hours), "When its agent is asked; always unless said."),
         text("out_of_office_message", "What a person is told outside of `opening_hours`, once a day."),
         field("quote_replies", Kind::Such(quotings), "Where an answer quotes what it answers; `never` unless said."),
         field("mention_in_groups", Kind::Such(mentionings), "Whom an answer in a group mentions; `off` unless said."),
         flag("mark_read", "WhatsApp: whether messages are marked as read when their turn begins."),
+        field(
+            "typing_speed",
+            whole(ReplySettings::TYPING_SPEED),
+            "Characters a second at which the bubbles behind the first are typed; 0 is at once.",
+        ),
+        field(
+            "sends_per_minute",
+            whole(ReplySettings::SENDS_PER_MINUTE),
+            "Messages a minute over its account; 0 is no limit.",
+        ),
         flag("stream_replies", "With `agent_stream_mode`: whether each paragraph goes out as soon as it has ended."),
     ]
 }

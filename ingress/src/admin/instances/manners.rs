@@ -58,12 +58,18 @@ pub(super) fn reply(fields: &mut Fields) -> ReplyPatch {
         MentionInGroups::parse(&word).ok_or_else(|| format!("must be one of: {words}"))
     });
     let split_over = fields.number("split_over", 0..=MAX_SPLIT_OVER).check(fields, "split_over", usize::try_from);
+    let (name, range) = ("typing_speed", ReplySettings::TYPING_SPEED);
+    let typing_speed = fields.number(name, range).check(fields, name, u32::try_from);
+    let (name, range) = ("sends_per_minute", ReplySettings::SENDS_PER_MINUTE);
+    let sends_per_minute = fields.number(name, range).check(fields, name, u32::try_from);
     ReplyPatch {
         enable_auto_split: fields.flag("enable_auto_split").or_default(default.enable_auto_split),
         split_over: split_over.or_default(default.split_over),
         quote: quote.or_default(default.quote),
         mention: mention.or_default(default.mention),
         mark_read: fields.flag("mark_read").or_default(default.mark_read),
+        typing_speed: typing_speed.or_default(default.typing_speed),
+        sends_per_minute: sends_per_minute.or_default(default.sends_per_minute),
         stream: fields.flag("stream_replies").or_default(default.stream),
     }
 }
