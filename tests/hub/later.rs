@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use omnihub_fakes::{Behaviour, FakeAgent};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{DEADLINE, Database, INSTANCE, Site, on_both_databases, until, webhook};
@@ -11,7 +12,9 @@ use crate::harness::{DEADLINE, Database, INSTANCE, Site, on_both_databases, unti
 on_both_databases!(
     a_later_answer_outlives_the_worker_and_is_sent_once_in_its_place,
     an_answer_may_come_before_the_promise_of_it,
+    an_answer_that_comes_first_outlives_the_worker,
     a_person_is_quicker_than_a_later_answer,
+    who_is_blocked_meanwhile_gets_no_later_answer,
     an_answer_that_never_comes_is_a_failure
 );
 
@@ -87,6 +90,37 @@ async fn an_answer_may_come_before_the_promise_of_it(database: Database) {
     assert_eq!(site.ended(&trace).await["outcome"], "answered");
     assert_eq!(site.replies_to(PHONE), ["quick"]);
     assert_eq!(site.agent.calls().len(), 1);
+    site.assert_no_violations();
+}
+
+async fn an_answer_that_comes_first_outlives_the_worker(database: Database) {
+    let settings = [("OMNIHUB_WORKER_ID", "w1"), PUBLIC];
+    let mut site = Site::parts_with(database, Behaviour::Hang, &settings).await;
+    hooked(&site, json!({})).await;
+    let trace = site.say(PHONE, "hello").await;
+    let door = door(&site.agent, 1).await;
+    site.worker.as_mut().unwrap().kill9();
+    site.agent.set_behaviour(promise());
+    assert_eq!(site.post(&door, &json!({"reply": "early"})).await.status, 200);
+    site.worker.as_mut().unwrap().start_again();
+    assert_eq!(site.ended(&trace).await["outcome"], "answered");
+    assert_eq!(site.replies_to(PHONE), ["early"]);
+    assert_eq!(site.agent.calls().len(), 1, "it has answered");
+    site.assert_no_violations();
+}
+
+async fn who_is_blocked_meanwhile_gets_no_later_answer(database: Database) {
+    let site = Site::up_with(database, promise(), &[PUBLIC]).await;
+    hooked(&site, json!({})).await;
+    let asked = site.say(PHONE, "hello").await;
+    let door = door(&site.agent, 1).await;
+    is_awaited(&site, &asked).await;
+    let rule = json!({"phone_number": PHONE, "action": "block", "instance_name": INSTANCE});
+    assert_eq!(site.api(Method::POST, "/api/v1/access/rules", Some(&rule)).await.status, 201);
+    assert_eq!(site.post(&door, &json!({"reply": "an answer"})).await.status, 200);
+    let trace = site.ended(&asked).await;
+    assert_eq!((&trace["outcome"], &trace["outcome_reason"]), (&json!("ignored"), &json!("blocked")), "{trace}");
+    assert!(site.replies_to(PHONE).is_empty());
     site.assert_no_violations();
 }
 

@@ -6,7 +6,7 @@ use axum::http::StatusCode;
 use omnihub_fakes::Behaviour;
 use serde_json::json;
 
-use crate::harness::{DEADLINE, Database, Site, until};
+use crate::harness::{DEADLINE, Database, INSTANCE, Site, until};
 
 /// An open circuit lets a probe through after 30 s.
 const PROBED: Duration = Duration::from_secs(75);
@@ -15,6 +15,8 @@ const PROBED: Duration = Duration::from_secs(75);
 async fn an_agent_that_fails_is_left_alone_until_a_probe_succeeds() {
     let down = Behaviour::Status(StatusCode::INTERNAL_SERVER_ERROR, json!({"detail": "down"}));
     let site = Site::up(Database::Sqlite, down).await;
+    // However often a message looks whether it may be asked: it is one turn.
+    site.change_instance(INSTANCE, json!({"turns_per_minute": 1})).await;
     let mut traces = Vec::new();
     for nth in 0..12 {
         traces.push(site.say(&format!("1415555321{nth:02}"), "hello").await);
